@@ -1,0 +1,128 @@
+//! The EROFS superblock.
+
+use zerocopy::{
+    FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned,
+    byteorder::little_endian::{U16, U32, U64},
+};
+
+/// Where the superblock starts, in bytes from the start of the filesystem.
+pub const SUPERBLOCK_OFFSET: u64 = 1024;
+
+/// The size of the superblock in bytes.
+pub const SUPERBLOCK_SIZE: usize = 128;
+
+const MAGIC: u32 = 0xE0F5_E1E2;
+
+/// The superblock byte for byte.
+#[derive(Clone, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+#[allow(missing_docs)] // The names are those of the format.
+pub struct SuperblockFields {
+    pub magic: U32,
+    pub checksum: U32,
+    pub feature_compat: U32,
+    pub block_size_bits: u8,
+    pub extra_slots: u8,
+    pub root_nid: U16,
+    pub inodes: U64,
+    pub build_time: U64,
+    pub build_time_nsec: U32,
+    pub blocks: U32,
+    pub meta_block: U32,
+    pub xattr_block: U32,
+    pub uuid: [u8; 16],
+    pub volume_name: [u8; 16],
+    pub feature_incompat: U32,
+    pub reserved: [u8; 44],
+}
+
+const _: () = assert!(size_of::<SuperblockFields>() == SUPERBLOCK_SIZE);
+
+/// What a superblock says of its filesystem.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Superblock {
+    /// The block size in bytes: a power of two from 512 to 65536.
+    pub block_size: u32,
+    /// How many blocks the filesystem fills; at least one.
+    pub blocks: u32,
+    /// Its UUID.
+    pub uuid: uuid::Uuid,
+}
+
+/// Why 128 bytes are no EROFS superblock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SuperblockError {
+    /// The first 4 bytes are others.
+    #[error("there is no EROFS filesystem (its magic is missing)")]
+    Magic,
+    /// 2 to the power of this is no block size.
+    #[error("EROFS block size 2^{0} is not from 512 to 65536")]
+    BlockSize(u8),
+    /// The filesystem has no block.
+    #[error("the EROFS filesystem claims to have no blocks")]
+    NoBlocks,
+}
+
+impl Superblock {
+    /// Reads the fields that tell the filesystem's size.
+    pub fn parse(bytes: &[u8; SUPERBLOCK_SIZE]) -> Result<Self, SuperblockError> {
+        let fields: &SuperblockFields = zerocopy::transmute_ref!(bytes);
+        if fields.magic.get() != MAGIC {
+            return Err(SuperblockError::Magic);
+        }
+        if !(9..=16).contains(&fields.block_size_bits) {
+            return Err(SuperblockError::BlockSize(fields.block_size_bits));
+        }
+        if fields.blocks.get() == 0 {
+            return Err(SuperblockError::NoBlocks);
+        }
+        Ok(Self {
+            block_size: 1 << fields.block_size_bits,
+            blocks: fields.blocks.get(),
+            uuid: uuid::Uuid::from_bytes(fields.uuid),
+        })
+    }
+
+    /// The size of the filesystem in bytes; below 2^48.
+    pub fn bytes(&self) -> u64 {
+        u64::from(self.blocks) * u64::from(self.block_size)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn example() -> [u8; SUPERBLOCK_SIZE] {
+        let mut raw = [0; SUPERBLOCK_SIZE];
+        raw[..4].copy_from_slice(&MAGIC.to_le_bytes());
+        raw[12] = 12;
+        raw[36..40].copy_from_slice(&[4, 3, 2, 1]);
+        raw[63] = 9;
+        raw
+    }
+
+    #[test]
+    fn read() {
+        let superblock = Superblock::parse(&example()).unwrap();
+        assert_eq!(superblock.block_size, 4096);
+        assert_eq!(superblock.bytes(), 0x0102_0304 * 4096);
+        assert_eq!(superblock.uuid, uuid::Uuid::from_u128(9));
+    }
+
+    #[test]
+    fn refused() {
+        let with = |offset: usize, byte: u8| {
+            let mut raw = example();
+            raw[offset] = byte;
+            Superblock::parse(&raw)
+        };
+        assert_eq!(with(0, 0), Err(SuperblockError::Magic));
+        for bits in [0, 8, 17, 32, 64, 255] {
+            assert_eq!(with(12, bits), Err(SuperblockError::BlockSize(bits)));
+        }
+        let mut empty = example();
+        empty[36..40].fill(0);
+        assert_eq!(Superblock::parse(&empty), Err(SuperblockError::NoBlocks));
+    }
+}

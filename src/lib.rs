@@ -1,0 +1,25 @@
+//! Model weights on disks that nobody has to trust.
+//!
+//! The library behind the two programs of this project: `disk-mounter`, which
+//! mounts a disk under the kernel's dm-verity, pinned by a root hash, and
+//! `disk-builder`, which makes such disks.
+//!
+//! What lives where, and what may call what (downwards only):
+//!
+//! | module | holds | does I/O |
+//! |---|---|---|
+//! | `mounter` | the mounter's commands and the ladder that they climb | yes |
+//! | `sys` | system calls, and every `unsafe` that is not a hash kernel | yes |
+//! | [`erofs`] | the on-disk structs of the EROFS filesystem | no |
+//! | [`verity`] | dm-verity: parameters, superblock, tree layout, digests | no |
+//! | [`exit`] | exit codes, shared by both programs | no |
+//!
+//! `mounter` and `sys` need the feature `mount` (on by default).
+
+pub mod erofs;
+pub mod exit;
+#[cfg(feature = "mount")]
+pub mod mounter;
+#[cfg(feature = "mount")]
+mod sys;
+pub mod verity;

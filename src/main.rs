@@ -1,0 +1,2 @@
+//! `disk-mounter`: mounts disks with model weights under dm-verity.
+fn main() {}

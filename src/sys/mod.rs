@@ -1,0 +1,1 @@
+//! System calls, and every `unsafe` that is not a hash kernel.

@@ -1,0 +1,30 @@
+//! dm-verity as arithmetic on bytes and numbers; nothing in here does I/O.
+//!
+//! - [`RootHash`], [`Salt`], [`BlockSize`], [`HashAlgorithm`]: values that are
+//!   valid once they exist.
+//! - [`VerityParams`]: what a root hash depends on besides the data.
+//! - [`Superblock`]: the 512 bytes that carry the parameters on a disk.
+//! - [`TreeLayout`] and [`HashArea`]: which digest stands where.
+//! - [`BlockHasher`]: digests of blocks.
+//! - [`geometry_salt`]: the salt that pins the parameters to the root hash.
+//!
+//! The format is the kernel's `Documentation/admin-guide/device-mapper/verity.rst`,
+//! hash type 1, and cryptsetup's superblock, version 1.
+
+mod block_size;
+mod digest;
+mod geometry_salt;
+mod hasher;
+mod layout;
+mod params;
+mod salt;
+mod superblock;
+
+pub use block_size::{BlockSize, BlockSizeError};
+pub use digest::{Digest, HashAlgorithm, RootHash, RootHashError, UnknownAlgorithm};
+pub use geometry_salt::geometry_salt;
+pub use hasher::BlockHasher;
+pub use layout::{HashArea, HashAreaError, Level, TreeLayout};
+pub use params::{MAX_BYTES, ParamsError, VerityParams};
+pub use salt::{MAX_SALT_SIZE, Salt, SaltError};
+pub use superblock::{SUPERBLOCK_SIZE, Superblock, SuperblockError};
