@@ -12,6 +12,7 @@
 //! | `sys` | system calls, and every `unsafe` that is not a hash kernel | yes |
 //! | [`erofs`] | the on-disk structs of the EROFS filesystem | no |
 //! | [`verity`] | dm-verity: parameters, superblock, tree layout, digests | no |
+//! | [`units`] | sizes as people write them | no |
 //! | [`exit`] | exit codes, shared by both programs | no |
 //!
 //! `mounter` and `sys` need the feature `mount` (on by default).
@@ -22,4 +23,5 @@ pub mod exit;
 pub mod mounter;
 #[cfg(feature = "mount")]
 mod sys;
+pub mod units;
 pub mod verity;

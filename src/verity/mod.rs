@@ -7,24 +7,32 @@
 //! - [`TreeLayout`] and [`HashArea`]: which digest stands where.
 //! - [`BlockHasher`]: digests of blocks.
 //! - [`geometry_salt`]: the salt that pins the parameters to the root hash.
+//! - [`Binding`]: whether that salt or anything else pins them.
+//! - [`derived_uuid`], [`appended_hash_offset`]: what is taken where nobody says.
 //!
 //! The format is the kernel's `Documentation/admin-guide/device-mapper/verity.rst`,
 //! hash type 1, and cryptsetup's superblock, version 1.
 
+mod binding;
 mod block_size;
 mod digest;
 mod geometry_salt;
+mod hash_offset;
 mod hasher;
 mod layout;
 mod params;
 mod salt;
 mod superblock;
+mod uuid;
 
+pub use binding::{Binding, BindingError};
 pub use block_size::{BlockSize, BlockSizeError};
 pub use digest::{Digest, HashAlgorithm, RootHash, RootHashError, UnknownAlgorithm};
 pub use geometry_salt::geometry_salt;
+pub use hash_offset::{appended_hash_offset, hash_offset_candidates};
 pub use hasher::BlockHasher;
 pub use layout::{HashArea, HashAreaError, Level, TreeLayout};
 pub use params::{MAX_BYTES, ParamsError, VerityParams};
 pub use salt::{MAX_SALT_SIZE, Salt, SaltError};
 pub use superblock::{SUPERBLOCK_SIZE, Superblock, SuperblockError};
+pub use uuid::derived_uuid;
