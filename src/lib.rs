@@ -10,6 +10,7 @@
 //! |---|---|---|
 //! | `mounter` | the mounter's commands and the ladder that they climb | yes |
 //! | `sys` | system calls, and every `unsafe` that is not a hash kernel | yes |
+//! | [`filesystem`] | filesystem types, and the sizes that their superblocks claim | no |
 //! | [`erofs`] | the on-disk structs of the EROFS filesystem | no |
 //! | [`verity`] | dm-verity: parameters, superblock, tree layout, digests | no |
 //! | [`units`] | sizes as people write them | no |
@@ -19,6 +20,7 @@
 
 pub mod erofs;
 pub mod exit;
+pub mod filesystem;
 #[cfg(feature = "mount")]
 pub mod mounter;
 #[cfg(feature = "mount")]

@@ -1,2 +1,124 @@
 //! `disk-mounter`: mounts disks with model weights under dm-verity.
-fn main() {}
+//!
+//! Options become a checked request, the request goes to the library, and what
+//! comes back becomes lines and an exit code.
+
+use std::{fs::OpenOptions, io::Write, process};
+
+use clap::{Parser, error::ErrorKind};
+use disk_mounter::{
+    exit::ExitCode,
+    mounter::{
+        self, VerityStatus,
+        cli::{Cli, Command},
+        log,
+    },
+};
+
+/// Where Kubernetes looks for the last words of a container.
+const TERMINATION_LOG: &str = "/dev/termination-log";
+
+fn main() -> process::ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    log::set_format(cli.log_format);
+    match run(cli.command) {
+        Ok(code) => code.into(),
+        Err((code, error)) => {
+            log::error(format_args!("{error:#}"));
+            leave_last_words(&format!("{error:#}"));
+            code.into()
+        }
+    }
+}
+
+/// Help and versions are results; everything else that clap has to say is an error.
+fn usage(error: &clap::Error) -> process::ExitCode {
+    // Where the stream is closed, nobody is there to be told.
+    let _ = error.print();
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::Success.into(),
+        _ => ExitCode::Usage.into(),
+    }
+}
+
+type Failure = (ExitCode, anyhow::Error);
+
+fn run(command: Command) -> Result<ExitCode, Failure> {
+    match command {
+        Command::Mount(args) => {
+            let request = args
+                .check()
+                .map_err(|error| (ExitCode::Usage, error.into()))?;
+            mounter::mount(&request).map_err(|error| (error.exit_code(), error.into()))?;
+            Ok(ExitCode::Success)
+        }
+        Command::Unmount { mount_point } => {
+            mounter::unmount(&mount_point).map_err(|error| (error.exit_code(), error.into()))?;
+            Ok(ExitCode::Success)
+        }
+        Command::Status { mount_point, json } => {
+            let status =
+                mounter::status(&mount_point).map_err(|error| (error.exit_code(), error.into()))?;
+            let (word, code) = match status.verity {
+                VerityStatus::Verified => ("verified", ExitCode::Success),
+                VerityStatus::Corrupt => ("corrupt", ExitCode::Integrity),
+            };
+            if json {
+                print(&serde_json::json!({
+                    "mount_point": status.mount_point.display().to_string(),
+                    "name": status.name.to_string(),
+                    "root_hash": status.root_hash,
+                    "status": word,
+                }))?;
+            } else {
+                print(&format_args!(
+                    "{}: {word}, root hash {}",
+                    status.mount_point.display(),
+                    status.root_hash
+                ))?;
+            }
+            Ok(code)
+        }
+        Command::Inspect {
+            device,
+            hash_offset,
+            json,
+        } => {
+            let hash_offset = hash_offset.map(|size| size.0);
+            let claims = mounter::inspect(&device, hash_offset)
+                .map_err(|error| (error.exit_code(), error.into()))?;
+            if json {
+                print(&claims.to_json())?
+            } else {
+                print(&claims)?
+            }
+            Ok(ExitCode::Success)
+        }
+    }
+}
+
+/// Prints a result. A reader that has gone away has what it wanted.
+fn print(result: &dyn std::fmt::Display) -> Result<(), Failure> {
+    match writeln!(std::io::stdout().lock(), "{result}") {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err((
+            ExitCode::Failure,
+            anyhow::Error::from(error).context("cannot write to standard output"),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Writes the error where Kubernetes shows it with the pod, if there is such a place.
+fn leave_last_words(error: &str) {
+    if let Ok(mut file) = OpenOptions::new()
+        .write(true)
+        .truncate(true)
+        .open(TERMINATION_LOG)
+    {
+        // The error has been logged; this is a second copy of it.
+        let _ = writeln!(file, "{error}");
+    }
+}

@@ -6,6 +6,7 @@
 //! - [`Superblock`]: the 512 bytes that carry the parameters on a disk.
 //! - [`TreeLayout`] and [`HashArea`]: which digest stands where.
 //! - [`BlockHasher`]: digests of blocks.
+//! - [`VerityTable`]: the line that the kernel's device-mapper is given.
 //! - [`geometry_salt`]: the salt that pins the parameters to the root hash.
 //! - [`Binding`]: whether that salt or anything else pins them.
 //! - [`derived_uuid`], [`appended_hash_offset`]: what is taken where nobody says.
@@ -23,6 +24,7 @@ mod layout;
 mod params;
 mod salt;
 mod superblock;
+mod table;
 mod uuid;
 
 pub use binding::{Binding, BindingError};
@@ -35,4 +37,5 @@ pub use layout::{HashArea, HashAreaError, Level, TreeLayout};
 pub use params::{MAX_BYTES, ParamsError, VerityParams};
 pub use salt::{MAX_SALT_SIZE, Salt, SaltError};
 pub use superblock::{SUPERBLOCK_SIZE, Superblock, SuperblockError};
+pub use table::{DeviceNumber, LoadedTable, NotATable, OnCorruption, VerityTable};
 pub use uuid::derived_uuid;

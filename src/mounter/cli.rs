@@ -1,0 +1,355 @@
+//! The command line of `disk-mounter`: raw options, and their checked form.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use super::{MappingName, MountRequest, ParamsSource, log::LogFormat};
+use crate::{
+    filesystem::FsType,
+    units::Size,
+    verity::{
+        BlockSize, HashAlgorithm, HashArea, HashAreaError, OnCorruption, ParamsError, RootHash,
+        Salt, VerityParams,
+    },
+};
+
+/// Mounts disks with model weights under dm-verity.
+///
+/// The root hash on the command line decides what is accepted; nothing on the
+/// disk is believed before it is verified.
+#[derive(Debug, Parser)]
+#[command(name = "disk-mounter", version, max_term_width = 100, after_help = EXIT_CODES)]
+pub struct Cli {
+    /// The form of what is said on standard error
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        value_name = "FORMAT"
+    )]
+    pub log_format: LogFormat,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong command line, 3 the disk is not what the root hash \
+says, 4 something is not there, 5 something is in the way, 6 the kernel or the environment cannot";
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Mount a disk
+    #[command(
+        after_help = "Example: disk-mounter mount --root-hash 1f3a…9c /dev/disk/by-id/virtio-weights /mnt/model"
+    )]
+    Mount(Box<MountArgs>),
+    /// Unmount a disk; its mapping and its loop device go as well
+    #[command(after_help = "Example: disk-mounter unmount /mnt/model")]
+    Unmount {
+        /// Where the disk is mounted
+        mount_point: PathBuf,
+    },
+    /// Tell whether a mounted disk is verified (exit code 0) or corrupt (3)
+    #[command(after_help = "Example: disk-mounter status /mnt/model")]
+    Status {
+        /// Where the disk is mounted
+        mount_point: PathBuf,
+        /// Print a JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show what the superblocks of a disk claim, none of which is verified
+    #[command(after_help = "Example: disk-mounter inspect /dev/vdb")]
+    Inspect {
+        /// A block device or an image file
+        device: PathBuf,
+        /// Where the dm-verity superblock is [default: after the filesystem]
+        #[arg(long, value_name = "BYTES")]
+        hash_offset: Option<Size>,
+        /// Print a JSON object
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// The options of `mount`.
+#[derive(Debug, Args)]
+pub struct MountArgs {
+    /// What the disk must be: 64 hex digits (128 with sha512)
+    #[arg(long, value_name = "HEX")]
+    root_hash: RootHash,
+    /// A block device or an image file
+    device: PathBuf,
+    /// The directory to mount on; it is made if it is missing
+    mount_point: PathBuf,
+    /// The device with the hash tree, if it is another
+    #[arg(long, value_name = "PATH")]
+    hash_device: Option<PathBuf>,
+    /// Where the superblock is, or the tree if there is none [default: after the filesystem; 0 on
+    /// a hash device]
+    #[arg(long, value_name = "BYTES")]
+    hash_offset: Option<Size>,
+    /// How many data blocks the disk must have
+    #[arg(long, value_name = "N", required_if_eq("no_superblock", "true"))]
+    data_blocks: Option<u64>,
+    /// Do not read a superblock; the arguments give all parameters
+    #[arg(long, requires_all = ["hash_offset", "salt"])]
+    no_superblock: bool,
+    /// The salt, or - for none
+    #[arg(long, value_name = "HEX|-", requires = "no_superblock")]
+    salt: Option<Salt>,
+    /// The hash algorithm [default: that of the root hash]
+    #[arg(long, value_name = "ALG", requires = "no_superblock")]
+    hash: Option<HashAlgorithm>,
+    /// The data block size [default: 4096]
+    #[arg(long, value_name = "N", requires = "no_superblock")]
+    data_block_size: Option<BlockSize>,
+    /// The hash block size [default: 4096]
+    #[arg(long, value_name = "N", requires = "no_superblock")]
+    hash_block_size: Option<BlockSize>,
+    /// The filesystem on the disk: erofs, squashfs, ext4 or xfs
+    #[arg(long, value_name = "TYPE", default_value_t)]
+    fs_type: FsType,
+    /// How long the device may take to appear
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    wait: u64,
+    /// What the kernel does about a corrupt block
+    #[arg(long, value_enum, default_value_t)]
+    on_corruption: OnCorruptionArg,
+    /// The name of the device-mapper mapping [default: derived from what is mounted]
+    #[arg(long)]
+    name: Option<MappingName>,
+    /// How much the device reads ahead
+    #[arg(long, value_name = "BYTES")]
+    read_ahead: Option<Size>,
+}
+
+/// [`OnCorruption`] on the command line.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum OnCorruptionArg {
+    /// The reader gets an I/O error
+    #[default]
+    Eio,
+    /// The machine restarts
+    Restart,
+    /// The kernel panics
+    Panic,
+}
+
+/// Options that do not go together.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UsageError {
+    /// The parameters cannot be.
+    #[error(transparent)]
+    Params(#[from] ParamsError),
+    /// The tree cannot be there.
+    #[error("--hash-offset: {0}")]
+    HashOffset(#[from] HashAreaError),
+    /// Another algorithm than the length of the root hash tells.
+    #[error("--hash {hash}, but the root hash is one of {root_hash}")]
+    Algorithm {
+        /// What was named.
+        hash: HashAlgorithm,
+        /// What the root hash is.
+        root_hash: HashAlgorithm,
+    },
+    /// More than the kernel can set.
+    #[error("--read-ahead {0}: the limit is 2 GiB")]
+    ReadAhead(u64),
+}
+
+impl MountArgs {
+    /// Checks the options against each other.
+    pub fn check(self) -> Result<MountRequest, UsageError> {
+        let params = if self.no_superblock {
+            self.params_of_arguments()?
+        } else {
+            ParamsSource::Superblock {
+                hash_offset: self.hash_offset.map(|Size(bytes)| bytes),
+                data_blocks: self.data_blocks,
+            }
+        };
+        let read_ahead = self
+            .read_ahead
+            .map(|Size(bytes)| match u32::try_from(bytes.div_ceil(512)) {
+                Ok(sectors) if bytes <= 2 << 30 => Ok(sectors),
+                _ => Err(UsageError::ReadAhead(bytes)),
+            })
+            .transpose()?;
+        Ok(MountRequest {
+            root_hash: self.root_hash,
+            device: self.device,
+            hash_device: self.hash_device,
+            params,
+            mount_point: self.mount_point,
+            fs_type: self.fs_type,
+            wait: Duration::from_secs(self.wait),
+            on_corruption: match self.on_corruption {
+                OnCorruptionArg::Eio => OnCorruption::Eio,
+                OnCorruptionArg::Restart => OnCorruption::Restart,
+                OnCorruptionArg::Panic => OnCorruption::Panic,
+            },
+            name: self.name,
+            read_ahead,
+        })
+    }
+
+    fn params_of_arguments(&self) -> Result<ParamsSource, UsageError> {
+        let root_hash = self.root_hash.algorithm();
+        let hash = self.hash.unwrap_or(root_hash);
+        if hash != root_hash {
+            return Err(UsageError::Algorithm { hash, root_hash });
+        }
+        let params = VerityParams::new(
+            hash,
+            self.data_block_size.unwrap_or(BlockSize::DEFAULT),
+            self.hash_block_size.unwrap_or(BlockSize::DEFAULT),
+            // The parser demands these three with --no-superblock.
+            self.data_blocks.unwrap_or_default(),
+            self.salt.clone().unwrap_or_default(),
+        )?;
+        let Size(offset) = self.hash_offset.unwrap_or(Size(0));
+        let hash_area = HashArea::new(&params, offset, false)?;
+        Ok(ParamsSource::Arguments { params, hash_area })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn parse(options: &[&str]) -> Result<MountRequest, String> {
+        let root_hash = "ab".repeat(32);
+        let line = [
+            "disk-mounter",
+            "mount",
+            "--root-hash",
+            &root_hash,
+            "/dev/vda",
+            "/mnt",
+        ];
+        let cli =
+            Cli::try_parse_from(line.iter().chain(options)).map_err(|error| error.to_string())?;
+        match cli.command {
+            Command::Mount(args) => args.check().map_err(|error| error.to_string()),
+            _ => Err("another command".to_owned()),
+        }
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn defaults() {
+        let request = parse(&[]).unwrap();
+        assert_eq!(
+            request.params,
+            ParamsSource::Superblock {
+                hash_offset: None,
+                data_blocks: None
+            }
+        );
+        assert_eq!(request.fs_type, FsType::Erofs);
+        assert_eq!(request.wait, Duration::from_secs(30));
+        assert_eq!(request.on_corruption, OnCorruption::Eio);
+        assert_eq!(
+            (request.name, request.hash_device, request.read_ahead),
+            (None, None, None)
+        );
+    }
+
+    #[test]
+    fn all_parameters_by_arguments() {
+        let options = [
+            "--no-superblock",
+            "--hash-offset",
+            "4M",
+            "--salt",
+            "00",
+            "--data-blocks",
+            "1024",
+        ];
+        let request = parse(&options).unwrap();
+        let ParamsSource::Arguments { params, hash_area } = request.params else {
+            panic!("{request:?}")
+        };
+        assert_eq!(params.algorithm(), HashAlgorithm::Sha256);
+        assert_eq!(
+            (params.data_blocks(), params.salt().to_string()),
+            (1024, "00".to_owned())
+        );
+        assert_eq!(
+            (hash_area.offset(), hash_area.first_block()),
+            (4 << 20, 1024)
+        );
+        for missing in [1, 3, 5] {
+            let mut options = options.to_vec();
+            options.drain(missing..missing + 2);
+            assert!(
+                parse(&options).unwrap_err().contains("required"),
+                "{options:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn refused() {
+        for (options, word) in [
+            (&["--salt", "00"][..], "--no-superblock"),
+            (&["--hash", "sha256"], "--no-superblock"),
+            (&["--fs-type", "auto"], "erofs, squashfs"),
+            (&["--name", "a/b"], "no name"),
+            (&["--read-ahead", "3G"], "2 GiB"),
+            (&["--hash-offset", "1X"], "K, M, G"),
+            (&["--on-corruption", "ignore"], "possible values"),
+            (
+                &[
+                    "--no-superblock",
+                    "--hash-offset",
+                    "100",
+                    "--salt",
+                    "-",
+                    "--data-blocks",
+                    "1",
+                ],
+                "multiple of 4096",
+            ),
+            (
+                &[
+                    "--no-superblock",
+                    "--hash-offset",
+                    "0",
+                    "--salt",
+                    "-",
+                    "--data-blocks",
+                    "0",
+                ],
+                "zero",
+            ),
+            (
+                &[
+                    "--no-superblock",
+                    "--hash-offset",
+                    "0",
+                    "--salt",
+                    "-",
+                    "--data-blocks",
+                    "1",
+                    "--hash",
+                    "sha512",
+                ],
+                "sha256",
+            ),
+        ] {
+            let error = parse(options).unwrap_err();
+            assert!(error.contains(word), "{options:?}: {error}");
+        }
+    }
+}

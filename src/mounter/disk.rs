@@ -1,0 +1,386 @@
+//! What a disk claims to be, and how far that can be checked before the kernel reads it.
+
+use super::device::{BlockDevice, Device, DeviceError};
+use super::loop_device::LoopError;
+use crate::{
+    exit::ExitCode,
+    filesystem::{FsType, HEADER_SIZE},
+    verity::{
+        Binding, BindingError, BlockHasher, HashArea, HashAreaError, RootHash, SUPERBLOCK_SIZE,
+        Superblock, SuperblockError, TreeLayout, VerityParams, hash_offset_candidates,
+    },
+};
+
+/// Where the parameters of the tree come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ParamsSource {
+    /// From the superblock on the hash device.
+    Superblock {
+        /// Where that is, in bytes; right after the filesystem if not given (at 0 on a hash
+        /// device of its own).
+        hash_offset: Option<u64>,
+        /// How many data blocks it must name.
+        data_blocks: Option<u64>,
+    },
+    /// From the arguments alone; a superblock is not looked at.
+    Arguments {
+        /// The parameters.
+        params: VerityParams,
+        /// Where the tree is on the hash device.
+        hash_area: HashArea,
+    },
+}
+
+/// Why a disk is refused before the kernel has seen it.
+#[derive(Debug, thiserror::Error)]
+pub enum DiskError {
+    /// A device cannot be used.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    /// The place of the superblock cannot be found out.
+    #[error(
+        "{path}: no {fs_type} filesystem there, which would tell where the superblock is: --hash-offset names the place, --fs-type another filesystem"
+    )]
+    NoFilesystem {
+        /// The data device.
+        path: String,
+        /// What was looked for.
+        fs_type: FsType,
+    },
+    /// What stands at the place of the superblock is not acceptable.
+    #[error("{path}: at byte {offset}: {source}")]
+    Superblock {
+        /// The hash device.
+        path: String,
+        /// The place of the superblock.
+        offset: u64,
+        /// What is wrong.
+        source: SuperblockError,
+    },
+    /// No tree can be where the superblock or the arguments say.
+    #[error("{path}: {source}")]
+    HashArea {
+        /// The hash device.
+        path: String,
+        /// What is wrong.
+        source: HashAreaError,
+    },
+    /// A device ends before what should be on it.
+    #[error("{path}: cut short: {what} would end at byte {needs}, the device ends at {has}")]
+    CutShort {
+        /// The device.
+        path: String,
+        /// The data or the hash tree.
+        what: &'static str,
+        /// Where that would end.
+        needs: u64,
+        /// Where the device ends.
+        has: u64,
+    },
+    /// The hash area lies within the data.
+    #[error("{path}: the hash area at byte {offset} is inside the data, which ends at {data_end}")]
+    Overlap {
+        /// The device.
+        path: String,
+        /// Where the hash area starts.
+        offset: u64,
+        /// Where the data ends.
+        data_end: u64,
+    },
+    /// The root hash is not one of the disk's algorithm.
+    #[error("the disk is hashed with {disk}, the root hash is one of {expected}")]
+    Algorithm {
+        /// The disk's algorithm.
+        disk: crate::verity::HashAlgorithm,
+        /// That of the root hash.
+        expected: crate::verity::HashAlgorithm,
+    },
+    /// Nothing makes sure that the root hash covers all of the disk.
+    #[error(transparent)]
+    Binding(#[from] BindingError),
+    /// The root block is not the one of the root hash.
+    #[error("the root hash does not match: expected {expected}, the disk has {found}")]
+    RootHash {
+        /// The root hash of the arguments.
+        expected: RootHash,
+        /// The digest of the disk's root block.
+        found: RootHash,
+    },
+    /// The kernel or the device cannot read blocks of this size.
+    #[error("{path}: blocks of {size} bytes cannot be read here: {why}")]
+    BlockSize {
+        /// The device.
+        path: String,
+        /// The block size.
+        size: u32,
+        /// The limit.
+        why: String,
+    },
+}
+
+impl DiskError {
+    /// The exit code that goes with it.
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Device(error) => error.exit_code(),
+            Self::BlockSize { .. } => ExitCode::Unsupported,
+            _ => ExitCode::Integrity,
+        }
+    }
+}
+
+/// A disk whose parameters are known and possible, and bound unless the filesystem still has to
+/// do that.
+#[derive(Debug)]
+pub(crate) struct Disk {
+    data: Device,
+    /// None where the tree is on the data device.
+    hash: Option<Device>,
+    fs_type: FsType,
+    params: VerityParams,
+    hash_area: HashArea,
+    /// How many data blocks the arguments name.
+    data_blocks: Option<u64>,
+}
+
+impl Disk {
+    /// Finds the parameters and checks them against the devices.
+    pub(crate) fn read(
+        data: Device,
+        hash: Option<Device>,
+        fs_type: FsType,
+        source: &ParamsSource,
+    ) -> Result<Self, DiskError> {
+        let hash_device = hash.as_ref().unwrap_or(&data);
+        let (params, hash_area, data_blocks) = match source {
+            ParamsSource::Arguments { params, hash_area } => {
+                (params.clone(), *hash_area, Some(params.data_blocks()))
+            }
+            ParamsSource::Superblock {
+                hash_offset,
+                data_blocks,
+            } => {
+                let (offset, superblock) = match (hash_offset, &hash) {
+                    (Some(offset), _) => (*offset, read_superblock(hash_device, *offset)?),
+                    (None, Some(_)) => (0, read_superblock(hash_device, 0)?),
+                    (None, None) => superblock_after_filesystem(&data, fs_type)?,
+                };
+                let hash_area =
+                    HashArea::new(&superblock.params, offset, true).map_err(|source| {
+                        DiskError::HashArea {
+                            path: name(hash_device),
+                            source,
+                        }
+                    })?;
+                (superblock.params, hash_area, *data_blocks)
+            }
+        };
+        let disk = Self {
+            data,
+            hash,
+            fs_type,
+            params,
+            hash_area,
+            data_blocks,
+        };
+        disk.check_sizes()?;
+        // Not verified yet, but what is wrong already cannot become right.
+        disk.bind(&header(&disk.data)?)?;
+        Ok(disk)
+    }
+
+    /// Everything that the kernel would refuse without a reason.
+    fn check_sizes(&self) -> Result<(), DiskError> {
+        let hash = self.hash_device();
+        let data_end = self.params.data_bytes();
+        let tree_end = self.hash_area.end(&TreeLayout::new(&self.params));
+        for (device, what, needs) in [
+            (&self.data, "the data", data_end),
+            (hash, "the hash tree", tree_end),
+        ] {
+            if needs > device.size() {
+                return Err(DiskError::CutShort {
+                    path: name(device),
+                    what,
+                    needs,
+                    has: device.size(),
+                });
+            }
+        }
+        if self.hash.is_none() && self.hash_area.offset() < data_end {
+            let offset = self.hash_area.offset();
+            return Err(DiskError::Overlap {
+                path: name(&self.data),
+                offset,
+                data_end,
+            });
+        }
+        let page = page_size();
+        let size = self.params.data_block_size().get();
+        if u64::from(size) > page {
+            let why = format!("this machine's pages have {page}");
+            return Err(DiskError::BlockSize {
+                path: name(&self.data),
+                size,
+                why,
+            });
+        }
+        for (device, size) in [
+            (&self.data, size),
+            (hash, self.params.hash_block_size().get()),
+        ] {
+            let logical = device.logical_block_size()?;
+            if size < logical {
+                let why = format!("the device's blocks have {logical}");
+                return Err(DiskError::BlockSize {
+                    path: name(device),
+                    size,
+                    why,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Compares the tree's root block, or the only data block, with the root hash. The kernel
+    /// does it at the first read, and would say no more than "I/O error".
+    pub(crate) fn check_root(&self, expected: &RootHash) -> Result<(), DiskError> {
+        if expected.algorithm() != self.params.algorithm() {
+            let (disk, expected) = (self.params.algorithm(), expected.algorithm());
+            return Err(DiskError::Algorithm { disk, expected });
+        }
+        let (device, offset, size) = if self.params.data_blocks() == 1 {
+            (&self.data, 0, self.params.data_block_size())
+        } else {
+            (
+                self.hash_device(),
+                self.hash_area.block_offset(0),
+                self.params.hash_block_size(),
+            )
+        };
+        let mut block = vec![0; size.as_usize()];
+        device.read_exact_at(&mut block, offset)?;
+        let found = RootHash::from(BlockHasher::for_params(&self.params).digest(&block));
+        if found != *expected {
+            return Err(DiskError::RootHash {
+                expected: *expected,
+                found,
+            });
+        }
+        Ok(())
+    }
+
+    /// What binds the geometry. It counts only when `header`, the start of the data, was read
+    /// through dm-verity.
+    pub(crate) fn bind(&self, header: &[u8]) -> Result<Binding, DiskError> {
+        let filesystem_bytes = self.fs_type.claimed_bytes(header);
+        Ok(Binding::find(
+            &self.params,
+            self.data_blocks,
+            filesystem_bytes,
+        )?)
+    }
+
+    /// The parameters of its tree.
+    pub(crate) fn params(&self) -> &VerityParams {
+        &self.params
+    }
+
+    /// Where the tree is.
+    pub(crate) fn hash_area(&self) -> HashArea {
+        self.hash_area
+    }
+
+    /// What holds the data.
+    pub(crate) fn data_device(&self) -> &Device {
+        &self.data
+    }
+
+    /// What holds the tree; it may be the data device.
+    pub(crate) fn hash_device(&self) -> &Device {
+        self.hash.as_ref().unwrap_or(&self.data)
+    }
+
+    /// The block devices for the kernel's table: that of the data, and that of the tree if it is
+    /// another.
+    pub(crate) fn attach(&self) -> Result<(BlockDevice, Option<BlockDevice>), LoopError> {
+        Ok((
+            self.data.attach()?,
+            self.hash.as_ref().map(Device::attach).transpose()?,
+        ))
+    }
+}
+
+/// The start of a device, up to [`HEADER_SIZE`] bytes.
+pub(crate) fn header(device: &Device) -> Result<Vec<u8>, DeviceError> {
+    let mut header = vec![0; HEADER_SIZE.min(usize::try_from(device.size()).unwrap_or(usize::MAX))];
+    device.read_exact_at(&mut header, 0)?;
+    Ok(header)
+}
+
+/// The superblock after the filesystem, whose end its own superblock claims, with its place in
+/// bytes. Of the places where it can be, depending on the block sizes, the first with the magic
+/// counts.
+pub(crate) fn superblock_after_filesystem(
+    device: &Device,
+    fs_type: FsType,
+) -> Result<(u64, Superblock), DiskError> {
+    let none = || DiskError::NoFilesystem {
+        path: name(device),
+        fs_type,
+    };
+    let bytes = fs_type.claimed_bytes(&header(device)?).ok_or_else(none)?;
+    let end = bytes
+        .checked_next_multiple_of(fs_type.padding())
+        .ok_or_else(none)?;
+    let mut first = None;
+    for offset in hash_offset_candidates(end) {
+        match read_superblock(device, offset) {
+            Ok(superblock) => return Ok((offset, superblock)),
+            Err(
+                error @ DiskError::Superblock {
+                    source: SuperblockError::Magic,
+                    ..
+                },
+            ) => {
+                first.get_or_insert(error);
+            }
+            Err(error) => return Err(first.unwrap_or(error)),
+        }
+    }
+    Err(first.unwrap_or_else(none))
+}
+
+/// The superblock at a place in bytes.
+pub(crate) fn read_superblock(device: &Device, offset: u64) -> Result<Superblock, DiskError> {
+    let needs = offset.saturating_add(SUPERBLOCK_SIZE as u64);
+    if needs > device.size() {
+        let (path, what) = (name(device), "the superblock");
+        return Err(DiskError::CutShort {
+            path,
+            what,
+            needs,
+            has: device.size(),
+        });
+    }
+    let mut raw = [0; SUPERBLOCK_SIZE];
+    device.read_exact_at(&mut raw, offset)?;
+    Superblock::parse(&raw).map_err(|source| DiskError::Superblock {
+        path: name(device),
+        offset,
+        source,
+    })
+}
+
+fn name(device: &Device) -> String {
+    device.path().display().to_string()
+}
+
+fn page_size() -> u64 {
+    // The value is known on every Linux; where it were not, no block would be refused for it.
+    let size = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE)
+        .ok()
+        .flatten();
+    size.and_then(|size| u64::try_from(size).ok())
+        .unwrap_or(u64::MAX)
+}

@@ -1,0 +1,156 @@
+//! Read-only loop devices for image files.
+
+use std::{
+    fs::File,
+    io,
+    os::{fd::AsRawFd, unix::fs::MetadataExt},
+    path::{Path, PathBuf},
+};
+
+use super::node::{Node, NodeKind, ensure_misc};
+use crate::{
+    exit::ExitCode,
+    sys::loop_control::{self, Backing},
+    verity::DeviceNumber,
+};
+
+const CONTROL: &str = "/dev/loop-control";
+const LOOP_MAJOR: u32 = 7;
+
+/// How often another process may take the loop device that was free a moment ago.
+const ATTEMPTS: u32 = 64;
+
+/// A loop device with autoclear: it is there as long as this, or the mapping on it, is.
+#[derive(Debug)]
+pub(crate) struct LoopDevice {
+    number: DeviceNumber,
+    open: loopdev::LoopDevice,
+}
+
+/// Why a file cannot be shown as a block device.
+#[derive(Debug, thiserror::Error)]
+pub enum LoopError {
+    /// The kernel has no loop driver.
+    #[error(
+        "this kernel has no loop devices, which {path} needs as an image file: load the module `loop`, or give a block device"
+    )]
+    NoDriver {
+        /// The image file.
+        path: PathBuf,
+    },
+    /// A system call failed.
+    #[error("cannot set up a loop device for {path} ({action}): {source}")]
+    Io {
+        /// The image file.
+        path: PathBuf,
+        /// What was done.
+        action: String,
+        /// With its errno.
+        source: io::Error,
+    },
+    /// Free loop devices were taken by others again and again.
+    #[error("cannot set up a loop device for {path}: each free one was taken by somebody else")]
+    AllTaken {
+        /// The image file.
+        path: PathBuf,
+    },
+}
+
+impl LoopError {
+    /// The exit code that goes with it.
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::NoDriver { .. } => ExitCode::Unsupported,
+            Self::Io { source, .. } => ExitCode::of_io(source),
+            Self::AllTaken { .. } => ExitCode::InTheWay,
+        }
+    }
+}
+
+impl LoopDevice {
+    /// Shows a file, which is open for reading only, as a block device.
+    pub(crate) fn attach(file: &File, path: &Path) -> Result<Self, LoopError> {
+        let failed = |action: &str| {
+            let action = action.to_owned();
+            move |source| LoopError::Io {
+                path: path.to_owned(),
+                action,
+                source,
+            }
+        };
+        match ensure_misc(Path::new(CONTROL), "loop-control") {
+            Err(error) if error.raw_os_error() == Some(libc::ENODEV) => {
+                return Err(LoopError::NoDriver {
+                    path: path.to_owned(),
+                });
+            }
+            result => result.map_err(failed(CONTROL))?,
+        }
+        let control = File::options()
+            .read(true)
+            .write(true)
+            .open(CONTROL)
+            .map_err(failed(CONTROL))?;
+        for _ in 0..ATTEMPTS {
+            let minor = loop_control::next_free(&control).map_err(failed("find a free one"))?;
+            let number = DeviceNumber {
+                major: LOOP_MAJOR,
+                minor,
+            };
+            let node = node(number).map_err(failed("make its node"))?;
+            let device = loopdev::LoopDevice::open(node.path())
+                .map_err(failed(&format!("open {}", node.path().display())))?;
+            // A file that was opened for reading makes a loop device that is read-only.
+            match device.with().autoclear(true).attach_fd(file.as_raw_fd()) {
+                Ok(()) => {
+                    let open = Self {
+                        number,
+                        open: device,
+                    };
+                    open.check(file).map_err(failed("check it"))?;
+                    return Ok(open);
+                }
+                Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {}
+                Err(error) => return Err(failed("attach it")(error)),
+            }
+        }
+        Err(LoopError::AllTaken {
+            path: path.to_owned(),
+        })
+    }
+
+    /// The number of the block device.
+    pub(crate) fn number(&self) -> DeviceNumber {
+        self.number
+    }
+
+    /// What a loop device shows; None where it is no loop device, or shows nothing.
+    pub(crate) fn backing(number: DeviceNumber) -> Option<Backing> {
+        if number.major != LOOP_MAJOR {
+            return None;
+        }
+        let node = node(number).ok()?;
+        loop_control::backing(&File::open(node.path()).ok()?).ok()
+    }
+
+    /// Nobody else had it in hand when it was attached.
+    fn check(&self, file: &File) -> io::Result<()> {
+        let metadata = file.metadata()?;
+        let backing = loop_control::backing(&self.open)?;
+        let expected = Backing {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            whole_and_read_only: true,
+        };
+        if backing == expected {
+            Ok(())
+        } else {
+            Err(io::Error::from_raw_os_error(libc::EBUSY))
+        }
+    }
+}
+
+fn node(number: DeviceNumber) -> io::Result<Node> {
+    let path = PathBuf::from(format!("/dev/loop{}", number.minor));
+    Node::ensure(&path, NodeKind::Block, number)
+}

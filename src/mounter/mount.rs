@@ -1,0 +1,430 @@
+//! The ladder: from a device and a root hash to a mount.
+//!
+//! Each rung has an undo, which runs when a later rung fails: whatever goes wrong, nothing stays
+//! behind.
+
+use std::{
+    ffi::CString,
+    fs::{self, File},
+    io,
+    os::{fd::AsFd, unix::fs::FileExt},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use nix::sys::{
+    stat::fstat,
+    statvfs::{FsFlags, fstatvfs},
+};
+use sha2::{Digest as _, Sha256};
+
+use super::{
+    device::{Device, DeviceError},
+    device_mapper::{DeviceMapper, Mapping, MappingError, MappingName},
+    disk::{Disk, DiskError, ParamsSource},
+    log,
+    loop_device::LoopError,
+    mountinfo,
+    node::device_number,
+};
+use crate::{
+    exit::ExitCode,
+    filesystem::{FsType, HEADER_SIZE},
+    sys::{self, mount_api::FsContext},
+    verity::{Binding, OnCorruption, RootHash, VerityTable},
+};
+
+/// What `mount` is asked for. All of it is trusted.
+#[derive(Clone, Debug)]
+pub struct MountRequest {
+    /// What the disk must be.
+    pub root_hash: RootHash,
+    /// The block device or image file with the data.
+    pub device: PathBuf,
+    /// The device with the tree, if it is another.
+    pub hash_device: Option<PathBuf>,
+    /// Where the parameters of the tree come from.
+    pub params: ParamsSource,
+    /// The directory; it is made if it is missing.
+    pub mount_point: PathBuf,
+    /// The filesystem on the disk.
+    pub fs_type: FsType,
+    /// How long the devices may take to appear.
+    pub wait: Duration,
+    /// What the kernel does about a corrupt block.
+    pub on_corruption: OnCorruption,
+    /// The name of the mapping; derived from its table if not given.
+    pub name: Option<MappingName>,
+    /// How much the device reads ahead, in sectors of 512 bytes.
+    pub read_ahead: Option<u32>,
+}
+
+/// What has been mounted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mounted {
+    /// The name of the mapping.
+    pub name: MappingName,
+    /// Where it is mounted.
+    pub mount_point: PathBuf,
+    /// Whether it was mounted already.
+    pub found: bool,
+}
+
+/// Why a disk is not mounted.
+#[derive(Debug, thiserror::Error)]
+pub enum MountError {
+    /// A device cannot be used.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    /// The disk is refused.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// An image file cannot be shown as a block device.
+    #[error(transparent)]
+    Loop(#[from] LoopError),
+    /// Device-mapper refuses, or says that the disk is corrupt.
+    #[error(transparent)]
+    Mapping(#[from] MappingError),
+    /// Something else is mounted there.
+    #[error(
+        "{mount_point}: {what} is mounted there already; unmount it first, or choose another directory"
+    )]
+    InTheWay {
+        /// The directory.
+        mount_point: PathBuf,
+        /// What is there.
+        what: String,
+    },
+    /// The kernel lacks the filesystem.
+    #[error("this kernel has no {0} filesystem: load its module, or use a kernel with it")]
+    NoFilesystem(FsType),
+    /// The kernel refuses the filesystem.
+    #[error("the {fs_type} filesystem cannot be mounted: {source}{}{messages}", if messages.is_empty() { "" } else { ": " })]
+    Filesystem {
+        /// Its type.
+        fs_type: FsType,
+        /// With its errno.
+        source: io::Error,
+        /// What the filesystem driver says.
+        messages: String,
+    },
+    /// What got mounted is not what was asked for.
+    #[error("the mount is not what it should be: {0}")]
+    Unexpected(String),
+    /// A system call failed.
+    #[error("{path}: cannot {action}: {source}")]
+    Io {
+        /// What it was done to.
+        path: PathBuf,
+        /// What was done.
+        action: &'static str,
+        /// With its errno.
+        source: io::Error,
+    },
+}
+
+impl MountError {
+    /// The exit code that goes with it.
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Device(error) => error.exit_code(),
+            Self::Disk(error) => error.exit_code(),
+            Self::Loop(error) => error.exit_code(),
+            Self::Mapping(error) => error.exit_code(),
+            Self::InTheWay { .. } => ExitCode::InTheWay,
+            Self::NoFilesystem(_) => ExitCode::Unsupported,
+            Self::Unexpected(_) => ExitCode::Integrity,
+            Self::Filesystem { source, .. } | Self::Io { source, .. } => ExitCode::of_io(source),
+        }
+    }
+
+    fn io(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Io {
+            path: path.to_owned(),
+            action,
+            source,
+        }
+    }
+}
+
+/// Climbs the ladder.
+pub fn mount(request: &MountRequest) -> Result<Mounted, MountError> {
+    let data = Device::find(&request.device, request.wait)?;
+    let hash = request
+        .hash_device
+        .as_ref()
+        .map(|path| Device::find(path, request.wait))
+        .transpose()?;
+    let disk = Disk::read(data, hash, request.fs_type, &request.params)?;
+    disk.check_root(&request.root_hash)?;
+
+    let mount_point = MountPoint::prepare(&request.mount_point)?;
+    let device_mapper = DeviceMapper::open()?;
+    if let Some(found) = find_mounted(&device_mapper, &disk, request, &mount_point.path)? {
+        return Ok(found);
+    }
+
+    // The loop devices are held until the mapping holds them.
+    let (data_device, hash_device) = disk.attach()?;
+    let table = VerityTable {
+        data_device: data_device.number(),
+        hash_device: hash_device
+            .as_ref()
+            .map_or(data_device.number(), |device| device.number()),
+        params: disk.params().clone(),
+        hash_area: disk.hash_area(),
+        root_hash: request.root_hash,
+        on_corruption: request.on_corruption,
+    };
+    let name = request.name.clone().unwrap_or_else(|| default_name(&table));
+    let mapping = device_mapper.activate(&name, &table)?;
+    let binding = mount_mapping(&mapping, &disk, request, &mount_point.path)?;
+    let joined = if mapping.is_joined() {
+        ", in a mapping that was there"
+    } else {
+        ""
+    };
+    if let Err(error) = mapping.leave() {
+        // Nobody else has seen the mount yet.
+        unmount_own(&mount_point.path);
+        return Err(error.into());
+    }
+    log::info(format_args!(
+        "{} is mounted at {}: root hash {}, geometry bound by {}, mapping {name}{joined}",
+        request.device.display(),
+        mount_point.path.display(),
+        request.root_hash,
+        binding.as_str(),
+    ));
+    Ok(Mounted {
+        name,
+        mount_point: mount_point.keep(),
+        found: false,
+    })
+}
+
+/// The last rungs, on an active mapping: its first bytes are read through dm-verity, they bind
+/// the geometry if nothing else has, and the filesystem is mounted and looked at.
+fn mount_mapping(
+    mapping: &Mapping<'_>,
+    disk: &Disk,
+    request: &MountRequest,
+    mount_point: &Path,
+) -> Result<Binding, MountError> {
+    // Held open until the mount holds it: nobody else can remove the mapping in between.
+    let (node, device) = mapping.open()?;
+    if let Some(sectors) = request.read_ahead {
+        sys::block::set_read_ahead(&device, sectors)
+            .map_err(MountError::io(node.path(), "set its read-ahead"))?;
+    }
+    let header = read_header(mapping, &device, disk)?;
+    let binding = disk.bind(&header)?;
+
+    let filesystem = |source, context: Option<&FsContext>| MountError::Filesystem {
+        fs_type: request.fs_type,
+        source,
+        messages: context.map(FsContext::messages).unwrap_or_default(),
+    };
+    let fs_type =
+        CString::new(request.fs_type.name()).map_err(|error| filesystem(error.into(), None))?;
+    let source = CString::new(node.path().as_os_str().as_encoded_bytes())
+        .map_err(|error| filesystem(error.into(), None))?;
+    let context = FsContext::open(&fs_type).map_err(|error| match error.raw_os_error() {
+        Some(libc::ENODEV) => MountError::NoFilesystem(request.fs_type),
+        _ => filesystem(error, None),
+    })?;
+    let mount = || {
+        context.set_string(c"source", &source)?;
+        context.set_flag(c"ro")?;
+        match request.fs_type {
+            // A journal cannot be replayed on a device that cannot be written to.
+            FsType::Ext4 => context.set_flag(c"noload")?,
+            FsType::Xfs => {
+                context.set_flag(c"norecovery")?;
+                // Two disks may be copies of each other.
+                context.set_flag(c"nouuid")?;
+            }
+            FsType::Erofs | FsType::Squashfs => {}
+        }
+        context.mount()
+    };
+    let mount = mount().map_err(|error| filesystem(error, Some(&context)))?;
+    check_mount(&mount, mapping)?;
+    mapping.check_status()?;
+    mount
+        .attach(mount_point)
+        .map_err(MountError::io(mount_point, "mount onto it"))?;
+    Ok(binding)
+}
+
+/// Reads the first bytes of the data through dm-verity.
+fn read_header(mapping: &Mapping<'_>, device: &File, disk: &Disk) -> Result<Vec<u8>, MountError> {
+    let size = (HEADER_SIZE as u64).min(disk.params().data_bytes());
+    let mut header = vec![0; size as usize];
+    match device.read_exact_at(&mut header, 0) {
+        Ok(()) => Ok(header),
+        Err(error) => {
+            mapping.check_status()?;
+            Err(MountError::io(
+                disk.data_device().path(),
+                "read its first block through dm-verity",
+            )(error))
+        }
+    }
+}
+
+/// The mount, which nobody sees yet, is one of the mapping, and all that can be forbidden is.
+fn check_mount(mount: impl AsFd, mapping: &Mapping<'_>) -> Result<(), MountError> {
+    let unexpected = |error: nix::Error| MountError::Unexpected(error.to_string());
+    let device = device_number(fstat(mount.as_fd()).map_err(unexpected)?.st_dev);
+    if device != mapping.number() {
+        let message = format!(
+            "its device is {device}, not {} of {}",
+            mapping.number(),
+            mapping.name()
+        );
+        return Err(MountError::Unexpected(message));
+    }
+    let flags = fstatvfs(mount.as_fd()).map_err(unexpected)?.flags();
+    let needed = FsFlags::ST_RDONLY | FsFlags::ST_NODEV | FsFlags::ST_NOSUID | FsFlags::ST_NOEXEC;
+    if !flags.contains(needed) {
+        return Err(MountError::Unexpected(format!(
+            "{:?} are not set",
+            needed - flags
+        )));
+    }
+    Ok(())
+}
+
+/// Looks for a mount that is just what is asked for. Anything else at the mount point is an
+/// error.
+fn find_mounted(
+    device_mapper: &DeviceMapper,
+    disk: &Disk,
+    request: &MountRequest,
+    mount_point: &Path,
+) -> Result<Option<Mounted>, MountError> {
+    let mounted =
+        mountinfo::mounted_at(mount_point).map_err(MountError::io(mount_point, "list mounts"))?;
+    let Some(mount) = mounted else {
+        return Ok(None);
+    };
+    let in_the_way = |what: String| MountError::InTheWay {
+        mount_point: mount_point.to_owned(),
+        what,
+    };
+    let found = match device_mapper.find(mount.device)? {
+        Some(name) => device_mapper.describe(&name)?,
+        None => None,
+    };
+    let Some(found) = found else {
+        return Err(in_the_way(format!(
+            "a filesystem of type {} without dm-verity",
+            mount.fs_type
+        )));
+    };
+    let loaded = found.loaded_table()?;
+    let same_devices = disk.data_device().is_shown_by(loaded.data_device)?
+        && disk.hash_device().is_shown_by(loaded.hash_device)?;
+    let table = VerityTable {
+        data_device: loaded.data_device,
+        hash_device: loaded.hash_device,
+        params: disk.params().clone(),
+        hash_area: disk.hash_area(),
+        root_hash: request.root_hash,
+        on_corruption: request.on_corruption,
+    };
+    if !same_devices || found.table != table.to_string() || mount.fs_type != request.fs_type.name()
+    {
+        return Err(in_the_way(format!(
+            "the disk with the root hash {}",
+            loaded.root_hash
+        )));
+    }
+    if request
+        .name
+        .as_ref()
+        .is_some_and(|name| *name != found.name)
+    {
+        return Err(in_the_way(format!(
+            "the same disk, through the mapping {},",
+            found.name
+        )));
+    }
+    log::info(format_args!(
+        "{} is mounted at {} already",
+        request.device.display(),
+        mount_point.display()
+    ));
+    Ok(Some(Mounted {
+        name: found.name,
+        mount_point: mount_point.to_owned(),
+        found: true,
+    }))
+}
+
+/// One table, one name: whoever asks for the same shares the mapping.
+fn default_name(table: &VerityTable) -> MappingName {
+    let digest = hex::encode(&Sha256::digest(table.to_string())[..16]);
+    format!("disk-mounter-{digest}")
+        .parse()
+        .unwrap_or_else(|_| unreachable!("45 plain characters"))
+}
+
+fn unmount_own(mount_point: &Path) {
+    if let Err(error) = nix::mount::umount2(mount_point, nix::mount::MntFlags::UMOUNT_NOFOLLOW) {
+        log::warn(format_args!(
+            "{} stays mounted: {error}",
+            mount_point.display()
+        ));
+    }
+}
+
+/// The directory to mount on, without links in its path. If it was made, it is removed again
+/// unless it is kept.
+struct MountPoint {
+    path: PathBuf,
+    /// Those that were made, the outermost first.
+    made: Vec<PathBuf>,
+}
+
+impl MountPoint {
+    fn prepare(path: &Path) -> Result<Self, MountError> {
+        let path = mountinfo::canonical(path).map_err(MountError::io(path, "resolve it"))?;
+        let missing: Vec<_> = path
+            .ancestors()
+            .take_while(|path| !path.exists())
+            .map(Path::to_owned)
+            .collect();
+        let mut mount_point = Self {
+            path,
+            made: Vec::new(),
+        };
+        for directory in missing.into_iter().rev() {
+            match fs::create_dir(&directory) {
+                Ok(()) => mount_point.made.push(directory),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(MountError::io(&directory, "make the directory")(error)),
+            }
+        }
+        if !mount_point.path.is_dir() {
+            let error = io::Error::from_raw_os_error(libc::ENOTDIR);
+            return Err(MountError::io(&mount_point.path, "mount onto it")(error));
+        }
+        Ok(mount_point)
+    }
+
+    fn keep(mut self) -> PathBuf {
+        self.made.clear();
+        std::mem::take(&mut self.path)
+    }
+}
+
+impl Drop for MountPoint {
+    fn drop(&mut self) {
+        for directory in self.made.iter().rev() {
+            // One that somebody else uses by now is not empty, and stays.
+            let _ = fs::remove_dir(directory);
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! What `loopdev` lacks of `<linux/loop.h>`.
+
+use std::{fs::File, io, os::fd::AsRawFd};
+
+/// The flag of a loop device that is read-only.
+const LO_FLAGS_READ_ONLY: u32 = 1;
+
+/// `struct loop_info64`.
+#[repr(C)]
+struct LoopInfo64 {
+    device: u64,
+    inode: u64,
+    rdevice: u64,
+    offset: u64,
+    size_limit: u64,
+    number: u32,
+    encrypt_type: u32,
+    encrypt_key_size: u32,
+    flags: u32,
+    file_name: [u8; 64],
+    crypt_name: [u8; 64],
+    encrypt_key: [u8; 32],
+    init: [u64; 2],
+}
+
+mod ioctl {
+    nix::ioctl_none_bad!(loop_ctl_get_free, 0x4C82);
+    nix::ioctl_read_bad!(loop_get_status64, 0x4C05, super::LoopInfo64);
+}
+
+/// What a loop device shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Backing {
+    /// The device number of the filesystem that the file is in.
+    pub(crate) device: u64,
+    /// The file's inode number.
+    pub(crate) inode: u64,
+    /// Whether the loop device shows the whole file, and cannot be written to.
+    pub(crate) whole_and_read_only: bool,
+}
+
+/// The number of a loop device that is free now; it is made if there is none.
+pub(crate) fn next_free(control: &File) -> io::Result<u32> {
+    // SAFETY: LOOP_CTL_GET_FREE takes no argument.
+    let number = unsafe { ioctl::loop_ctl_get_free(control.as_raw_fd()) }?;
+    u32::try_from(number).map_err(|_| io::ErrorKind::InvalidData.into())
+}
+
+/// What a loop device shows; ENXIO where it shows nothing.
+pub(crate) fn backing(device: &impl AsRawFd) -> io::Result<Backing> {
+    let mut info = std::mem::MaybeUninit::<LoopInfo64>::zeroed();
+    // SAFETY: LOOP_GET_STATUS64 writes one `struct loop_info64` to the pointer.
+    unsafe { ioctl::loop_get_status64(device.as_raw_fd(), info.as_mut_ptr()) }?;
+    // SAFETY: all fields are integers, for which zeros are valid, and the call has succeeded.
+    let info = unsafe { info.assume_init() };
+    Ok(Backing {
+        device: info.device,
+        inode: info.inode,
+        whole_and_read_only: info.offset == 0
+            && info.size_limit == 0
+            && info.flags & LO_FLAGS_READ_ONLY != 0,
+    })
+}
