@@ -1,0 +1,125 @@
+//! A machine as a container sees it: no udev, no `/dev/mapper`, a `/dev` with little in it.
+
+use crate::{
+    Test,
+    disk::Disk,
+    run::{Outcome, run},
+};
+
+/// The tests of this group.
+pub const TESTS: &[Test] = &[
+    ("without_dev_mapper", without_dev_mapper),
+    (
+        "with_what_a_runtime_puts_into_dev",
+        with_what_a_runtime_puts_into_dev,
+    ),
+    (
+        "a_visible_udev_that_cannot_answer",
+        a_visible_udev_that_cannot_answer,
+    ),
+    ("without_the_right", without_the_right),
+];
+
+/// Runs a script with mounts of its own, which stops at its first failure.
+fn unshared(options: &str, script: &str) -> Outcome {
+    let script = format!("set -eu\n{script}");
+    run("unshare", options.split(' ').chain(["sh", "-c", &script]))
+}
+
+/// A `/dev` of the container's own, with the nodes that the runtime specification names.
+const BARE_DEV: &str = "
+    mount -t tmpfs tmpfs /dev
+    mknod /dev/null c 1 3
+    mknod /dev/zero c 1 5
+    mknod /dev/full c 1 7
+    mknod /dev/random c 1 8
+    mknod /dev/urandom c 1 9
+    mknod /dev/tty c 5 0
+";
+
+fn without_dev_mapper() {
+    let disk = Disk::new();
+    let (mount, unmount) = (disk.mount_line(""), disk.line("unmount"));
+    let script = format!(
+        "mkdir /tmp/dev
+        mount --bind /dev /tmp/dev
+        mount -t tmpfs tmpfs /dev
+        for node in loop-control loop0 loop1 loop2; do
+            [ ! -e /tmp/dev/$node ] || cp -a /tmp/dev/$node /dev/
+        done
+        mknod /dev/null c 1 3
+        umount /tmp/dev
+        rmdir /tmp/dev
+        disk-mounter {mount}
+        ls /dev/mapper
+        disk-mounter {unmount}"
+    );
+    let outcome = unshared("--mount", &script);
+    outcome.is(0, &["is mounted at"]);
+    // The node of the mapping was needed for a moment only.
+    assert_eq!(outcome.stdout, "control\n");
+}
+
+fn with_what_a_runtime_puts_into_dev() {
+    let disk = Disk::new();
+    let (mount, status, unmount) = (
+        disk.mount_line(""),
+        disk.line("status"),
+        disk.line("unmount"),
+    );
+    let script = format!(
+        "{BARE_DEV}
+        disk-mounter {mount}
+        disk-mounter {mount}
+        disk-mounter {status}
+        disk-mounter {unmount}
+        find /dev -mindepth 1 | sort"
+    );
+    let outcome = unshared("--mount", &script);
+    outcome.is(0, &["is mounted at", "already", "verified"]);
+    let nodes: Vec<_> = outcome
+        .stdout
+        .lines()
+        .filter(|line| line.starts_with("/dev/"))
+        .collect();
+    let expected = [
+        "full",
+        "loop-control",
+        "mapper",
+        "mapper/control",
+        "null",
+        "random",
+        "tty",
+        "urandom",
+        "zero",
+    ];
+    assert_eq!(nodes, expected.map(|name| format!("/dev/{name}")));
+}
+
+fn a_visible_udev_that_cannot_answer() {
+    let disk = Disk::new();
+    let mount = disk.mount_line("");
+    let script = format!(
+        "mount -t tmpfs tmpfs /run
+        mkdir /run/udev
+        touch /run/udev/control
+        disk-mounter {mount}"
+    );
+    unshared("--mount --ipc", &script).is(6, &["/run/udev", "IPC namespace"]);
+}
+
+fn without_the_right() {
+    let disk = Disk::new();
+    let mount = disk.mount_line("");
+    let script = format!("{BARE_DEV} disk-mounter {mount}");
+    unshared(
+        "--mount --user --map-root-user",
+        &format!("disk-mounter {mount}"),
+    )
+    .is(6, &["ermi"]);
+    unshared(
+        "--mount",
+        &format!("{script} && umount {}", disk.mount_point().display()),
+    )
+    .is(0, &[]);
+}

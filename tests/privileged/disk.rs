@@ -1,0 +1,248 @@
+//! Small disks with a made-up model.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io::Read,
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+};
+
+use disk_mounter::verity::{HashArea, SUPERBLOCK_SIZE, Superblock, TreeLayout};
+use sha2::{Digest, Sha256};
+use tempfile::TempDir;
+
+use crate::run::check;
+
+/// The SHA-256 of each file, by its path below a folder.
+pub type Files = BTreeMap<PathBuf, String>;
+
+/// A disk image of a model, in a folder of its own.
+pub struct Disk {
+    folder: TempDir,
+    /// The image.
+    pub image: PathBuf,
+    /// Where the filesystem ends, in bytes.
+    pub data_bytes: u64,
+    /// Its root hash.
+    pub root_hash: String,
+    /// What is in it.
+    pub files: Files,
+}
+
+impl Disk {
+    /// A disk as `disk-builder` makes it.
+    pub fn new() -> Self {
+        Self::with(&[])
+    }
+
+    /// A disk whose tree was made by `disk-builder hash` with these options.
+    pub fn with(options: &[&str]) -> Self {
+        let mut disk = Self::filesystem();
+        let image = disk.image.to_str().unwrap();
+        let printed = check("disk-builder", [&["hash", image], options].concat());
+        disk.root_hash = root_hash(&printed);
+        disk
+    }
+
+    /// A disk with a filesystem and no tree yet.
+    pub fn filesystem() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let model = folder.path().join("model");
+        make_model(&model);
+        let image = folder.path().join("image");
+        check(
+            "mkfs.erofs",
+            [
+                "--quiet",
+                "-T0",
+                image.to_str().unwrap(),
+                model.to_str().unwrap(),
+            ],
+        );
+        let files = files(&model);
+        let data_bytes = fs::metadata(&image).unwrap().len();
+        Self {
+            folder,
+            image,
+            data_bytes,
+            root_hash: String::new(),
+            files,
+        }
+    }
+
+    /// A path in the disk's own folder.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The usual mount point.
+    pub fn mount_point(&self) -> PathBuf {
+        self.path("mnt")
+    }
+
+    /// The words of `disk-mounter mount` for this disk.
+    pub fn mount_line(&self, options: &str) -> String {
+        let (image, mount_point) = (self.image.display(), self.mount_point());
+        format!(
+            "mount --root-hash {} {options} {image} {}",
+            self.root_hash,
+            mount_point.display()
+        )
+    }
+
+    /// The words of another command on the usual mount point.
+    pub fn line(&self, command: &str) -> String {
+        format!("{command} {}", self.mount_point().display())
+    }
+
+    /// Its superblock.
+    pub fn superblock(&self) -> Superblock {
+        let mut raw = [0; SUPERBLOCK_SIZE];
+        File::open(&self.image)
+            .unwrap()
+            .read_exact_at(&mut raw, self.data_bytes)
+            .unwrap();
+        Superblock::parse(&raw).unwrap()
+    }
+
+    /// Puts a superblock onto it.
+    pub fn set_superblock(&self, superblock: &Superblock) {
+        write(&self.image, self.data_bytes, &superblock.to_bytes());
+    }
+
+    /// Where each level of its tree starts and ends, in bytes, level 0 first.
+    pub fn levels(&self) -> Vec<(u64, u64)> {
+        let params = self.superblock().params;
+        let area = HashArea::new(&params, self.data_bytes, true).unwrap();
+        let layout = TreeLayout::new(&params);
+        let place = |block| area.block_offset(block);
+        let levels = layout.levels().iter();
+        levels
+            .map(|level| {
+                (
+                    place(level.first_block),
+                    place(level.first_block + level.blocks),
+                )
+            })
+            .collect()
+    }
+
+    /// Flips a bit of the image.
+    pub fn flip(&self, offset: u64) {
+        flip(&self.image, offset);
+    }
+}
+
+/// A folder with files of all the shapes that matter: empty, small, of whole blocks, large.
+fn make_model(folder: &Path) {
+    fs::create_dir_all(folder.join("1_Pooling/deep")).unwrap();
+    for (name, size) in [
+        ("README.md", 10_000),
+        ("config.json", 612),
+        ("1_Pooling/config.json", 190),
+        ("1_Pooling/deep/blocks", 8192),
+        ("empty", 0),
+        ("model.safetensors", 3 << 20),
+        ("z-last", 4097),
+    ] {
+        fs::write(folder.join(name), noise(name, size)).unwrap();
+    }
+}
+
+/// Bytes that look random, and depend on the seed alone.
+fn noise(seed: &str, size: usize) -> Vec<u8> {
+    let mut state = seed.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |state, byte| {
+        (state ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    let mut bytes = Vec::with_capacity(size + 8);
+    while bytes.len() < size {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend_from_slice(&state.to_le_bytes());
+    }
+    bytes.truncate(size);
+    bytes
+}
+
+/// Reads all files below a folder.
+pub fn files(folder: &Path) -> Files {
+    let mut files = Files::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        for entry in fs::read_dir(next).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                files.insert(path.strip_prefix(folder).unwrap().to_owned(), sha256(&path));
+            }
+        }
+    }
+    files
+}
+
+fn sha256(path: &Path) -> String {
+    let mut file = File::open(path).unwrap();
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        match file.read(&mut buffer).unwrap() {
+            0 => return hex::encode(hasher.finalize()),
+            length => hasher.update(&buffer[..length]),
+        }
+    }
+}
+
+/// The root hash in what `disk-builder` or `veritysetup` prints.
+pub fn root_hash(printed: &str) -> String {
+    let line = printed
+        .lines()
+        .find_map(|line| line.strip_prefix("Root hash:"));
+    line.unwrap_or_else(|| panic!("no root hash in {printed}"))
+        .trim()
+        .to_owned()
+}
+
+/// Writes into the middle of a file.
+pub fn write(path: &Path, offset: u64, bytes: &[u8]) {
+    File::options()
+        .write(true)
+        .open(path)
+        .unwrap()
+        .write_all_at(bytes, offset)
+        .unwrap();
+}
+
+/// Flips a bit of a file.
+pub fn flip(path: &Path, offset: u64) {
+    let mut byte = [0];
+    File::open(path)
+        .unwrap()
+        .read_exact_at(&mut byte, offset)
+        .unwrap();
+    write(path, offset, &[byte[0] ^ 0x10]);
+}
+
+/// A loop device that shows a file, as another program would make it.
+pub struct Loop(PathBuf);
+
+impl Loop {
+    /// Attaches a file.
+    pub fn new(file: &Path) -> Self {
+        let printed = check("losetup", ["--find", "--show", file.to_str().unwrap()]);
+        Self(printed.trim().into())
+    }
+
+    /// The block device.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Loop {
+    fn drop(&mut self) {
+        check("losetup", ["--detach", self.0.to_str().unwrap()]);
+    }
+}

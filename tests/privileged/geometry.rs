@@ -1,0 +1,169 @@
+//! What binds the geometry, and what does not.
+
+use std::fs;
+
+use disk_mounter::verity::{Superblock, VerityParams};
+
+use crate::{
+    Test,
+    disk::{Disk, files, root_hash},
+    machine::Leftovers,
+    run::{check, mounter},
+};
+
+/// The tests of this group.
+pub const TESTS: &[Test] = &[
+    (
+        "a_superblock_with_fewer_data_blocks",
+        a_superblock_with_fewer_data_blocks,
+    ),
+    ("the_filesystem_binds", the_filesystem_binds),
+    ("the_arguments_bind", the_arguments_bind),
+    ("no_superblock_at_all", no_superblock_at_all),
+    ("nothing_binds", nothing_binds),
+    ("one_data_block", one_data_block),
+];
+
+fn with_data_blocks(disk: &Disk, data_blocks: u64) {
+    let superblock = disk.superblock();
+    let old = &superblock.params;
+    let params = VerityParams::new(
+        old.algorithm(),
+        old.data_block_size(),
+        old.hash_block_size(),
+        data_blocks,
+        old.salt().clone(),
+    );
+    disk.set_superblock(&Superblock {
+        params: params.unwrap(),
+        ..superblock
+    });
+}
+
+#[track_caller]
+fn refused(line: &str, words: &[&str]) {
+    let before = Leftovers::look();
+    mounter(line).is(3, words);
+    before.check();
+}
+
+#[track_caller]
+fn mounts(disk: &Disk, options: &str, binding: &str) {
+    mounter(&disk.mount_line(options)).is(0, &[&format!("geometry bound by {binding}")]);
+    assert_eq!(files(&disk.mount_point()), disk.files);
+    mounter(&disk.line("unmount")).is(0, &[]);
+}
+
+fn a_superblock_with_fewer_data_blocks() {
+    for salt in [&[][..], &["--salt", "00"], &["--salt", "-"]] {
+        let disk = Disk::with(salt);
+        let data_blocks = disk.data_bytes / 4096;
+        // So few that the tree has as many levels as before: the root hash still fits.
+        for fewer in [data_blocks - 1, 200, 129] {
+            with_data_blocks(&disk, fewer);
+            refused(
+                &disk.mount_line(""),
+                &["nothing binds the number of data blocks"],
+            );
+            refused(
+                &disk.mount_line(&format!("--data-blocks {data_blocks}")),
+                &[&format!("claims {fewer} data blocks")],
+            );
+        }
+        with_data_blocks(&disk, data_blocks);
+        mounter(&disk.mount_line("")).is(0, &[]);
+        mounter(&disk.line("unmount")).is(0, &[]);
+    }
+}
+
+fn the_filesystem_binds() {
+    mounts(&Disk::with(&["--salt", "00"]), "", "filesystem");
+    mounts(&Disk::with(&["--salt", "-"]), "", "filesystem");
+    mounts(&Disk::new(), "", "geometry salt");
+}
+
+fn the_arguments_bind() {
+    let disk = Disk::with(&["--salt", "00"]);
+    mounts(
+        &disk,
+        &format!("--data-blocks {}", disk.data_bytes / 4096),
+        "arguments",
+    );
+}
+
+fn no_superblock_at_all() {
+    let disk = Disk::with(&["--salt", "0badc0de"]);
+    let blocks = disk.data_bytes / 4096;
+    let tree = disk.data_bytes + 4096;
+    let options =
+        format!("--no-superblock --salt 0badc0de --data-blocks {blocks} --hash-offset {tree}");
+    mounts(&disk, &options, "arguments");
+    // It is not even read.
+    crate::disk::write(&disk.image, disk.data_bytes, &[0xa5; 4096]);
+    mounts(&disk, &options, "arguments");
+    refused(&disk.mount_line(""), &["no dm-verity superblock"]);
+    refused(
+        &disk.mount_line(&options.replace("0badc0de", "0badc0df")),
+        &["does not match"],
+    );
+    refused(
+        &disk.mount_line(&options.replace(&format!(" {blocks} "), " 100 ")),
+        &["does not match"],
+    );
+    refused(
+        &disk.mount_line(&options.replace(&tree.to_string(), "4096")),
+        &["inside the data"],
+    );
+}
+
+fn nothing_binds() {
+    let mut disk = Disk::filesystem();
+    // A filesystem that is smaller than its disk.
+    fs::File::options()
+        .write(true)
+        .open(&disk.image)
+        .unwrap()
+        .set_len(disk.data_bytes + 8192)
+        .unwrap();
+    let image = disk.image.display().to_string();
+    disk.root_hash = root_hash(&check("disk-builder", ["hash", &image, "--salt", "00"]));
+    let offset = format!("--hash-offset {}", disk.data_bytes + 8192);
+    refused(
+        &disk.mount_line(&offset),
+        &["nothing binds", "--data-blocks"],
+    );
+    mounts(
+        &disk,
+        &format!("{offset} --data-blocks {}", disk.data_bytes / 4096 + 2),
+        "arguments",
+    );
+}
+
+fn one_data_block() {
+    let mut disk = Disk::filesystem();
+    let tiny = disk.path("tiny");
+    fs::create_dir(&tiny).unwrap();
+    fs::write(tiny.join("a"), "b").unwrap();
+    check(
+        "mkfs.erofs",
+        [
+            "--quiet",
+            "-T0",
+            disk.image.to_str().unwrap(),
+            tiny.to_str().unwrap(),
+        ],
+    );
+    assert_eq!(fs::metadata(&disk.image).unwrap().len(), 4096);
+    disk.files = files(&tiny);
+    disk.root_hash = root_hash(&check(
+        "disk-builder",
+        ["hash", disk.image.to_str().unwrap()],
+    ));
+    mounts(&disk, "", "geometry salt");
+    refused(
+        &disk
+            .mount_line("")
+            .replace(&disk.root_hash, &"7".repeat(64)),
+        &[&disk.root_hash],
+    );
+}

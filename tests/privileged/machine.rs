@@ -1,0 +1,78 @@
+//! The state of the machine: what a test must leave as it was.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
+
+/// Mappings, loop devices, mounts and nodes that are there.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Leftovers(BTreeSet<String>);
+
+impl Leftovers {
+    /// Looks at the machine.
+    pub fn look() -> Self {
+        let mut found = BTreeSet::new();
+        for device in names(Path::new("/sys/block")) {
+            let folder = Path::new("/sys/block").join(&device);
+            if let Ok(name) = fs::read_to_string(folder.join("dm/name")) {
+                found.insert(format!("mapping {name}"));
+            }
+            if let Ok(file) = fs::read_to_string(folder.join("loop/backing_file")) {
+                found.insert(format!("{device} of {file}"));
+            }
+        }
+        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+        found.extend(mounts.lines().map(|line| format!("mount {line}")));
+        found.extend(names(Path::new("/dev/mapper")).map(|name| format!("/dev/mapper/{name}")));
+        found.extend(names(Path::new("/tmp")).map(|name| format!("/tmp/{name}")));
+        Self(found)
+    }
+
+    /// Nothing has come since, and nothing has gone. The kernel may take a moment to release
+    /// what nobody uses any more.
+    #[track_caller]
+    pub fn check(&self) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            let now = Self::look();
+            if now == *self {
+                return;
+            }
+            let more: Vec<_> = now.0.difference(&self.0).collect();
+            let less: Vec<_> = self.0.difference(&now.0).collect();
+            assert!(
+                Instant::now() < deadline,
+                "left behind: {more:#?}; missing: {less:#?}"
+            );
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+fn names(folder: &Path) -> impl Iterator<Item = String> {
+    let entries = fs::read_dir(folder).into_iter().flatten();
+    // The way to the driver is not a mapping; it stays once it was made.
+    entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name != "control")
+}
+
+/// Lets the next read of a file go to its disk.
+pub fn drop_caches() {
+    nix::unistd::sync();
+    fs::write("/proc/sys/vm/drop_caches", "3").unwrap();
+}
+
+/// The line of `/proc/self/mounts` for a mount point.
+pub fn mount_line(mount_point: &Path) -> Option<String> {
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+    let mount_point = mount_point.to_str().unwrap();
+    mounts
+        .lines()
+        .rfind(|line| line.split(' ').nth(1) == Some(mount_point))
+        .map(str::to_owned)
+}

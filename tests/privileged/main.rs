@@ -1,0 +1,57 @@
+//! Tests on a real kernel, as root: in the virtual machine of `testvm`, or on a machine of which
+//! nothing else is asked meanwhile.
+//!
+//! One after the other, since each looks whether anything stayed behind. What is needed and not
+//! there is a failure, never a test left out. Disks are small and made here, but for one with a
+//! real model, which the environment names (see `real_model`).
+
+// A failure is a panic here, as in any test.
+#![allow(clippy::unwrap_used)]
+
+mod container;
+mod corruption;
+mod disk;
+mod geometry;
+mod machine;
+mod mounting;
+mod real_model;
+mod refusal;
+mod run;
+
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use machine::Leftovers;
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads = Some(1);
+    let groups: [(&str, &[Test]); 6] = [
+        ("mounting", mounting::TESTS),
+        ("refusal", refusal::TESTS),
+        ("corruption", corruption::TESTS),
+        ("geometry", geometry::TESTS),
+        ("container", container::TESTS),
+        ("real_model", real_model::TESTS),
+    ];
+    let trials = groups
+        .into_iter()
+        .flat_map(|(group, tests)| {
+            tests.iter().map(move |(name, test)| {
+                Trial::test(format!("{group}::{name}"), move || leaving_nothing(*test))
+            })
+        })
+        .collect();
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// A test's name, and what it does.
+type Test = (&'static str, fn());
+
+/// Runs a test, and checks that it took back all that it made.
+fn leaving_nothing(test: fn()) -> Result<(), Failed> {
+    let before = Leftovers::look();
+    test();
+    before.check();
+    Ok(())
+}
