@@ -6,22 +6,29 @@
 # kernel answers with a panic; QEMU then ends, without the closing line.
 set -eu
 
-# On the initramfs itself pivot_root, and so a container runtime, does not work.
+# busybox finds its other programs by /proc/self/exe.
+/bin/busybox mount -t proc proc /proc
+
 if [ "${1-}" != second ]; then
-    /bin/busybox mount -t proc proc /proc
+    while read -r module; do
+        insmod "/testvm/modules/$module.ko"
+    done </testvm/modules/order
+    rm -r /testvm/modules
+
+    # On the initramfs itself pivot_root, and so a container runtime, does not
+    # work. It does on any other filesystem.
     mkdir /newroot
     mount -t tmpfs -o size=95%,mode=755 tmpfs /newroot
-    umount /proc
     for entry in /*; do
         case $entry in
-        /newroot) ;;
-        *) /bin/busybox cp -a "$entry" /newroot/ ;;
+        /newroot | /proc) ;;
+        *) cp -a "$entry" /newroot/ ;;
         esac
     done
-    exec /bin/busybox switch_root /newroot /init second
+    mkdir /newroot/proc
+    exec switch_root /newroot /init second
 fi
 
-/bin/busybox mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs devtmpfs /dev
 mkdir -p /dev/pts /dev/shm
@@ -34,12 +41,8 @@ ln -sf /proc/self/fd/2 /dev/stderr
 hostname testvm
 ip link set lo up
 
-while read -r module; do
-    insmod "/testvm/modules/$module.ko"
-done </testvm/modules/order
-
 # The ports to the host: standard output, standard error, and the closing line.
-# They appear a moment after their module is loaded.
+# They appear a while after their module is loaded.
 until [ -c /dev/vport0p1 ] && [ -c /dev/vport0p2 ] && [ -c /dev/vport0p3 ]; do
     usleep 10000
 done
@@ -50,7 +53,12 @@ cat </testvm/out >/dev/vport0p1 &
 out=$!
 cat </testvm/err >/dev/vport0p2 &
 err=$!
+
+# The boot was quiet, as the console is slow. From here on its log tells the host
+# what happened, should the guest crash.
+dmesg -n 8
 code=0
+cd /root
 env -i /bin/sh /testvm/command </dev/null >/testvm/out 2>/testvm/err || code=$?
 
 # What COMMAND left running would keep the FIFOs open.

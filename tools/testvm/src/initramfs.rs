@@ -150,7 +150,7 @@ fn command_script(job: &Job, disks: &[String]) -> Vec<u8> {
         .environment
         .iter()
         .map(|variable| (variable.name.as_str(), variable.value.as_str()));
-    let mut script = format!("cd {HOME}\n").into_bytes();
+    let mut script = Vec::new();
     for (name, value) in base.into_iter().chain(own) {
         script.extend_from_slice(format!("export {name}=").as_bytes());
         script.extend(quote(value.as_bytes()));
@@ -182,7 +182,7 @@ mod tests {
         };
         let disks = ["/dev/vda".to_owned(), "/dev/vdb".to_owned()];
         let script = String::from_utf8(command_script(&job, &disks)).unwrap();
-        let lines: Vec<_> = script.lines().skip(3).collect();
+        let lines: Vec<_> = script.lines().skip(2).collect();
         let expected = [
             "export TESTVM_DISKS='/dev/vda:/dev/vdb'",
             "export A='b c'",

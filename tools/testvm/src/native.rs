@@ -145,12 +145,57 @@ impl Drop for LoopDevice {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::{ffi::OsStr, time::Duration};
+
+    use crate::program::Program;
 
     #[test]
     fn signals_become_exit_codes_as_in_a_shell() {
         assert_eq!(exit_code(ExitStatus::from_raw(7 << 8)), 7);
         assert_eq!(exit_code(ExitStatus::from_raw(255 << 8)), 255);
         assert_eq!(exit_code(ExitStatus::from_raw(9)), 137);
+    }
+
+    fn job(script: &str) -> Job {
+        Job {
+            command: vec!["sh".into(), "-c".into(), script.into()],
+            environment: vec!["A=b c".parse().unwrap()],
+            timeout: Duration::from_secs(60),
+            disks: vec![],
+            programs: vec![Program::find(Path::new("/bin/cat"), OsStr::new("")).unwrap()],
+            files: vec![CarriedFile {
+                host: "/etc/passwd".into(),
+                guest: "a/b".into(),
+            }],
+        }
+    }
+
+    #[test]
+    fn runs_in_an_environment_of_its_own() {
+        let script = r#"
+            test "$A" = "b c" && test "$HOME" = "$PWD" && test -z "$TESTVM_DISKS" || exit 1
+            test -z "${CARGO_MANIFEST_DIR-}" || exit 2
+            case $(command -v cat) in /bin/* | /usr/*) exit 3 ;; esac
+            cat a/b | grep -q root || exit 4
+            exit 7"#;
+        assert_eq!(run(&job(script)).unwrap(), 7);
+    }
+
+    #[test]
+    fn ends_in_time_or_by_a_signal() {
+        let mut long = job("sleep 1000");
+        long.timeout = Duration::ZERO;
+        assert!(run(&long).unwrap_err().to_string().contains("not done"));
+        assert_eq!(run(&job("kill -9 $$")).unwrap(), 137);
+    }
+
+    #[test]
+    fn a_command_that_is_not_there() {
+        let mut missing = job("");
+        missing.command = vec!["no-such-command".into()];
+        assert_eq!(run(&missing).unwrap(), NOT_FOUND);
+        missing.command = vec!["/etc".into()];
+        assert_eq!(run(&missing).unwrap(), NOT_EXECUTABLE);
     }
 
     #[test]

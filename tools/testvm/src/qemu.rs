@@ -63,7 +63,7 @@ pub(crate) fn command(
         .arg("-initrd")
         .arg(&files.initramfs)
         // An oops is a crash too: the guest would go on in an unknown state.
-        .args(["-append", "console=ttyS0 loglevel=6 oops=panic panic=-1"]);
+        .args(["-append", "console=ttyS0 quiet oops=panic panic=-1"]);
     command
         .arg("-chardev")
         .arg(option("file,id=log,path=", &files.kernel_log))
