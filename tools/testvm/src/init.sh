@@ -16,9 +16,14 @@ if [ "${1-}" != second ]; then
     rm -r /testvm/modules
 
     # On the initramfs itself pivot_root, and so a container runtime, does not
-    # work. It does on any other filesystem.
+    # work. It does on any other filesystem. A runtime also makes the mount that
+    # a container lies on private: with a /run and /tmp of their own, as usual,
+    # that is not the root.
     mkdir /newroot
     mount -t tmpfs -o size=95%,mode=755 tmpfs /newroot
+    mkdir /newroot/run /newroot/tmp
+    mount -t tmpfs -o size=95%,mode=755 tmpfs /newroot/run
+    mount -t tmpfs -o size=95%,mode=1777 tmpfs /newroot/tmp
     for entry in /*; do
         case $entry in
         /newroot | /proc) ;;
@@ -30,6 +35,7 @@ if [ "${1-}" != second ]; then
 fi
 
 mount -t sysfs sysfs /sys
+mount -t cgroup2 cgroup2 /sys/fs/cgroup
 mount -t devtmpfs devtmpfs /dev
 mkdir -p /dev/pts /dev/shm
 mount -t devpts devpts /dev/pts

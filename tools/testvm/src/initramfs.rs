@@ -44,6 +44,7 @@ const PATH: &str = "/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin
 pub(crate) fn write(file: &Path, kernel: &Kernel, job: &Job, disks: &[String]) -> Result<u64> {
     let out = File::create(file).with_context(|| file.display().to_string())?;
     let mut archive = Archive::new(BufWriter::new(out));
+    add_directories(&mut archive)?;
     // What was asked for goes first: what comes later gives way to it.
     for carried in &job.files {
         archive.copy(&carried.host, &Path::new(HOME).join(&carried.guest))?;
@@ -72,7 +73,18 @@ pub(crate) fn write(file: &Path, kernel: &Kernel, job: &Job, disks: &[String]) -
     archive.finish()
 }
 
-/// What a small system has: a shell, busybox's other programs, some directories.
+fn add_directories(archive: &mut Archive<BufWriter<File>>) -> Result<()> {
+    for directory in ["/dev", "/mnt", "/proc", "/run", "/sys", "/var"] {
+        archive.directory(Path::new(directory), 0o755)?;
+    }
+    archive.directory(Path::new(HOME), 0o700)?;
+    for directory in ["/tmp", "/var/tmp"] {
+        archive.directory(Path::new(directory), 0o1777)?;
+    }
+    Ok(())
+}
+
+/// What a small system has: a shell, busybox's other programs, root's account.
 fn add_base(archive: &mut Archive<BufWriter<File>>) -> Result<()> {
     let search = std::env::var_os("PATH").unwrap_or_default();
     // Not busybox's shell: that one prefers busybox's programs to those on PATH.
@@ -89,13 +101,6 @@ fn add_base(archive: &mut Archive<BufWriter<File>>) -> Result<()> {
             archive.symlink(&applet, inside.as_os_str())?;
         }
     }
-    for directory in ["/dev", "/mnt", "/proc", "/run", "/sys", "/var"] {
-        archive.directory(Path::new(directory), 0o755)?;
-    }
-    archive.directory(Path::new(HOME), 0o700)?;
-    for directory in ["/tmp", "/var/tmp"] {
-        archive.directory(Path::new(directory), 0o1777)?;
-    }
     for (path, content) in [
         ("/etc/passwd", "root:x:0:0:root:/root:/bin/sh\n"),
         ("/etc/group", "root:x:0:\n"),
@@ -106,25 +111,29 @@ fn add_base(archive: &mut Archive<BufWriter<File>>) -> Result<()> {
     }
     // Where the loader finds libraries outside of its own directories.
     let loader_cache = Path::new("/etc/ld.so.cache");
-    if loader_cache.exists() && !archive.has(loader_cache) {
-        archive.copy(loader_cache, loader_cache)?;
+    if loader_cache.exists() {
+        add(archive, loader_cache)?;
     }
     Ok(())
 }
 
 /// A program and its libraries, each where it lies on this machine.
 fn add_program(archive: &mut Archive<BufWriter<File>>, program: &Program) -> Result<()> {
-    if !archive.has(&program.path) {
-        archive.copy(&program.path, &program.path)?;
-    }
+    add(archive, &program.path)?;
     add_libraries(archive, program)
 }
 
 fn add_libraries(archive: &mut Archive<BufWriter<File>>, program: &Program) -> Result<()> {
     for library in program.libraries()? {
-        if !archive.has(&library) {
-            archive.copy(&library, &library)?;
-        }
+        add(archive, &library)?;
+    }
+    Ok(())
+}
+
+/// A file that lies in the guest where it lies on this machine.
+fn add(archive: &mut Archive<BufWriter<File>>, path: &Path) -> Result<()> {
+    if !archive.has(path) {
+        archive.copy(path, path)?;
     }
     Ok(())
 }

@@ -46,7 +46,7 @@ pub(crate) fn run(job: &Job, machine: &Machine, cache: &Path) -> Result<u8> {
     })?;
 
     let failure = match end {
-        End::Exited(status) if !status.success() => format!(
+        End::Exited(status) if !status.success() => bail!(
             "QEMU failed ({status}): {}",
             String::from_utf8_lossy(&fs::read(&files.messages)?).trim()
         ),

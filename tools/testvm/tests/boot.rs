@@ -48,6 +48,7 @@ fn what_goes_along_arrives_unchanged() {
         command -v losetup
         losetup --version >/dev/null
         cmp "$0" sub/copy
+        test "$(stat -c %a /tmp)" = 1777
         cat "$0""#;
     let mut command = testvm(&[
         "--program",
