@@ -1,0 +1,89 @@
+//! The command line.
+
+use std::{ffi::OsString, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::job::{FileArgument, Variable};
+
+const DEFAULT_CACHE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/testvm");
+
+const EXAMPLES: &str = "\
+Examples:
+  testvm run -- dmesg
+  testvm run --disk model.img --program veritysetup -- \\
+      sh -c 'veritysetup dump \"$TESTVM_DISKS\"'
+
+The exit code is COMMAND's, or 128 plus the signal that ended it. It is 125 where
+testvm itself failed: the guest crashed, or COMMAND was not done in time.";
+
+/// Runs a command as root on a kernel that has dm-verity.
+#[derive(Parser)]
+#[command(name = "testvm", version)]
+pub(crate) struct Cli {
+    /// Where the kernel is kept, and the files of a running guest
+    #[arg(long, global = true, value_name = "DIR", default_value = DEFAULT_CACHE, hide_default_value = true)]
+    pub(crate) cache: PathBuf,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Run COMMAND, natively or in a virtual machine
+    #[command(after_help = EXAMPLES)]
+    Run(RunArguments),
+    /// Fetch the guest's kernel, and print where it lies
+    Prepare,
+}
+
+#[derive(Args)]
+pub(crate) struct RunArguments {
+    /// On this machine's kernel, in a virtual machine, or natively if possible
+    #[arg(long = "where", value_name = "PLACE", value_enum, default_value_t = PlaceArgument::Auto)]
+    pub(crate) place: PlaceArgument,
+    #[command(flatten)]
+    pub(crate) machine: Machine,
+    /// End COMMAND, and with it the guest, after this time
+    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    pub(crate) timeout: u64,
+    /// An image that COMMAND finds as a read-only block device: TESTVM_DISKS
+    /// holds their paths, separated by colons
+    #[arg(long, value_name = "FILE")]
+    pub(crate) disk: Vec<PathBuf>,
+    /// A program to take along, with its shared libraries: it is on PATH under
+    /// its base name, before the guest's busybox, and also where it lies here.
+    /// (busybox's own timeout, xargs, env and the like start busybox's applets,
+    /// whatever is on PATH: take those along too where it matters.)
+    #[arg(long, value_name = "NAME_OR_PATH")]
+    pub(crate) program: Vec<PathBuf>,
+    /// A file or directory to take along. GUEST is by default where it lies
+    /// here; a relative one is put into COMMAND's working directory. Natively
+    /// it is the file itself, not a copy: COMMAND should not change it
+    #[arg(long, value_name = "HOST[:GUEST]")]
+    pub(crate) file: Vec<FileArgument>,
+    /// An environment variable of COMMAND; it gets none of the caller's
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub(crate) env: Vec<Variable>,
+    /// The command and its arguments
+    #[arg(last = true, required = true)]
+    pub(crate) command: Vec<OsString>,
+}
+
+/// The virtual machine.
+#[derive(Args, Clone)]
+pub(crate) struct Machine {
+    /// The guest's memory in MiB; what is taken along comes on top
+    #[arg(long, value_name = "MIB", default_value_t = 1024)]
+    pub(crate) memory: u64,
+    /// QEMU's accelerator
+    #[arg(long, value_name = "ACCELERATOR", default_value = "tcg,thread=multi")]
+    pub(crate) accel: String,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum PlaceArgument {
+    Auto,
+    Native,
+    Vm,
+}
