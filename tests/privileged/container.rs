@@ -7,7 +7,7 @@ use crate::{
 };
 
 /// The tests of this group.
-pub const TESTS: &[Test] = &[
+pub(crate) const TESTS: &[Test] = &[
     ("without_dev_mapper", without_dev_mapper),
     (
         "with_what_a_runtime_puts_into_dev",

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// The tests of this group.
-pub const TESTS: &[Test] = &[
+pub(crate) const TESTS: &[Test] = &[
     ("a_flipped_byte_under_a_mount", a_flipped_byte_under_a_mount),
     (
         "a_flipped_byte_before_the_mount",

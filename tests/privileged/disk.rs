@@ -15,29 +15,29 @@ use tempfile::TempDir;
 use crate::run::check;
 
 /// The SHA-256 of each file, by its path below a folder.
-pub type Files = BTreeMap<PathBuf, String>;
+pub(crate) type Files = BTreeMap<PathBuf, String>;
 
 /// A disk image of a model, in a folder of its own.
-pub struct Disk {
+pub(crate) struct Disk {
     folder: TempDir,
     /// The image.
-    pub image: PathBuf,
+    pub(crate) image: PathBuf,
     /// Where the filesystem ends, in bytes.
-    pub data_bytes: u64,
+    pub(crate) data_bytes: u64,
     /// Its root hash.
-    pub root_hash: String,
+    pub(crate) root_hash: String,
     /// What is in it.
-    pub files: Files,
+    pub(crate) files: Files,
 }
 
 impl Disk {
     /// A disk as `disk-builder` makes it.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with(&[])
     }
 
     /// A disk whose tree was made by `disk-builder hash` with these options.
-    pub fn with(options: &[&str]) -> Self {
+    pub(crate) fn with(options: &[&str]) -> Self {
         let mut disk = Self::filesystem();
         let image = disk.image.to_str().unwrap();
         let printed = check("disk-builder", [&["hash", image], options].concat());
@@ -46,7 +46,7 @@ impl Disk {
     }
 
     /// A disk with a filesystem and no tree yet.
-    pub fn filesystem() -> Self {
+    pub(crate) fn filesystem() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let model = folder.path().join("model");
         make_model(&model);
@@ -72,17 +72,17 @@ impl Disk {
     }
 
     /// A path in the disk's own folder.
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
     /// The usual mount point.
-    pub fn mount_point(&self) -> PathBuf {
+    pub(crate) fn mount_point(&self) -> PathBuf {
         self.path("mnt")
     }
 
     /// The words of `disk-mounter mount` for this disk.
-    pub fn mount_line(&self, options: &str) -> String {
+    pub(crate) fn mount_line(&self, options: &str) -> String {
         let (image, mount_point) = (self.image.display(), self.mount_point());
         format!(
             "mount --root-hash {} {options} {image} {}",
@@ -92,12 +92,12 @@ impl Disk {
     }
 
     /// The words of another command on the usual mount point.
-    pub fn line(&self, command: &str) -> String {
+    pub(crate) fn line(&self, command: &str) -> String {
         format!("{command} {}", self.mount_point().display())
     }
 
     /// Its superblock.
-    pub fn superblock(&self) -> Superblock {
+    pub(crate) fn superblock(&self) -> Superblock {
         let mut raw = [0; SUPERBLOCK_SIZE];
         File::open(&self.image)
             .unwrap()
@@ -107,12 +107,12 @@ impl Disk {
     }
 
     /// Puts a superblock onto it.
-    pub fn set_superblock(&self, superblock: &Superblock) {
+    pub(crate) fn set_superblock(&self, superblock: &Superblock) {
         write(&self.image, self.data_bytes, &superblock.to_bytes());
     }
 
     /// Where each level of its tree starts and ends, in bytes, level 0 first.
-    pub fn levels(&self) -> Vec<(u64, u64)> {
+    pub(crate) fn levels(&self) -> Vec<(u64, u64)> {
         let params = self.superblock().params;
         let area = HashArea::new(&params, self.data_bytes, true).unwrap();
         let layout = TreeLayout::new(&params);
@@ -129,7 +129,7 @@ impl Disk {
     }
 
     /// Flips a bit of the image.
-    pub fn flip(&self, offset: u64) {
+    pub(crate) fn flip(&self, offset: u64) {
         flip(&self.image, offset);
     }
 }
@@ -167,7 +167,7 @@ fn noise(seed: &str, size: usize) -> Vec<u8> {
 }
 
 /// Reads all files below a folder.
-pub fn files(folder: &Path) -> Files {
+pub(crate) fn files(folder: &Path) -> Files {
     let mut files = Files::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(next) = folders.pop() {
@@ -196,7 +196,7 @@ fn sha256(path: &Path) -> String {
 }
 
 /// The root hash in what `disk-builder` or `veritysetup` prints.
-pub fn root_hash(printed: &str) -> String {
+pub(crate) fn root_hash(printed: &str) -> String {
     let line = printed
         .lines()
         .find_map(|line| line.strip_prefix("Root hash:"));
@@ -206,7 +206,7 @@ pub fn root_hash(printed: &str) -> String {
 }
 
 /// Writes into the middle of a file.
-pub fn write(path: &Path, offset: u64, bytes: &[u8]) {
+pub(crate) fn write(path: &Path, offset: u64, bytes: &[u8]) {
     File::options()
         .write(true)
         .open(path)
@@ -216,7 +216,7 @@ pub fn write(path: &Path, offset: u64, bytes: &[u8]) {
 }
 
 /// Flips a bit of a file.
-pub fn flip(path: &Path, offset: u64) {
+pub(crate) fn flip(path: &Path, offset: u64) {
     let mut byte = [0];
     File::open(path)
         .unwrap()
@@ -226,17 +226,17 @@ pub fn flip(path: &Path, offset: u64) {
 }
 
 /// A loop device that shows a file, as another program would make it.
-pub struct Loop(PathBuf);
+pub(crate) struct Loop(PathBuf);
 
 impl Loop {
     /// Attaches a file.
-    pub fn new(file: &Path) -> Self {
+    pub(crate) fn new(file: &Path) -> Self {
         let printed = check("losetup", ["--find", "--show", file.to_str().unwrap()]);
         Self(printed.trim().into())
     }
 
     /// The block device.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.0
     }
 }

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// The tests of this group.
-pub const TESTS: &[Test] = &[
+pub(crate) const TESTS: &[Test] = &[
     (
         "a_superblock_with_fewer_data_blocks",
         a_superblock_with_fewer_data_blocks,

@@ -10,11 +10,11 @@ use std::{
 
 /// Mappings, loop devices, mounts and nodes that are there.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Leftovers(BTreeSet<String>);
+pub(crate) struct Leftovers(BTreeSet<String>);
 
 impl Leftovers {
     /// Looks at the machine.
-    pub fn look() -> Self {
+    pub(crate) fn look() -> Self {
         let mut found = BTreeSet::new();
         for device in names(Path::new("/sys/block")) {
             let folder = Path::new("/sys/block").join(&device);
@@ -35,7 +35,7 @@ impl Leftovers {
     /// Nothing has come since, and nothing has gone. The kernel may take a moment to release
     /// what nobody uses any more.
     #[track_caller]
-    pub fn check(&self) {
+    pub(crate) fn check(&self) {
         let deadline = Instant::now() + Duration::from_secs(20);
         loop {
             let now = Self::look();
@@ -62,13 +62,13 @@ fn names(folder: &Path) -> impl Iterator<Item = String> {
 }
 
 /// Lets the next read of a file go to its disk.
-pub fn drop_caches() {
+pub(crate) fn drop_caches() {
     nix::unistd::sync();
     fs::write("/proc/sys/vm/drop_caches", "3").unwrap();
 }
 
 /// The line of `/proc/self/mounts` for a mount point.
-pub fn mount_line(mount_point: &Path) -> Option<String> {
+pub(crate) fn mount_line(mount_point: &Path) -> Option<String> {
     let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
     let mount_point = mount_point.to_str().unwrap();
     mounts

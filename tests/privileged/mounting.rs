@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// The tests of this group.
-pub const TESTS: &[Test] = &[
+pub(crate) const TESTS: &[Test] = &[
     (
         "an_image_file_reads_as_its_source",
         an_image_file_reads_as_its_source,

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// The tests of this group.
-pub const TESTS: &[Test] = &[("every_file_is_as_its_source", every_file_is_as_its_source)];
+pub(crate) const TESTS: &[Test] = &[("every_file_is_as_its_source", every_file_is_as_its_source)];
 
 #[track_caller]
 fn variable(name: &str) -> String {

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// The tests of this group.
-pub const TESTS: &[Test] = &[
+pub(crate) const TESTS: &[Test] = &[
     (
         "a_wrong_root_hash_is_told_with_both",
         a_wrong_root_hash_is_told_with_both,

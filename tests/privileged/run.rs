@@ -7,19 +7,19 @@ use std::{
 
 /// What a program did.
 #[derive(Debug)]
-pub struct Outcome {
+pub(crate) struct Outcome {
     /// Its exit code; -1 if a signal ended it.
-    pub code: i32,
+    pub(crate) code: i32,
     /// What it printed.
-    pub stdout: String,
+    pub(crate) stdout: String,
     /// What it said.
-    pub stderr: String,
+    pub(crate) stderr: String,
 }
 
 impl Outcome {
     /// It ended with this exit code, and said all of these.
     #[track_caller]
-    pub fn is(&self, code: i32, words: &[&str]) {
+    pub(crate) fn is(&self, code: i32, words: &[&str]) {
         let text = format!("{}{}", self.stdout, self.stderr);
         assert!(
             self.code == code && words.iter().all(|word| text.contains(word)),
@@ -40,7 +40,10 @@ impl From<Output> for Outcome {
 
 /// Runs a program to its end.
 #[track_caller]
-pub fn run<S: AsRef<OsStr>>(program: &str, arguments: impl IntoIterator<Item = S>) -> Outcome {
+pub(crate) fn run<S: AsRef<OsStr>>(
+    program: &str,
+    arguments: impl IntoIterator<Item = S>,
+) -> Outcome {
     match Command::new(program).args(arguments).output() {
         Ok(output) => output.into(),
         Err(error) => panic!("{program} cannot be run: {error}"),
@@ -49,7 +52,10 @@ pub fn run<S: AsRef<OsStr>>(program: &str, arguments: impl IntoIterator<Item = S
 
 /// Runs a program that must succeed, and gives what it printed.
 #[track_caller]
-pub fn check<S: AsRef<OsStr>>(program: &str, arguments: impl IntoIterator<Item = S>) -> String {
+pub(crate) fn check<S: AsRef<OsStr>>(
+    program: &str,
+    arguments: impl IntoIterator<Item = S>,
+) -> String {
     let outcome = run(program, arguments);
     outcome.is(0, &[]);
     outcome.stdout
@@ -57,6 +63,6 @@ pub fn check<S: AsRef<OsStr>>(program: &str, arguments: impl IntoIterator<Item =
 
 /// Runs `disk-mounter`, words separated by blanks.
 #[track_caller]
-pub fn mounter(line: &str) -> Outcome {
+pub(crate) fn mounter(line: &str) -> Outcome {
     run("disk-mounter", line.split_ascii_whitespace())
 }
