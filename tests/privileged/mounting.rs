@@ -2,9 +2,12 @@
 
 use std::{
     fs,
+    os::unix::fs::MetadataExt,
     path::Path,
     process::{Command, Stdio},
 };
+
+use nix::sys::stat::{major, minor};
 
 use crate::{
     Test,
@@ -250,10 +253,12 @@ fn on_corruption_goes_into_the_table() {
 
 fn read_ahead_is_set() {
     let disk = Disk::new();
-    mounter(&disk.mount_line("--name verity --read-ahead 3M")).is(0, &[]);
+    mounter(&disk.mount_line("--read-ahead 3M")).is(0, &[]);
+    let device = fs::metadata(disk.mount_point()).unwrap().dev();
+    let folder = format!("/sys/dev/block/{}:{}/queue", major(device), minor(device));
     assert_eq!(
-        check("blockdev", ["--getra", "/dev/mapper/verity"]).trim(),
-        "6144"
+        fs::read_to_string(format!("{folder}/read_ahead_kb")).unwrap(),
+        "3072\n"
     );
     mounter(&disk.line("unmount")).is(0, &[]);
 }

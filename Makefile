@@ -1,0 +1,53 @@
+# The commands that people and CI use. `make` alone lists them.
+
+# Everything is linked statically, so that one program runs anywhere: in a
+# container without a shell, and in the virtual machine of the tests. That needs
+# the target to be named, as procedural macros cannot be static.
+HOST := $(shell rustc -vV | sed -n 's/^host: //p')
+export CARGO_BUILD_TARGET := $(HOST)
+export RUSTFLAGS := -C target-feature=+crt-static
+
+RELEASE := target/$(HOST)/release
+DEBUG := target/$(HOST)/debug
+PROGRAMS := $(RELEASE)/disk-mounter $(RELEASE)/disk-builder $(RELEASE)/testvm
+
+.PHONY: help
+help:
+	@sed -n 's/^## //p' Makefile
+
+## make demo    from a real model to a verified mount, and a changed disk refused
+.PHONY: demo
+demo: programs
+	@tools/scripts/demo.sh $(PROGRAMS)
+
+## make test    every test there is
+.PHONY: test
+test: check test-testvm test-privileged
+
+## make check   the quick part of it: formatting, lints, tests without a kernel
+.PHONY: check
+check: setup
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --quiet -- -D warnings
+	cargo test --workspace --exclude testvm --quiet
+
+# testvm's own tests, which boot the virtual machine.
+.PHONY: test-testvm
+test-testvm: setup
+	cargo test --package testvm --quiet
+
+# The tests of the mounter on a kernel with dm-verity.
+.PHONY: test-privileged
+test-privileged: programs
+	cargo build --quiet --test privileged
+	tests/privileged/run.sh $(PROGRAMS) \
+	    "$$(cargo test --test privileged --no-run 2>&1 | sed -n 's/.*(\(.*\))$$/\1/p')" $(TESTS)
+
+## make build   the programs, in target/*/release
+.PHONY: build programs
+build programs: setup
+	cargo build --release --workspace
+
+.PHONY: setup
+setup:
+	@tools/scripts/setup.sh

@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# Runs the privileged tests on a kernel with dm-verity: this machine's, or a virtual machine's.
+# Arguments: the programs disk-mounter, disk-builder, testvm and that of the tests; what comes
+# after them goes to the tests.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+mounter=$1 builder=$2 testvm=$3 tests=$4
+shift 4
+
+tools/scripts/disk.sh "$builder"
+
+programs=()
+for program in mkfs.erofs veritysetup dmsetup losetup mount umount unshare sh find sort; do
+    programs+=(--program "$program")
+done
+"$testvm" run --memory 2048 --timeout 1200 \
+    --disk target/model/disk.img --file target/model/SHA256SUMS:SHA256SUMS \
+    --program "$mounter" --program "$builder" --program "$tests" "${programs[@]}" \
+    --env "MODEL_ROOT_HASH=$(cat target/model/root-hash)" --env MODEL_SUMS=SHA256SUMS \
+    -- "$(basename "$tests")" "$@"

@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# Installs the Debian packages that building, testing and the demonstration need and that are
+# missing, and says which before it does.
+set -euo pipefail
+
+# A package, and a command or a file that tells whether it is there.
+needed=(
+    gcc:cc
+    libc6-dev:/usr/include/stdio.h
+    pkg-config:pkg-config
+    libdevmapper-dev:/usr/include/libdevmapper.h
+    libclang-14-dev:/usr/lib/llvm-14/lib/libclang.so
+    qemu-system-x86:qemu-system-x86_64
+    busybox-static:/bin/busybox
+    cryptsetup-bin:veritysetup
+    erofs-utils:mkfs.erofs
+    dmsetup:dmsetup
+    python3:python3
+    python3-pip:pip3
+    unzip:unzip
+)
+
+missing=()
+for entry in "${needed[@]}"; do
+    package=${entry%%:*} sign=${entry#*:}
+    case $sign in
+    /*) [ -e "$sign" ] || missing+=("$package") ;;
+    *) command -v "$sign" >/dev/null || missing+=("$package") ;;
+    esac
+done
+
+if [ ${#missing[@]} -gt 0 ]; then
+    install="apt-get install --no-install-recommends ${missing[*]}"
+    if [ "$(id -u)" != 0 ]; then
+        echo "These Debian packages are missing; as root: $install" >&2
+        exit 1
+    fi
+    echo "Installing the missing Debian packages: ${missing[*]}"
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -qq
+    apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+fi
+
+for component in clippy rustfmt; do
+    if ! cargo "${component/rustfmt/fmt}" --version >/dev/null 2>&1; then
+        echo "Installing the Rust component $component"
+        rustup component add "$component"
+    fi
+done
