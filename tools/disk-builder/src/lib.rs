@@ -1,1 +1,7 @@
-//! Makes disks.
+//! The library behind `disk-builder`.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`engine`] | makes and checks hash trees, in parallel |
+
+pub mod engine;
