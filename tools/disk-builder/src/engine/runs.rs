@@ -64,6 +64,10 @@ impl Runs {
         &self.layout
     }
 
+    pub(super) fn data_blocks(&self) -> u64 {
+        self.data_blocks
+    }
+
     /// How many levels are made run by run; at most as many as there are.
     pub(super) fn lower_levels(&self) -> usize {
         self.lower_levels

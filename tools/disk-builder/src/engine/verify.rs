@@ -5,7 +5,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use disk_mounter::verity::{Digest, HashArea, RootHash, VerityParams};
+use disk_mounter::verity::{Digest, HashArea, Level, RootHash, VerityParams};
 
 use super::{
     Interrupted, Source, SourceError, Workers,
@@ -20,6 +20,19 @@ pub enum VerifyTreeError {
     /// The top of the tree is another.
     #[error(transparent)]
     RootHash(Box<RootHashMismatch>),
+    /// A hash block that is what the root hash says has more digests than it should.
+    #[error(
+        "hash block {} of level {} has digests after its last one: the tree is one of more data \
+         blocks than {data_blocks}",
+        block.block,
+        block.level
+    )]
+    MoreDigests {
+        /// The last one of its level.
+        block: HashBlock,
+        /// How many data blocks there should be.
+        data_blocks: u64,
+    },
     /// Something could not be read.
     #[error(transparent)]
     Source(#[from] SourceError),
@@ -164,23 +177,39 @@ impl Verifier<'_> {
         level: usize,
         blocks: Range<u64>,
         above: &Checked,
-    ) -> Result<Checked, SourceError> {
+    ) -> Result<Checked, VerifyTreeError> {
         let block_size = self.digester.hash_block_size().bytes();
-        let first = self.runs.layout().levels()[level].first_block;
-        let offset = self.area.block_offset(first + blocks.start);
+        let Level {
+            first_block,
+            digests: level_digests,
+            ..
+        } = self.runs.layout().levels()[level];
+        let place = |block| HashBlock {
+            level,
+            block,
+            offset: self.area.block_offset(first_block + block),
+        };
+        let offset = place(blocks.start).offset;
         let mut digests = vec![0; ((blocks.end - blocks.start) * block_size) as usize];
         self.hashes.read_exact_at(&mut digests, offset)?;
         let found = self.digester.hash_blocks(&digests);
         let valid = self.compare(blocks.start, &found, above, |findings, block| {
-            findings.corrupt_hash_block(HashBlock {
-                level,
-                block,
-                offset: self.area.block_offset(first + block),
-            });
+            findings.corrupt_hash_block(place(block));
         });
         let digests_per_block = self.digester.digests_per_block();
+        let first = blocks.start * digests_per_block;
+        // Where the tree is one of more data blocks, the root hash is right all the same, and what
+        // is left of the data would be taken for all of it.
+        let used = (level_digests - first) as usize * self.digester.digest_size();
+        let unused = digests.get(used..).unwrap_or_default();
+        if valid.last() == Some(&true) && unused.iter().any(|byte| *byte != 0) {
+            return Err(VerifyTreeError::MoreDigests {
+                block: place(blocks.end - 1),
+                data_blocks: self.runs.data_blocks(),
+            });
+        }
         Ok(Checked {
-            first: blocks.start * digests_per_block,
+            first,
             digests,
             valid,
             digests_per_block,

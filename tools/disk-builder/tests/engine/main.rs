@@ -2,9 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // in helpers too
 
-#[path = "support/memory.rs"]
 mod memory;
-#[path = "support/oracle.rs"]
 mod oracle;
 
 use std::sync::{Arc, atomic::AtomicBool};
@@ -274,6 +272,39 @@ fn corrupt_blocks_are_merged_into_ranges() {
     let (data, tree) = (Memory::new(data), Memory::new(tree));
     let findings = check(&shape, 20_000, &data, &tree, &root).unwrap();
     assert_eq!(findings.corrupt_data, [0..1, 4000..9000]);
+}
+
+/// A superblock that claims fewer data blocks than the tree has: the root hash fits all the same.
+#[test]
+fn a_tree_of_more_data_blocks_is_refused() {
+    let shape = shape("sha256", 512, 512, &[]);
+    // The highest level that has more digests than it should is told.
+    for (made, claimed, level) in [
+        (4372, 4371, 0),
+        (4368, 4353, 0),
+        (4371, 4353, 1),
+        (4368, 4352, 2),
+    ] {
+        let data = bytes(made, 512, 0);
+        let (root, tree) = shape.tree(&data);
+        let root = hex::encode(root).parse().unwrap();
+        let params = params(&shape, claimed);
+        let layout = TreeLayout::new(&params);
+        // The levels as they are, cut to what the claim leaves of each.
+        let whole = TreeLayout::new(&self::params(&shape, made));
+        let mut cut = Vec::new();
+        for (level, there) in layout.levels().iter().zip(whole.levels()).rev() {
+            let start = there.first_block as usize * 512;
+            cut.extend(&tree[start..start + level.blocks as usize * 512]);
+        }
+        let (data, tree) = (Memory::new(data), Memory::new(cut));
+        match check(&shape, claimed, &data, &tree, &root) {
+            Err(VerifyTreeError::MoreDigests { block, data_blocks }) => {
+                assert_eq!((block.level, data_blocks), (level, claimed));
+            }
+            other => panic!("{made} {claimed}: {other:?}"),
+        }
+    }
 }
 
 #[test]
