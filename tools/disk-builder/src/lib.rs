@@ -1,1 +1,21 @@
-//! Makes disks.
+//! The library behind `disk-builder`.
+//!
+//! What lives where, and what may call what (downwards only):
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`cli`] | arguments, results and exit codes |
+//! | [`hash`] | adds a tree to data that exists |
+//! | [`verify`] | checks every block of a disk |
+//! | [`inspect`] | what the superblocks of a disk claim |
+//! | [`superblocks`] | reads these |
+//! | [`medium`] | opens and measures files and block devices |
+//! | [`engine`] | makes and checks hash trees, in parallel |
+
+pub mod cli;
+pub mod engine;
+pub mod hash;
+pub mod inspect;
+pub mod medium;
+pub mod superblocks;
+pub mod verify;

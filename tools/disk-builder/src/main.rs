@@ -1,2 +1,7 @@
 //! Turns a model directory into a disk image with its dm-verity hash tree.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    disk_builder::cli::main().into()
+}

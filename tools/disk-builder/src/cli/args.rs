@@ -1,0 +1,172 @@
+//! The arguments as they are written.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueHint};
+use clap_complete::Shell;
+use disk_mounter::{
+    units::Size,
+    verity::{BlockSize, HashAlgorithm, RootHash, Salt},
+};
+use uuid::Uuid;
+
+/// Makes disks with model weights that are verified block by block
+#[derive(Debug, Parser)]
+#[command(name = "disk-builder", version, max_term_width = 100)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    Hash(HashArguments),
+    Verify(VerifyArguments),
+    Inspect(InspectArguments),
+    Completions(CompletionsArguments),
+    Man(ManArguments),
+}
+
+/// Add a hash tree to an existing image, and print its root hash
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  disk-builder hash model.erofs
+  disk-builder hash /dev/vdb --hash-device /dev/vdc")]
+pub(super) struct HashArguments {
+    /// The image: a regular file or a block device
+    #[arg(value_name = "DATA", value_hint = ValueHint::FilePath)]
+    pub(super) data: PathBuf,
+
+    /// Where the tree goes: a block device or a new file [default: appended to DATA]
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
+    pub(super) hash_device: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(super) tree: TreeFlags,
+
+    /// The UUID of the superblock [default: one that the root hash gives]
+    #[arg(long, conflicts_with = "no_superblock")]
+    pub(super) uuid: Option<Uuid>,
+
+    /// Replace an existing file with the tree
+    #[arg(long, requires = "hash_device")]
+    pub(super) force: bool,
+
+    #[command(flatten)]
+    pub(super) common: Common,
+}
+
+/// Check every block of an image against a root hash
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  disk-builder verify model.img --root-hash \\
+      2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae
+
+Without a superblock, --data-blocks, --salt and --hash-offset (or --hash-device) must be given.
+Exit code 3 says that the image is not what the root hash says.")]
+pub(super) struct VerifyArguments {
+    /// The image: a regular file or a block device
+    #[arg(value_name = "IMAGE", value_hint = ValueHint::FilePath)]
+    pub(super) image: PathBuf,
+
+    /// The root hash in hex
+    #[arg(long, value_name = "HEX")]
+    pub(super) root_hash: RootHash,
+
+    /// Where the tree is [default: with the data]
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
+    pub(super) hash_device: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(super) tree: TreeFlags,
+
+    #[command(flatten)]
+    pub(super) common: Common,
+}
+
+/// What `hash` and `verify` may be told of a tree.
+#[derive(Debug, Args)]
+pub(super) struct TreeFlags {
+    /// Where the hash area starts [default: 0 on a hash device, else after the data]
+    #[arg(long, value_name = "BYTES")]
+    pub(super) hash_offset: Option<Size>,
+
+    /// How many data blocks the root hash covers
+    #[arg(long, value_name = "N")]
+    pub(super) data_blocks: Option<u64>,
+
+    /// The size of a data block [default: 4096]
+    #[arg(long, value_name = "BYTES")]
+    pub(super) data_block_size: Option<BlockSize>,
+
+    /// The size of a hash block [default: 4096]
+    #[arg(long, value_name = "BYTES")]
+    pub(super) hash_block_size: Option<BlockSize>,
+
+    /// The hash algorithm: sha256 or sha512 [default: sha256]
+    #[arg(long, value_name = "ALGORITHM")]
+    pub(super) hash: Option<HashAlgorithm>,
+
+    /// The salt in hex, or - for none [default: one that binds the geometry]
+    #[arg(long, value_name = "HEX", allow_hyphen_values = true)]
+    pub(super) salt: Option<Salt>,
+
+    /// The hash area has no superblock
+    #[arg(long)]
+    pub(super) no_superblock: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Common {
+    /// How many threads to use [default: one for each processor]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(super) threads: Option<u16>,
+
+    /// Print one JSON object instead of text
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// Show what the superblocks of an image claim; nothing of it is verified
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  disk-builder inspect model.img")]
+pub(super) struct InspectArguments {
+    /// The image: a regular file or a block device
+    #[arg(value_name = "IMAGE", value_hint = ValueHint::FilePath)]
+    pub(super) image: PathBuf,
+
+    /// Where the hash area starts [default: after the filesystem, or 0 where there is none]
+    #[arg(long, value_name = "BYTES")]
+    pub(super) hash_offset: Option<Size>,
+
+    /// Print one JSON object instead of text
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// Print a script that completes this program's arguments
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  disk-builder completions bash > /etc/bash_completion.d/disk-builder")]
+pub(super) struct CompletionsArguments {
+    /// For which shell
+    #[arg(value_name = "SHELL")]
+    pub(super) shell: Shell,
+}
+
+/// Print the manual page of this program or of one of its commands
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  disk-builder man > disk-builder.1
+  disk-builder man hash > disk-builder-hash.1")]
+pub(super) struct ManArguments {
+    /// Of which command
+    #[arg(value_name = "COMMAND")]
+    pub(super) command: Option<String>,
+}

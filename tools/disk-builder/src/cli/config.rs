@@ -1,0 +1,58 @@
+//! From arguments to what a command is to do.
+
+use disk_mounter::verity::{BlockSize, HashAlgorithm};
+
+use super::{
+    UsageError,
+    args::{HashArguments, VerifyArguments},
+};
+use crate::{
+    hash::{Hash, TreeRequest},
+    verify::{TreeArguments, Verify},
+};
+
+impl From<HashArguments> for Hash {
+    fn from(arguments: HashArguments) -> Self {
+        let tree = arguments.tree;
+        Self {
+            data: arguments.data,
+            hash_device: arguments.hash_device,
+            tree: TreeRequest {
+                algorithm: tree.hash.unwrap_or(HashAlgorithm::Sha256),
+                data_block_size: tree.data_block_size.unwrap_or(BlockSize::DEFAULT),
+                hash_block_size: tree.hash_block_size.unwrap_or(BlockSize::DEFAULT),
+                data_blocks: tree.data_blocks,
+                salt: tree.salt,
+                hash_offset: tree.hash_offset.map(|offset| offset.0),
+                superblock: !tree.no_superblock,
+            },
+            uuid: arguments.uuid,
+            force: arguments.force,
+        }
+    }
+}
+
+impl TryFrom<VerifyArguments> for Verify {
+    type Error = UsageError;
+
+    fn try_from(arguments: VerifyArguments) -> Result<Self, UsageError> {
+        let tree = arguments.tree;
+        if tree.no_superblock && tree.hash_offset.is_none() && arguments.hash_device.is_none() {
+            return Err(UsageError::NoHashOffset);
+        }
+        Ok(Self {
+            image: arguments.image,
+            root_hash: arguments.root_hash,
+            hash_device: arguments.hash_device,
+            hash_offset: tree.hash_offset.map(|offset| offset.0),
+            superblock: !tree.no_superblock,
+            tree: TreeArguments {
+                data_blocks: tree.data_blocks,
+                data_block_size: tree.data_block_size,
+                hash_block_size: tree.hash_block_size,
+                algorithm: tree.hash,
+                salt: tree.salt,
+            },
+        })
+    }
+}

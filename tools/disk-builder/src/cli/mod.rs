@@ -1,0 +1,177 @@
+//! The command line: arguments become a checked configuration, its result is printed, its error
+//! becomes an exit code.
+
+mod args;
+mod config;
+mod documents;
+
+use std::{
+    error::Error,
+    fmt::Display,
+    io::{self, Write},
+    num::NonZero,
+    sync::{Arc, atomic::AtomicBool},
+    thread,
+};
+
+use clap::Parser;
+use disk_mounter::exit::ExitCode;
+use serde_json::Value;
+use signal_hook::{
+    consts::{SIGINT, SIGTERM},
+    flag,
+};
+
+use crate::{
+    engine::Workers,
+    hash::{Hash, HashError},
+    inspect::Claims,
+    medium::MediumError,
+    verify::{Verify, VerifyError},
+};
+use args::{Arguments, Command, Common};
+
+/// Arguments that do not go together.
+#[derive(Debug, thiserror::Error)]
+enum UsageError {
+    /// Nothing tells where the tree is.
+    #[error("without a superblock, --hash-offset or --hash-device must be given")]
+    NoHashOffset,
+    /// No such command.
+    #[error("there is no command {0:?}: --help lists them")]
+    NoCommand(String),
+}
+
+/// How a command failed.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Usage(#[from] UsageError),
+    #[error(transparent)]
+    Hash(#[from] HashError),
+    #[error(transparent)]
+    Verify(#[from] VerifyError),
+    #[error(transparent)]
+    Inspect(#[from] MediumError),
+    #[error("{path} is corrupt: {hash_blocks} hash blocks, {ranges} ranges of data blocks")]
+    Corrupt {
+        path: String,
+        hash_blocks: usize,
+        ranges: usize,
+    },
+    #[error("cannot start threads")]
+    Threads(#[from] rayon::ThreadPoolBuildError),
+    #[error("cannot wait for signals")]
+    Signals(#[source] io::Error),
+    #[error("cannot write to the standard output")]
+    Output(#[source] io::Error),
+}
+
+impl Failure {
+    fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Usage(_) => ExitCode::Usage,
+            Self::Hash(error) => error.exit_code(),
+            Self::Verify(error) => error.exit_code(),
+            Self::Inspect(error) => error.exit_code(),
+            Self::Corrupt { .. } => ExitCode::Integrity,
+            // Nobody reads on, and all is done.
+            Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::Success,
+            Self::Threads(_) | Self::Signals(_) | Self::Output(_) => ExitCode::Failure,
+        }
+    }
+}
+
+/// Runs the program with the arguments of the process.
+pub fn main() -> ExitCode {
+    // Ends the process itself where the arguments cannot be parsed, with exit code 2.
+    let arguments = Arguments::parse();
+    let Err(failure) = run(arguments.command) else {
+        return ExitCode::Success;
+    };
+    let code = failure.exit_code();
+    if code != ExitCode::Success {
+        // Nothing can be done where this fails too.
+        let _ = writeln!(io::stderr(), "disk-builder: {}", on_one_line(&failure));
+    }
+    code
+}
+
+fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Hash(arguments) => {
+            let workers = workers(&arguments.common, interrupted_by_signals()?)?;
+            let json = arguments.common.json;
+            let report = Hash::from(arguments).run(&workers)?;
+            print(&report, report.to_json(), json)
+        }
+        Command::Verify(arguments) => {
+            // A signal just ends it: there is nothing to take back.
+            let workers = workers(&arguments.common, Arc::default())?;
+            let json = arguments.common.json;
+            let report = Verify::try_from(arguments)?.run(&workers)?;
+            print(&report, report.to_json(), json)?;
+            if report.findings.is_clean() {
+                return Ok(());
+            }
+            Err(Failure::Corrupt {
+                path: report.image.display().to_string(),
+                hash_blocks: report.findings.corrupt_hash_blocks.len(),
+                ranges: report.findings.corrupt_data.len(),
+            })
+        }
+        Command::Inspect(arguments) => {
+            let offset = arguments.hash_offset.map(|offset| offset.0);
+            let claims = Claims::read(&arguments.image, offset)?;
+            print(&claims, claims.to_json(), arguments.json)
+        }
+        Command::Completions(arguments) => write(&documents::completions(arguments.shell)),
+        Command::Man(arguments) => write(&documents::man(arguments.command.as_deref())?),
+    }
+}
+
+fn workers(common: &Common, interrupted: Arc<AtomicBool>) -> Result<Workers, Failure> {
+    let threads = match common.threads {
+        Some(threads) => threads.into(),
+        None => thread::available_parallelism().map_or(1, NonZero::get),
+    };
+    Ok(Workers::new(threads, interrupted)?)
+}
+
+/// A flag that SIGINT and SIGTERM set. The second one ends the process at once.
+fn interrupted_by_signals() -> Result<Arc<AtomicBool>, Failure> {
+    let interrupted = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        flag::register_conditional_default(signal, Arc::clone(&interrupted))
+            .and_then(|_| flag::register(signal, Arc::clone(&interrupted)))
+            .map_err(Failure::Signals)?;
+    }
+    Ok(interrupted)
+}
+
+fn print(text: &impl Display, object: Value, json: bool) -> Result<(), Failure> {
+    if json {
+        write(format!("{object:#}\n").as_bytes())
+    } else {
+        write(text.to_string().as_bytes())
+    }
+}
+
+fn write(bytes: &[u8]) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    stdout
+        .write_all(bytes)
+        .and_then(|()| stdout.flush())
+        .map_err(Failure::Output)
+}
+
+/// An error and what caused it.
+fn on_one_line(error: &dyn Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        line = format!("{line}: {error}");
+        cause = error.source();
+    }
+    line
+}

@@ -1,0 +1,132 @@
+//! Digests of data blocks and hash blocks.
+
+use std::ops::Range;
+
+use disk_mounter::verity::{BlockHasher, BlockSize, VerityParams};
+
+use super::{Source, SourceError};
+
+/// About how many bytes of data are read and hashed at once: they stay in the cache.
+const WINDOW_BYTES: usize = 1 << 20;
+
+/// Makes the digests of one tree's blocks.
+pub(super) struct Digester {
+    hasher: BlockHasher,
+    digest_size: usize,
+    data_block_size: BlockSize,
+    hash_block_size: BlockSize,
+    zero_block: Vec<u8>,
+}
+
+/// The digests of some data.
+pub(super) struct DataDigests {
+    /// One after the other, without the zeros that fill up a hash block.
+    pub(super) digests: Vec<u8>,
+    /// All of it was known to be zeros.
+    pub(super) all_zeros: bool,
+}
+
+/// Levels over some digests.
+pub(super) struct Levels {
+    /// The hash blocks of each level, the lowest first.
+    pub(super) levels: Vec<Vec<u8>>,
+    /// The digests of the hash blocks of the highest level.
+    pub(super) digests: Vec<u8>,
+}
+
+impl Digester {
+    pub(super) fn new(params: &VerityParams) -> Self {
+        let hasher = BlockHasher::for_params(params);
+        let zero_block = hasher.digest(&vec![0; params.data_block_size().as_usize()]);
+        Self {
+            digest_size: params.digest_size(),
+            data_block_size: params.data_block_size(),
+            hash_block_size: params.hash_block_size(),
+            zero_block: zero_block.as_bytes().to_owned(),
+            hasher,
+        }
+    }
+
+    /// The size of a digest in bytes.
+    pub(super) fn digest_size(&self) -> usize {
+        self.digest_size
+    }
+
+    /// The size of a hash block.
+    pub(super) fn hash_block_size(&self) -> BlockSize {
+        self.hash_block_size
+    }
+
+    /// How many digests a hash block holds.
+    pub(super) fn digests_per_block(&self) -> u64 {
+        self.hash_block_size.bytes() / self.digest_size as u64
+    }
+
+    /// The digests of a range of data blocks, which is not empty. `window` is a worker's buffer.
+    /// What is read goes to `data` too, with its offset.
+    pub(super) fn data<E: From<SourceError>>(
+        &self,
+        source: &dyn Source,
+        blocks: &Range<u64>,
+        window: &mut Vec<u8>,
+        mut data: impl FnMut(u64, &[u8]) -> Result<(), E>,
+    ) -> Result<DataDigests, E> {
+        let size = self.data_block_size;
+        let count = (blocks.end - blocks.start) as usize;
+        let mut digests = Vec::with_capacity(self.padded(count * self.digest_size));
+        let mut all_zeros = true;
+        let mut block = blocks.start;
+        while block < blocks.end {
+            let offset = block * size.bytes();
+            let extent = source.extent_at(offset)?;
+            let whole = ((extent.end - offset) / size.bytes()).min(blocks.end - block);
+            if extent.zeros && whole > 0 {
+                for _ in 0..whole {
+                    digests.extend_from_slice(&self.zero_block);
+                }
+                block += whole;
+                continue;
+            }
+            all_zeros = false;
+            let here = (WINDOW_BYTES / size.as_usize()) as u64;
+            let here = here.min(whole.max(1));
+            window.resize(here as usize * size.as_usize(), 0);
+            source.read_exact_at(window, offset)?;
+            self.append(window, size, &mut digests);
+            data(offset, window)?;
+            block += here;
+        }
+        Ok(DataDigests { digests, all_zeros })
+    }
+
+    /// The digests of hash blocks.
+    pub(super) fn hash_blocks(&self, blocks: &[u8]) -> Vec<u8> {
+        let count = blocks.len() / self.hash_block_size.as_usize();
+        let mut digests = Vec::with_capacity(self.padded(count * self.digest_size));
+        self.append(blocks, self.hash_block_size, &mut digests);
+        digests
+    }
+
+    /// So many levels over these digests.
+    pub(super) fn levels_over(&self, mut digests: Vec<u8>, count: usize) -> Levels {
+        let mut levels = Vec::with_capacity(count);
+        for _ in 0..count {
+            let mut blocks = digests;
+            blocks.resize(self.padded(blocks.len()), 0);
+            digests = self.hash_blocks(&blocks);
+            levels.push(blocks);
+        }
+        Levels { levels, digests }
+    }
+
+    /// The size of so many bytes of digests in whole hash blocks.
+    pub(super) fn padded(&self, bytes: usize) -> usize {
+        bytes.next_multiple_of(self.hash_block_size.as_usize())
+    }
+
+    fn append(&self, blocks: &[u8], size: BlockSize, digests: &mut Vec<u8>) {
+        let old = digests.len();
+        digests.resize(old + blocks.len() / size.as_usize() * self.digest_size, 0);
+        self.hasher.digest_blocks(blocks, size, &mut digests[old..]);
+    }
+}

@@ -1,0 +1,24 @@
+//! Makes and checks hash trees: streaming, in parallel, in bounded memory.
+//!
+//! Data comes from a [`Source`], finished hash blocks go to a [`Sink`]. Workers take *runs* of
+//! data in ascending order. A run is a whole number of *units*, a unit the data under one hash
+//! block of the highest level that is made on the spot. Of each unit but one digest is kept; the
+//! levels above are made from these at the end. With the usual 4096-byte blocks that is one
+//! digest for each 512 KiB of data (SHA-512: for 16 MiB), so that memory stays below 64 MiB +
+//! size / 16,384; odd pairs of block sizes take up to eight times that.
+
+mod blocks;
+mod findings;
+mod hash;
+mod runs;
+mod sink;
+mod source;
+mod verify;
+mod workers;
+
+pub use findings::{Findings, HashBlock};
+pub use hash::{HashTreeError, hash_tree};
+pub use sink::{FileSink, NullSink, Sink, SinkError};
+pub use source::{Extent, FileSource, Source, SourceError};
+pub use verify::{RootHashMismatch, VerifyTreeError, verify_tree};
+pub use workers::{Interrupted, Workers};

@@ -1,0 +1,72 @@
+//! Where finished blocks go.
+
+use std::{
+    fs::File,
+    io,
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+};
+
+use disk_mounter::verity::HashArea;
+
+/// Takes what the engine has finished, from many threads at a time, each place once.
+pub trait Sink: Sync {
+    /// Takes data that has been read and hashed. Zeros that were known without reading are
+    /// left out.
+    fn data(&self, _offset: u64, _data: &[u8]) -> Result<(), SinkError> {
+        Ok(())
+    }
+
+    /// Takes hash blocks of the tree; `first` counts from the start of the tree.
+    fn hash_blocks(&self, first: u64, blocks: &[u8]) -> Result<(), SinkError>;
+}
+
+/// A write that failed.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write to {} at byte {offset}", path.display())]
+pub struct SinkError {
+    /// To what.
+    pub path: PathBuf,
+    /// Where, in bytes.
+    pub offset: u64,
+    /// Why.
+    pub source: io::Error,
+}
+
+/// Keeps nothing: for the root hash alone.
+#[derive(Clone, Copy, Debug)]
+pub struct NullSink;
+
+impl Sink for NullSink {
+    fn hash_blocks(&self, _first: u64, _blocks: &[u8]) -> Result<(), SinkError> {
+        Ok(())
+    }
+}
+
+/// Writes hash blocks to their place in a file or block device.
+#[derive(Debug)]
+pub struct FileSink<'a> {
+    file: &'a File,
+    path: &'a Path,
+    area: HashArea,
+}
+
+impl<'a> FileSink<'a> {
+    /// The tree goes to `area` of `file`; `path` is for messages.
+    pub fn new(file: &'a File, path: &'a Path, area: HashArea) -> Self {
+        Self { file, path, area }
+    }
+}
+
+impl Sink for FileSink<'_> {
+    fn hash_blocks(&self, first: u64, blocks: &[u8]) -> Result<(), SinkError> {
+        let offset = self.area.block_offset(first);
+        self.file
+            .write_all_at(blocks, offset)
+            .map_err(|source| SinkError {
+                path: self.path.to_owned(),
+                offset,
+                source,
+            })
+    }
+}

@@ -1,0 +1,130 @@
+//! The threads.
+
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicBool, AtomicU64, Ordering},
+};
+
+use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
+
+/// Somebody asked to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("interrupted")]
+pub struct Interrupted;
+
+/// Threads that share the work on a tree.
+#[derive(Debug)]
+pub struct Workers {
+    pool: ThreadPool,
+    interrupted: Arc<AtomicBool>,
+}
+
+impl Workers {
+    /// Starts so many threads. They stop soon after `interrupted` becomes true.
+    pub fn new(threads: usize, interrupted: Arc<AtomicBool>) -> Result<Self, ThreadPoolBuildError> {
+        let pool = ThreadPoolBuilder::new().num_threads(threads).build()?;
+        Ok(Self { pool, interrupted })
+    }
+
+    /// An error once somebody has asked to stop.
+    pub fn check_interrupted(&self) -> Result<(), Interrupted> {
+        if self.interrupted.load(Ordering::Relaxed) {
+            return Err(Interrupted);
+        }
+        Ok(())
+    }
+
+    /// Calls `work` once for each number below `count`, in about ascending order, which suits
+    /// disks. Each thread hands its own `state` to its calls. Ends at the first error.
+    pub(super) fn for_each<S, E>(
+        &self,
+        count: u64,
+        state: impl Fn() -> S + Sync,
+        work: impl Fn(&mut S, u64) -> Result<(), E> + Sync,
+    ) -> Result<(), E>
+    where
+        E: From<Interrupted> + Send,
+    {
+        let next = AtomicU64::new(0);
+        let failure = Mutex::new(None);
+        self.pool.broadcast(|_| {
+            let mut state = state();
+            loop {
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                if index >= count {
+                    return;
+                }
+                let result = self
+                    .check_interrupted()
+                    .map_err(E::from)
+                    .and_then(|()| work(&mut state, index));
+                if let Err(error) = result {
+                    // The others find nothing left to do.
+                    next.store(count, Ordering::Relaxed);
+                    let mut failure = failure.lock().unwrap_or_else(PoisonError::into_inner);
+                    failure.get_or_insert(error);
+                    return;
+                }
+            }
+        });
+        match failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn workers(threads: usize) -> Workers {
+        Workers::new(threads, Arc::default()).unwrap()
+    }
+
+    #[test]
+    fn each_number_once() {
+        for threads in [1, 2, 7] {
+            let seen = Mutex::new(Vec::new());
+            workers(threads)
+                .for_each(
+                    100,
+                    || (),
+                    |(), index| -> Result<(), Interrupted> {
+                        seen.lock().unwrap().push(index);
+                        Ok(())
+                    },
+                )
+                .unwrap();
+            let mut seen = seen.into_inner().unwrap();
+            seen.sort_unstable();
+            assert_eq!(seen, (0..100).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn an_error_ends_it() {
+        let calls = AtomicU64::new(0);
+        let result = workers(1).for_each(
+            100,
+            || (),
+            |(), index| {
+                calls.fetch_add(1, Ordering::Relaxed);
+                if index == 3 { Err(Interrupted) } else { Ok(()) }
+            },
+        );
+        assert_eq!(result, Err(Interrupted));
+        assert_eq!(calls.into_inner(), 4);
+    }
+
+    #[test]
+    fn nothing_begins_after_an_interrupt() {
+        let workers = Workers::new(2, Arc::new(AtomicBool::new(true))).unwrap();
+        let result = workers.for_each(
+            1,
+            || (),
+            |(), _| -> Result<(), Interrupted> { panic!("called after an interrupt") },
+        );
+        assert_eq!(result, Err(Interrupted));
+    }
+}

@@ -1,0 +1,201 @@
+//! `hash`: adds a tree to data that exists.
+
+mod plan;
+mod report;
+mod target;
+
+use std::{io, path::PathBuf};
+
+use disk_mounter::{
+    exit::ExitCode,
+    verity::{Superblock, derived_uuid},
+};
+use uuid::Uuid;
+
+pub use plan::{Plan, PlanError, Room, TreeRequest};
+pub use report::HashReport;
+
+use crate::{
+    engine::{FileSink, HashTreeError, Workers, hash_tree},
+    medium::{self, Kind, Medium, MediumError, failed_to},
+    superblocks,
+};
+use target::Target;
+
+/// What `hash` is to do.
+#[derive(Clone, Debug)]
+pub struct Hash {
+    /// The data.
+    pub data: PathBuf,
+    /// Where the tree goes; after the data, where it is none or the data itself.
+    pub hash_device: Option<PathBuf>,
+    /// The tree.
+    pub tree: TreeRequest,
+    /// The UUID of the superblock; that of the root hash, where it is none.
+    pub uuid: Option<Uuid>,
+    /// Replace a file that is there.
+    pub force: bool,
+}
+
+/// Why there is no tree.
+#[derive(Debug, thiserror::Error)]
+pub enum HashError {
+    /// A file or device could not be opened or written.
+    #[error(transparent)]
+    Medium(#[from] MediumError),
+    /// It cannot be done so.
+    #[error("cannot hash {}: {reason}", data.display())]
+    Plan {
+        /// The data.
+        data: PathBuf,
+        /// Why.
+        reason: PlanError,
+    },
+    /// There is a file already.
+    #[error("{} exists: --force replaces it", .0.display())]
+    Exists(PathBuf),
+    /// A tree over data and tree is hardly what anybody wants.
+    #[error(
+        "{} already has a hash tree, with its superblock at byte {offset}: to make it again, name \
+         --data-blocks and --hash-offset {offset}",
+        path.display()
+    )]
+    AlreadyHashed {
+        /// The data.
+        path: PathBuf,
+        /// Where.
+        offset: u64,
+    },
+    /// Reading or writing failed, or was stopped.
+    #[error(transparent)]
+    Tree(#[from] HashTreeError),
+}
+
+impl HashError {
+    /// The code that the program ends with.
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Medium(error) => error.exit_code(),
+            Self::Plan { reason, .. } => reason.exit_code(),
+            Self::Exists(_) | Self::AlreadyHashed { .. } => ExitCode::InTheWay,
+            Self::Tree(_) => ExitCode::Failure,
+        }
+    }
+}
+
+/// Where the tree goes, as far as the paths tell.
+enum Place {
+    /// Into the data's own file or device.
+    Data,
+    /// Onto another block device.
+    Device(Medium),
+    /// Into a file of its own, which may replace another.
+    File { path: PathBuf, replace: bool },
+}
+
+impl Hash {
+    /// Makes the tree. When it fails, or when `workers` are interrupted, what it has written is
+    /// taken back.
+    pub fn run(&self, workers: &Workers) -> Result<HashReport, HashError> {
+        let place = self.place()?;
+        let data = match place {
+            Place::Data => Medium::open_to_write(&self.data)?,
+            _ => Medium::open(&self.data)?,
+        };
+        let hashes = match &place {
+            Place::Data => None,
+            Place::Device(device) => Some(Room::of(device)),
+            Place::File { .. } => Some(Room {
+                kind: Kind::File,
+                bytes: 0,
+            }),
+        };
+        let plan =
+            Plan::new(&self.tree, Room::of(&data), hashes).map_err(|reason| HashError::Plan {
+                data: self.data.clone(),
+                reason,
+            })?;
+        let target = match &place {
+            Place::Data => {
+                self.refuse_second_tree(&data)?;
+                Target::in_place(&data, &plan)?
+            }
+            Place::Device(device) => Target::in_place(device, &plan)?,
+            Place::File { path, replace } => Target::new_file(path, *replace, &plan)?,
+        };
+        let file_bytes = match place {
+            Place::Data => target::length_after(&data, &plan),
+            _ => data.bytes(),
+        };
+
+        let source = data.source_of_length(plan.params.data_bytes(), file_bytes);
+        let sink = FileSink::new(target.file(), target.path(), plan.area);
+        let root_hash = hash_tree(&plan.params, &source, &sink, workers)?;
+        target.sync()?;
+        workers.check_interrupted().map_err(HashTreeError::from)?;
+        let superblock = self.tree.superblock.then(|| Superblock {
+            uuid: self.uuid.unwrap_or_else(|| derived_uuid(&root_hash)),
+            params: plan.params.clone(),
+        });
+        let bytes = superblock.as_ref().map(Superblock::to_bytes);
+        target.finish(&plan, bytes.as_ref())?;
+        Ok(HashReport {
+            uuid: superblock.map(|superblock| superblock.uuid),
+            plan,
+            root_hash,
+        })
+    }
+
+    fn place(&self) -> Result<Place, HashError> {
+        let Some(path) = &self.hash_device else {
+            return Ok(Place::Data);
+        };
+        if medium::is_same(path, &self.data) {
+            return Ok(Place::Data);
+        }
+        // The name that a symbolic link leads to is the one to be replaced.
+        match path.canonicalize() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Place::File {
+                path: path.clone(),
+                replace: false,
+            }),
+            Err(error) => Err(failed_to("open", path)(error).into()),
+            Ok(path) if Kind::at(&path)? == Kind::BlockDevice => {
+                Ok(Place::Device(Medium::open_to_write(&path)?))
+            }
+            Ok(path) => {
+                // Nothing is lost with an empty file, as `mktemp` makes it.
+                let empty = Medium::open(&path)?.bytes() == 0;
+                if !empty && !self.force {
+                    return Err(HashError::Exists(path));
+                }
+                Ok(Place::File {
+                    path,
+                    replace: true,
+                })
+            }
+        }
+    }
+
+    /// A second run on one file would take the first tree for data, and give another root hash.
+    /// Who wants that, or wants the tree made again, says where it goes.
+    fn refuse_second_tree(&self, data: &Medium) -> Result<(), HashError> {
+        if self.tree.hash_offset.is_some() {
+            return Ok(());
+        }
+        let after_filesystem = match superblocks::erofs(data)? {
+            Ok(filesystem) => superblocks::find_after(data, &filesystem)?,
+            Err(_) => None,
+        };
+        let before_end = plan::appended_before(&self.tree, data.bytes());
+        for offset in after_filesystem.into_iter().chain(before_end) {
+            if superblocks::verity_at(data, offset)?.is_ok() {
+                return Err(HashError::AlreadyHashed {
+                    path: self.data.clone(),
+                    offset,
+                });
+            }
+        }
+        Ok(())
+    }
+}

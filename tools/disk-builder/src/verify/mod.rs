@@ -1,0 +1,205 @@
+//! `verify`: checks every block of a disk.
+
+mod parameters;
+mod report;
+
+use std::path::{Path, PathBuf};
+
+use disk_mounter::{
+    exit::ExitCode,
+    verity::{
+        Binding, BindingError, HashArea, HashAreaError, RootHash, SuperblockError, TreeLayout,
+        VerityParams,
+    },
+};
+
+pub use parameters::{ArgumentsError, Contradiction, TreeArguments};
+pub use report::VerifyReport;
+
+use crate::{
+    engine::{SourceError, VerifyTreeError, Workers, verify_tree},
+    medium::{self, Medium, MediumError},
+    superblocks,
+};
+
+/// What `verify` is to do.
+#[derive(Clone, Debug)]
+pub struct Verify {
+    /// The data, and the tree unless that is elsewhere.
+    pub image: PathBuf,
+    /// What it is compared with.
+    pub root_hash: RootHash,
+    /// Where the tree is, if not with the data.
+    pub hash_device: Option<PathBuf>,
+    /// Where the hash area starts, in bytes. Where it is none: after the filesystem, or at the
+    /// start of the hash device.
+    pub hash_offset: Option<u64>,
+    /// The hash area starts with a superblock, which tells the parameters.
+    pub superblock: bool,
+    /// What the caller knows of the tree.
+    pub tree: TreeArguments,
+}
+
+/// Why a disk could not be checked, or is not what the root hash says.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// It could not be opened or read.
+    #[error(transparent)]
+    Medium(#[from] MediumError),
+    /// The arguments make no parameters.
+    #[error(transparent)]
+    Arguments(#[from] ArgumentsError),
+    /// Where the tree is cannot be known.
+    #[error(
+        "{} has no EROFS filesystem with a dm-verity superblock after it: where the hash area is \
+         elsewhere, name it with --hash-offset",
+        .0.display()
+    )]
+    NoHashArea(PathBuf),
+    /// The superblock is none that is accepted.
+    #[error("{} is not accepted at byte {offset}: {reason}", path.display())]
+    Superblock {
+        /// Of what.
+        path: PathBuf,
+        /// Where.
+        offset: u64,
+        /// Why.
+        reason: SuperblockError,
+    },
+    /// No hash area can be there.
+    #[error(transparent)]
+    Area(#[from] HashAreaError),
+    /// The disk claims something else than the arguments say.
+    #[error(transparent)]
+    Contradiction(#[from] Contradiction),
+    /// The geometry is not bound.
+    #[error(transparent)]
+    Binding(#[from] BindingError),
+    /// Data and tree cannot share bytes.
+    #[error("the hash area at byte {offset} lies within the data, which ends at byte {data_bytes}")]
+    Overlap {
+        /// Where the hash area starts.
+        offset: u64,
+        /// Where the data ends.
+        data_bytes: u64,
+    },
+    /// The end is missing.
+    #[error(
+        "{} is truncated: it has {bytes} bytes, and its {what} would end at byte {end}",
+        path.display()
+    )]
+    Truncated {
+        /// What is too short.
+        path: PathBuf,
+        /// How long it is.
+        bytes: u64,
+        /// Data, or hash tree.
+        what: &'static str,
+        /// Where that would end.
+        end: u64,
+    },
+    /// The check itself failed, or the root hash is another.
+    #[error(transparent)]
+    Tree(#[from] VerifyTreeError),
+}
+
+impl VerifyError {
+    /// The code that the program ends with.
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Medium(error) => error.exit_code(),
+            Self::Arguments(_) => ExitCode::Usage,
+            Self::Tree(
+                VerifyTreeError::Source(SourceError::Read { .. }) | VerifyTreeError::Interrupted(_),
+            ) => ExitCode::Failure,
+            _ => ExitCode::Integrity,
+        }
+    }
+}
+
+impl Verify {
+    /// Checks every block, and tells which are corrupt.
+    pub fn run(&self, workers: &Workers) -> Result<VerifyReport, VerifyError> {
+        // Before anything is opened: the arguments alone are wrong.
+        let from_arguments = (!self.superblock)
+            .then(|| self.tree.params(&self.root_hash))
+            .transpose()?;
+        let data = Medium::open(&self.image)?;
+        let other = self.other_device().map(Medium::open).transpose()?;
+        let hashes = other.as_ref().unwrap_or(&data);
+        let filesystem = superblocks::erofs(&data)?.ok();
+
+        let offset = match (self.hash_offset, &other, &filesystem) {
+            (Some(offset), _, _) => Some(offset),
+            (None, Some(_), _) => Some(0),
+            (None, None, Some(filesystem)) => superblocks::find_after(&data, filesystem)?,
+            (None, None, None) => None,
+        };
+        let offset = offset.ok_or_else(|| VerifyError::NoHashArea(self.image.clone()))?;
+        let params = match from_arguments {
+            Some(params) => params,
+            None => self.claimed(hashes, offset)?,
+        };
+        let area = HashArea::new(&params, offset, self.superblock)?;
+        let binding = Binding::find(
+            &params,
+            self.tree.data_blocks,
+            // Claimed until the end: the block that says so is among those that are verified.
+            filesystem.map(|filesystem| filesystem.bytes()),
+        )?;
+        let data_bytes = params.data_bytes();
+        if other.is_none() && offset < data_bytes {
+            return Err(VerifyError::Overlap { offset, data_bytes });
+        }
+        let layout = TreeLayout::new(&params);
+        holds(&data, "data", data_bytes)?;
+        holds(hashes, "hash tree", area.end(&layout))?;
+
+        let findings = verify_tree(
+            &params,
+            &self.root_hash,
+            &data.source(data_bytes),
+            &hashes.source(area.end(&layout)),
+            &area,
+            workers,
+        )?;
+        Ok(VerifyReport {
+            image: self.image.clone(),
+            root_hash: self.root_hash,
+            data_blocks: params.data_blocks(),
+            data_block_size: params.data_block_size(),
+            hash_blocks: layout.blocks(),
+            hash_offset: offset,
+            binding,
+            findings,
+        })
+    }
+
+    fn other_device(&self) -> Option<&Path> {
+        let path = self.hash_device.as_deref()?;
+        (!medium::is_same(path, &self.image)).then_some(path)
+    }
+
+    fn claimed(&self, hashes: &Medium, offset: u64) -> Result<VerityParams, VerifyError> {
+        let superblock =
+            superblocks::verity_at(hashes, offset)?.map_err(|reason| VerifyError::Superblock {
+                path: hashes.path().to_owned(),
+                offset,
+                reason,
+            })?;
+        self.tree.check(&superblock.params, &self.root_hash)?;
+        Ok(superblock.params)
+    }
+}
+
+fn holds(medium: &Medium, what: &'static str, end: u64) -> Result<(), VerifyError> {
+    if medium.bytes() >= end {
+        return Ok(());
+    }
+    Err(VerifyError::Truncated {
+        path: medium.path().to_owned(),
+        bytes: medium.bytes(),
+        what,
+        end,
+    })
+}

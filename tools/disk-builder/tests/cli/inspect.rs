@@ -1,0 +1,83 @@
+//! `inspect`, and the documents that the program prints of itself.
+
+use serde_json::Value;
+
+use crate::program::{Place, data, field};
+
+#[test]
+fn claims_of_a_hash_device() {
+    let place = Place::new();
+    place.write("data", &data(40960, 1));
+    let printed = place.run("hash data --hash-device hashes").ok();
+    let text = place.run("inspect hashes").ok();
+    assert!(text.contains("nothing of it is verified"), "{text}");
+    for label in [
+        "UUID",
+        "Data blocks",
+        "Hash blocks",
+        "Hash algorithm",
+        "Salt",
+    ] {
+        assert_eq!(field(&text, label), field(&printed, label));
+    }
+    assert_eq!(field(&text, "Geometry bound by"), "geometry salt");
+    let json: Value = serde_json::from_str(&place.run("inspect hashes --json").ok()).unwrap();
+    assert_eq!(json["trusted"], false);
+    assert_eq!(json["verity"]["data_blocks"], 10);
+    assert_eq!(json["verity"]["tree_end"], 8192);
+    assert_eq!(json["filesystem"], Value::Null);
+}
+
+#[test]
+fn an_unbound_disk_says_so() {
+    let place = Place::new();
+    place.write("data", &data(40960, 1));
+    place.run("hash data --hash-device hashes --salt 00").ok();
+    let text = place.run("inspect hashes").ok();
+    assert!(
+        field(&text, "Geometry bound by").starts_with("nothing"),
+        "{text}"
+    );
+}
+
+#[test]
+fn nothing_there() {
+    let place = Place::new();
+    place.write("data", &data(100, 1));
+    let text = place.run("inspect data").ok();
+    assert!(text.contains("there is no EROFS filesystem"), "{text}");
+    assert!(text.contains("there is no dm-verity superblock"), "{text}");
+    place
+        .run("inspect missing")
+        .refused(4, "cannot open missing");
+}
+
+#[test]
+fn every_command_shows_an_example() {
+    let place = Place::new();
+    for command in ["hash", "verify", "inspect", "completions", "man"] {
+        let help = place.run(&format!("{command} --help")).ok();
+        assert!(
+            help.contains(&format!("  disk-builder {command}")),
+            "{help}"
+        );
+        let page = place.run(&format!("man {command}")).ok();
+        assert!(
+            page.contains(&format!(".TH disk-builder-{command}")),
+            "{page}"
+        );
+    }
+    let page = place.run("man").ok();
+    assert!(page.contains("verify"), "{page}");
+    place
+        .run("man nothing")
+        .refused(2, "there is no command \"nothing\"");
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(
+            place
+                .run(&format!("completions {shell}"))
+                .ok()
+                .contains("hash-offset")
+        );
+    }
+}
