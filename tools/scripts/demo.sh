@@ -15,7 +15,7 @@ root_hash=$(cat target/model/root-hash)
 
 step "The disk, checked block by block by disk-builder and by veritysetup"
 "$builder" verify "$disk" --root-hash "$root_hash"
-hash_offset=$("$builder" inspect "$disk" --json | python3 -c 'import json, sys; print(json.load(sys.stdin)["verity"]["hash_offset"])')
+hash_offset=$("$builder" inspect "$disk" --json | python3 -c 'import json, sys; print(json.load(sys.stdin)["hash_offset"])')
 veritysetup verify "$disk" "$disk" "$root_hash" "--hash-offset=$hash_offset"
 echo "veritysetup verify: the root hash and every block are as they should be"
 
