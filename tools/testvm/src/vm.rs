@@ -91,10 +91,13 @@ fn exit_code(closing: &[u8]) -> Option<u8> {
         .ok()
 }
 
+/// The last lines; more where a panic began before them, as its first line says why.
 fn tail(log: &[u8]) -> String {
     let log = String::from_utf8_lossy(log).replace('\r', "");
     let lines: Vec<_> = log.lines().collect();
-    lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
+    let last = lines.len().saturating_sub(LOG_LINES);
+    let panic = lines.iter().position(|line| line.contains("Kernel panic"));
+    lines[panic.map_or(last, |panic| panic.min(last))..].join("\n")
 }
 
 /// A file whose content goes elsewhere as it grows.
@@ -164,5 +167,12 @@ mod tests {
         let tail = tail(log.as_bytes());
         assert!(tail.starts_with("11\n12\n"), "{tail}");
         assert!(tail.ends_with("\n50"), "{tail}");
+    }
+
+    #[test]
+    fn the_log_shows_a_panic_from_its_start() {
+        let trace = "trace\n".repeat(100);
+        let log = format!("before\n[4.2] Kernel panic - not syncing: why\n{trace}");
+        assert!(tail(log.as_bytes()).starts_with("[4.2] Kernel panic"));
     }
 }
