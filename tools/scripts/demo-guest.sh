@@ -1,6 +1,7 @@
 # The part of the demonstration that needs the kernel's dm-verity. The three disks are the good
 # one, one with changed weights and one with a changed tree.
 set -eu
+exec 2>&1
 
 IFS=: read -r good weights tree <<END
 $TESTVM_DISKS
