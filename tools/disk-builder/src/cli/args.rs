@@ -64,7 +64,8 @@ Example:
   disk-builder verify model.img --root-hash \\
       2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae
 
-Without a superblock, --data-blocks, --salt and --hash-offset (or --hash-device) must be given.
+Without a superblock, --data-blocks, --salt and --hash-offset (or --hash-device) must be given;
+with one, what is given of the tree is compared with what it claims.
 Exit code 3 says that the image is not what the root hash says.")]
 pub(super) struct VerifyArguments {
     /// The image: a regular file or a block device

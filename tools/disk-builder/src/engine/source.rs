@@ -173,3 +173,101 @@ impl Source for FileSource<'_> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    const PATH: &str = "data";
+
+    fn file(bytes: &[u8]) -> File {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(bytes).unwrap();
+        file
+    }
+
+    fn source(file: &File, bytes: u64) -> FileSource<'_> {
+        FileSource::new(file, Path::new(PATH), bytes, Some(bytes))
+    }
+
+    #[test]
+    fn reads_at_any_place() {
+        let file = file(b"0123456789");
+        let mut buf = [0; 4];
+        source(&file, 10).read_exact_at(&mut buf, 6).unwrap();
+        assert_eq!(buf, *b"6789");
+        source(&file, 10).check_unchanged().unwrap();
+    }
+
+    #[test]
+    fn a_file_that_was_cut_is_named() {
+        let file = file(&[1; 100]);
+        let source = source(&file, 100);
+        file.set_len(60).unwrap();
+        let error = source.read_exact_at(&mut [0; 50], 50).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "data ends at byte 60, where 100 bytes were expected: it became shorter while it was \
+             read"
+        );
+        let error = source.check_unchanged().unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "data changed from 100 to 60 bytes while it was read"
+        );
+    }
+
+    #[test]
+    fn a_file_that_grew_is_named() {
+        let file = file(&[1; 100]);
+        let source = source(&file, 100);
+        file.set_len(101).unwrap();
+        assert!(matches!(
+            source.check_unchanged(),
+            Err(SourceError::Resized { found: 101, .. })
+        ));
+    }
+
+    #[test]
+    fn a_failed_read_keeps_its_reason() {
+        // A directory can be opened, and cannot be read.
+        let directory = File::open("/").unwrap();
+        let source = FileSource::new(&directory, Path::new("/"), 100, None);
+        match source.read_exact_at(&mut [0; 1], 7) {
+            Err(SourceError::Read {
+                offset: 7, source, ..
+            }) => {
+                assert_eq!(source.raw_os_error(), Some(Errno::EISDIR as i32));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Holes are as large as the filesystem makes them; what is said to be one must be one, and
+    /// the whole is covered.
+    #[test]
+    fn extents_cover_the_file_and_tell_the_truth() {
+        let file = file(&[1; 4096]);
+        file.set_len(4 << 20).unwrap();
+        file.write_all_at(&[2; 100], 1 << 20).unwrap();
+        let source = source(&file, 4 << 20);
+        let mut offset = 0;
+        while offset < 4 << 20 {
+            let Extent { zeros, end } = source.extent_at(offset).unwrap();
+            assert!(end > offset && end <= 4 << 20);
+            let mut bytes = vec![0; (end - offset) as usize];
+            source.read_exact_at(&mut bytes, offset).unwrap();
+            assert!(!zeros || bytes.iter().all(|byte| *byte == 0));
+            offset = end;
+        }
+        // A source that is no regular file has no holes that it knows of.
+        let device = FileSource::new(&file, Path::new(PATH), 4 << 20, None);
+        let all = Extent {
+            zeros: false,
+            end: 4 << 20,
+        };
+        assert_eq!(device.extent_at(2 << 20).unwrap(), all);
+    }
+}

@@ -1,5 +1,6 @@
 //! `hash`: adds a tree to data that exists.
 
+mod existing;
 mod plan;
 mod report;
 mod target;
@@ -18,7 +19,6 @@ pub use report::HashReport;
 use crate::{
     engine::{FileSink, HashTreeError, Workers, hash_tree},
     medium::{self, Kind, Medium, MediumError, failed_to},
-    superblocks,
 };
 use target::Target;
 
@@ -117,7 +117,13 @@ impl Hash {
             })?;
         let target = match &place {
             Place::Data => {
-                self.refuse_second_tree(&data)?;
+                // Who wants a second tree, or the first one made again, says where it goes.
+                if self.tree.hash_offset.is_none()
+                    && let Some(offset) = existing::find(&self.tree, &data)?
+                {
+                    let path = self.data.clone();
+                    return Err(HashError::AlreadyHashed { path, offset });
+                }
                 Target::in_place(&data, &plan)?
             }
             Place::Device(device) => Target::in_place(device, &plan)?,
@@ -175,27 +181,5 @@ impl Hash {
                 })
             }
         }
-    }
-
-    /// A second run on one file would take the first tree for data, and give another root hash.
-    /// Who wants that, or wants the tree made again, says where it goes.
-    fn refuse_second_tree(&self, data: &Medium) -> Result<(), HashError> {
-        if self.tree.hash_offset.is_some() {
-            return Ok(());
-        }
-        let after_filesystem = match superblocks::erofs(data)? {
-            Ok(filesystem) => superblocks::find_after(data, &filesystem)?,
-            Err(_) => None,
-        };
-        let before_end = plan::appended_before(&self.tree, data.bytes());
-        for offset in after_filesystem.into_iter().chain(before_end) {
-            if superblocks::verity_at(data, offset)?.is_ok() {
-                return Err(HashError::AlreadyHashed {
-                    path: self.data.clone(),
-                    offset,
-                });
-            }
-        }
-        Ok(())
     }
 }

@@ -212,36 +212,6 @@ fn data_blocks(request: &TreeRequest, data: Room, appended: bool) -> Result<u64,
     }
 }
 
-/// Where a superblock stands in a file of so many bytes, if the file is data and an appended tree
-/// as `request` would have made it, and nothing else.
-pub(super) fn appended_before(request: &TreeRequest, file_bytes: u64) -> Option<u64> {
-    let plan = |data_blocks| {
-        let bytes = data_blocks * request.data_block_size.bytes();
-        let request = TreeRequest {
-            data_blocks: None,
-            hash_offset: None,
-            superblock: true,
-            ..request.clone()
-        };
-        let kind = Kind::File;
-        let plan = Plan::new(&request, Room { kind, bytes }, None).ok()?;
-        Some((plan.area.offset(), plan.area.end(&plan.layout)))
-    };
-    // The end grows with the number of blocks: halve the range that it must be in.
-    let (mut low, mut high) = (1, file_bytes / request.data_block_size.bytes());
-    while low < high {
-        let middle = low + (high - low) / 2;
-        if plan(middle)?.1 < file_bytes {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    plan(low)
-        .filter(|(_, end)| *end == file_bytes)
-        .map(|(offset, _)| offset)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -453,18 +423,5 @@ mod tests {
             }),
             Salt::default()
         );
-    }
-
-    #[test]
-    fn a_tree_is_found_by_the_length_of_its_file() {
-        for blocks in [1, 2, 127, 128, 129, 16384, 16385, 1 << 30] {
-            let bytes = blocks * 4096;
-            let plan = Plan::new(&request(), file(bytes), None).unwrap();
-            let end = plan.area.end(&plan.layout);
-            assert_eq!(appended_before(&request(), end), Some(bytes), "{blocks}");
-            assert_eq!(appended_before(&request(), end + 1), None, "{blocks}");
-        }
-        assert_eq!(appended_before(&request(), 0), None);
-        assert_eq!(appended_before(&request(), 4096), None);
     }
 }

@@ -167,3 +167,97 @@ fn directory(path: &Path) -> &Path {
         _ => Path::new("."),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use disk_mounter::verity::{BlockSize, HashAlgorithm};
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::hash::{Room, TreeRequest};
+
+    const SUPERBLOCK: [u8; SUPERBLOCK_SIZE] = [0x5b; SUPERBLOCK_SIZE];
+
+    fn directory_with(bytes: &[u8]) -> (TempDir, PathBuf) {
+        let directory = TempDir::new().unwrap();
+        let path = directory.path().join("data");
+        fs::write(&path, bytes).unwrap();
+        (directory, path)
+    }
+
+    fn plan(data_blocks: u64, hash_offset: Option<u64>, bytes: u64) -> Plan {
+        let request = TreeRequest {
+            algorithm: HashAlgorithm::Sha256,
+            data_block_size: BlockSize::DEFAULT,
+            hash_block_size: BlockSize::DEFAULT,
+            data_blocks: Some(data_blocks),
+            salt: None,
+            hash_offset,
+            superblock: true,
+        };
+        let kind = Kind::File;
+        Plan::new(&request, Room { kind, bytes }, None).unwrap()
+    }
+
+    #[test]
+    fn what_was_appended_is_taken_back() {
+        let (_directory, path) = directory_with(&[1; 40960]);
+        let medium = Medium::open_to_write(&path).unwrap();
+        let plan = plan(10, None, 40960);
+        let target = Target::in_place(&medium, &plan).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().len(), 49152);
+        target.file().write_all_at(&[2; 4096], 45056).unwrap();
+        drop(target);
+        assert!(fs::read(&path).unwrap() == [1; 40960]);
+    }
+
+    /// An old superblock over a tree that is half new would look finished.
+    #[test]
+    fn an_old_superblock_goes_before_the_new_tree_comes() {
+        let (_directory, path) = directory_with(&[1; 49152]);
+        let medium = Medium::open_to_write(&path).unwrap();
+        let plan = plan(10, Some(40960), 49152);
+        let target = Target::in_place(&medium, &plan).unwrap();
+        let now = fs::read(&path).unwrap();
+        assert!(now[..40960] == [1; 40960] && now[45056..] == [1; 4096]);
+        assert!(now[40960..45056] == [0; 4096]);
+        drop(target);
+        assert!(fs::read(&path).unwrap() == now);
+    }
+
+    #[test]
+    fn the_superblock_comes_last_and_fills_its_block() {
+        let (_directory, path) = directory_with(&[1; 49152]);
+        let medium = Medium::open_to_write(&path).unwrap();
+        let plan = plan(10, Some(40960), 49152);
+        let target = Target::in_place(&medium, &plan).unwrap();
+        target.finish(&plan, Some(&SUPERBLOCK)).unwrap();
+        let now = fs::read(&path).unwrap();
+        assert!(now[40960..41472] == SUPERBLOCK);
+        assert!(now[41472..45056] == [0; 3584] && now[45056..] == [1; 4096]);
+    }
+
+    #[test]
+    fn a_new_file_appears_when_it_is_finished() {
+        let (directory, path) = directory_with(&[]);
+        let hashes = directory.path().join("hashes");
+        let plan = plan(10, Some(40960), 40960);
+        let names = || fs::read_dir(directory.path()).unwrap().count();
+        drop(Target::new_file(&hashes, false, &plan).unwrap());
+        assert_eq!(names(), 1);
+
+        let target = Target::new_file(&hashes, false, &plan).unwrap();
+        assert!(!hashes.exists());
+        target.finish(&plan, Some(&SUPERBLOCK)).unwrap();
+        assert_eq!(fs::metadata(&hashes).unwrap().len(), 49152);
+        assert_eq!(names(), 2);
+
+        // A file that came in the meantime is not overwritten.
+        let target = Target::new_file(&path, false, &plan).unwrap();
+        let error = target.finish(&plan, None).unwrap_err();
+        assert_eq!(error.exit_code(), disk_mounter::exit::ExitCode::InTheWay);
+        assert_eq!((fs::read(&path).unwrap().len(), names()), (0, 2));
+    }
+}

@@ -108,7 +108,8 @@ impl VerifyError {
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Self::Medium(error) => error.exit_code(),
-            Self::Arguments(_) => ExitCode::Usage,
+            // The place after a filesystem is always aligned: this one was named.
+            Self::Arguments(_) | Self::Area(HashAreaError::Misaligned { .. }) => ExitCode::Usage,
             Self::Tree(
                 VerifyTreeError::Source(SourceError::Read { .. }) | VerifyTreeError::Interrupted(_),
             ) => ExitCode::Failure,

@@ -362,7 +362,7 @@ fn refusals() {
             format!(
                 "image --root-hash {root} --hash-offset 1K --no-superblock --data-blocks 300 --salt 00"
             ),
-            3,
+            2,
             "hash offset 1024 is not a multiple of 4096",
         ),
         (
