@@ -137,12 +137,16 @@ impl Inode {
             LAYOUT_INLINE => self.size % block_size,
             _ => 0,
         };
-        let start = u64::from(self.start_block) * block_size;
+        // Where there are no blocks, their start has no meaning.
+        let blocks = match self.size - tail_size {
+            0 => 0..0,
+            size => {
+                let start = u64::from(self.start_block) * block_size;
+                start..start.checked_add(size)?
+            }
+        };
         let tail = address.checked_add(self.header_size)?;
-        Some([
-            start..start.checked_add(self.size - tail_size)?,
-            tail..tail.checked_add(tail_size)?,
-        ])
+        Some([blocks, tail..tail.checked_add(tail_size)?])
     }
 }
 

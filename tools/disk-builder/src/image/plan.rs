@@ -18,7 +18,7 @@ use crate::model::FileList;
 
 /// An image before it is written: what its metadata says, and which of its bytes
 /// come from where.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
     metadata: Vec<u8>,
     extents: Vec<Extent>,
