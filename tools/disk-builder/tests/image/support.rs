@@ -1,9 +1,10 @@
 //! A slow, plain writer of planned images, and the checkers of erofs-utils.
 
 use std::{
+    ffi::OsStr,
     fs::{self, File},
     io,
-    os::unix::fs::FileExt,
+    os::unix::{ffi::OsStrExt, fs::FileExt},
     path::Path,
     process::Command,
 };
@@ -12,6 +13,7 @@ use disk_builder::{
     image::{Plan, Source},
     model::{Excludes, FileList, Model, ModelFile, RelativePath},
 };
+use nix::unistd::{Whence, lseek};
 
 /// The list of these paths and sizes.
 pub(crate) fn list<'a>(files: impl IntoIterator<Item = (&'a [u8], u64)>) -> FileList {
@@ -53,7 +55,7 @@ pub(crate) fn reader(image: &[u8]) -> impl FnMut(&mut [u8], u64) -> io::Result<(
     }
 }
 
-/// Scans a model and writes its image; zeros become holes.
+/// Scans a model and writes its image; holes stay holes.
 pub(crate) fn build(model: &Path, image: &Path) -> (Model, Plan) {
     let model = Model::scan(model, &Excludes::new([""; 0]).unwrap()).unwrap();
     let plan = Plan::new(model.files()).unwrap();
@@ -67,15 +69,14 @@ pub(crate) fn build(model: &Path, image: &Path) -> (Model, Plan) {
             }
             Source::File(index) => {
                 let file = model.open(&model.files()[index]).unwrap();
-                let mut buffer = vec![0; 1 << 20];
-                let zeros = buffer.clone();
-                for start in (0..extent.length).step_by(buffer.len()) {
-                    let size = (extent.length - start).min(buffer.len() as u64) as usize;
-                    file.read_exact_at(&mut buffer[..size], start).unwrap();
-                    if buffer[..size] != zeros[..size] {
-                        out.write_all_at(&buffer[..size], extent.offset + start)
-                            .unwrap();
-                    }
+                // Past the last data there is an error.
+                let mut end = 0;
+                while let Ok(start) = lseek(file.file(), end, Whence::SeekData) {
+                    end = lseek(file.file(), start, Whence::SeekHole).unwrap();
+                    let mut bytes = vec![0; (end - start) as usize];
+                    file.read_exact_at(&mut bytes, start as u64).unwrap();
+                    out.write_all_at(&bytes, extent.offset + start as u64)
+                        .unwrap();
                 }
                 file.check_unchanged().unwrap();
             }
@@ -124,7 +125,6 @@ pub(crate) fn extract_and_compare(image: &Path, model: &Path, plan: &Model) {
     let none = Excludes::new([""; 0]).unwrap();
     assert_eq!(Model::scan(&out, &none).unwrap().files(), plan.files());
     for file in plan.files().iter() {
-        use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _};
         let path = OsStr::from_bytes(file.path.as_bytes());
         let same = fs::read(out.join(path)).unwrap() == fs::read(model.join(path)).unwrap();
         assert!(same, "{}", file.path);
