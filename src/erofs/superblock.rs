@@ -11,7 +11,13 @@ pub const SUPERBLOCK_OFFSET: u64 = 1024;
 /// The size of the superblock in bytes.
 pub const SUPERBLOCK_SIZE: usize = 128;
 
-const MAGIC: u32 = 0xE0F5_E1E2;
+/// The superblock's first four bytes.
+pub const MAGIC: u32 = 0xE0F5_E1E2;
+
+/// The bit of `feature_compat` that says that `checksum` holds: CRC-32C, not
+/// inverted at its end, of the block from the superblock on, with the field
+/// itself zero.
+pub const FEATURE_COMPAT_CHECKSUM: u32 = 1;
 
 /// The superblock byte for byte.
 #[derive(Clone, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
@@ -47,6 +53,10 @@ pub struct Superblock {
     pub blocks: u32,
     /// Its UUID.
     pub uuid: uuid::Uuid,
+    /// Where the root directory's inode is: its number.
+    pub root_nid: u16,
+    /// The block that inode numbers count from.
+    pub meta_block: u32,
 }
 
 /// Why 128 bytes are no EROFS superblock.
@@ -80,6 +90,8 @@ impl Superblock {
             block_size: 1 << fields.block_size_bits,
             blocks: fields.blocks.get(),
             uuid: uuid::Uuid::from_bytes(fields.uuid),
+            root_nid: fields.root_nid.get(),
+            meta_block: fields.meta_block.get(),
         })
     }
 
@@ -98,6 +110,8 @@ mod tests {
         raw[..4].copy_from_slice(&MAGIC.to_le_bytes());
         raw[12] = 12;
         raw[36..40].copy_from_slice(&[4, 3, 2, 1]);
+        raw[14] = 36;
+        raw[40] = 8;
         raw[63] = 9;
         raw
     }
@@ -108,6 +122,8 @@ mod tests {
         assert_eq!(superblock.block_size, 4096);
         assert_eq!(superblock.bytes(), 0x0102_0304 * 4096);
         assert_eq!(superblock.uuid, uuid::Uuid::from_u128(9));
+        assert_eq!(superblock.root_nid, 36);
+        assert_eq!(superblock.meta_block, 8);
     }
 
     #[test]

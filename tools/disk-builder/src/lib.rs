@@ -10,12 +10,16 @@
 //! | [`inspect`] | what the superblocks of a disk claim |
 //! | [`superblocks`] | reads these |
 //! | [`medium`] | opens and measures files and block devices |
+//! | [`model`] | the files of a model directory, and what is left out |
+//! | [`image`] | the EROFS image of a list of files, as a plan; no I/O |
 //! | [`engine`] | makes and checks hash trees, in parallel |
 
 pub mod cli;
 pub mod engine;
 pub mod hash;
+pub mod image;
 pub mod inspect;
 pub mod medium;
+pub mod model;
 pub mod superblocks;
 pub mod verify;

@@ -1,0 +1,223 @@
+//! The plan of an image.
+
+use std::ops::Range;
+
+use disk_mounter::erofs::{FileType, SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE};
+use uuid::Uuid;
+
+use super::{
+    BLOCK_SIZE,
+    directory::{self, Entry},
+    extents::{Extent, Extents, Source},
+    inode::{self, Inode},
+    superblock::Superblock,
+    tree::{Kind, Tree},
+    uuid::filesystem_uuid,
+};
+use crate::model::FileList;
+
+/// An image before it is written: what its metadata says, and which of its bytes
+/// come from where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    metadata: Vec<u8>,
+    extents: Vec<Extent>,
+    inodes: u32,
+    uuid: Uuid,
+}
+
+/// Why a model does not fit onto a disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    /// Block numbers have 32 bits.
+    #[error(
+        "the model is too large for one disk: it and its directories take 16 TiB or more in \
+         blocks of {BLOCK_SIZE} bytes"
+    )]
+    TooLarge,
+    /// So have the numbers of inodes.
+    #[error(
+        "the model has too many files and directories for one disk: {0}, and 2^32 - 1 is the most"
+    )]
+    TooMany(usize),
+}
+
+impl Plan {
+    /// Lays out the image of a list of files, in time and memory that follow the
+    /// number of files and not their sizes.
+    pub fn new(files: &FileList) -> Result<Self, PlanError> {
+        let tree = Tree::new(files);
+        let count = tree.0.len();
+        let inodes = u32::try_from(count).map_err(|_| PlanError::TooMany(count))?;
+        let layout = Layout::new(&tree)?;
+
+        let mut metadata = vec![0; SUPERBLOCK_OFFSET as usize + SUPERBLOCK_SIZE];
+        for ((inode, ino), block) in layout.inodes.iter().zip(1..).zip(&layout.start_blocks) {
+            inode.write(ino, *block, &mut metadata);
+        }
+        metadata.resize(metadata.len().next_multiple_of(BLOCK_SIZE as usize), 0);
+        let uuid = filesystem_uuid(files);
+        Superblock {
+            root_nid: inode::nid(layout.addresses[0]) as u16, // 36
+            inodes: inodes.into(),
+            blocks: layout.blocks,
+            uuid,
+        }
+        .write(&mut metadata);
+
+        let mut extents = Extents::default();
+        extents.push_blocks(Source::Metadata(0), metadata.len() as u64);
+        for place in 0..count {
+            if let Kind::Directory(children) = &tree.0[place].kind {
+                let start = metadata.len();
+                let entries = entries(&tree, place, children, |place| {
+                    inode::nid(layout.addresses[place])
+                });
+                directory::write(&entries, &mut metadata);
+                let length = (metadata.len() - start) as u64;
+                extents.push_blocks(Source::Metadata(start), length);
+            }
+        }
+        for (index, file) in files.iter().enumerate() {
+            extents.push_blocks(Source::File(index), file.size);
+        }
+        Ok(Self {
+            metadata,
+            extents: extents.into_vec(),
+            inodes,
+            uuid,
+        })
+    }
+
+    /// What [`Source::Metadata`] refers to.
+    pub fn metadata(&self) -> &[u8] {
+        &self.metadata
+    }
+
+    /// The pieces of the image in order: the first starts at its byte 0, and each
+    /// other where the one before ends.
+    pub fn extents(&self) -> &[Extent] {
+        &self.extents
+    }
+
+    /// Those of the pieces that a range of the image's bytes touches.
+    pub fn extents_in(&self, bytes: Range<u64>) -> &[Extent] {
+        let first = self
+            .extents
+            .partition_point(|extent| extent.end() <= bytes.start);
+        let rest = &self.extents[first..];
+        let count = rest.partition_point(|extent| extent.offset < bytes.end);
+        &rest[..count]
+    }
+
+    /// The size of the image in bytes: a multiple of [`BLOCK_SIZE`], below 2^44.
+    pub fn bytes(&self) -> u64 {
+        self.extents.last().map_or(0, Extent::end)
+    }
+
+    /// How many directories and files it has, the root directory included.
+    pub fn inodes(&self) -> u32 {
+        self.inodes
+    }
+
+    /// The UUID of the filesystem.
+    pub fn uuid(&self) -> Uuid {
+        self.uuid
+    }
+}
+
+/// Where everything goes. Each of the lists has an element for each node of the
+/// tree.
+struct Layout {
+    inodes: Vec<Inode>,
+    /// Of the inodes in bytes of the image.
+    addresses: Vec<u64>,
+    /// Of the data; 0 where there is none.
+    start_blocks: Vec<u32>,
+    /// Of the whole image.
+    blocks: u32,
+}
+
+impl Layout {
+    fn new(tree: &Tree<'_>) -> Result<Self, PlanError> {
+        let mut inodes = Vec::with_capacity(tree.0.len());
+        for (place, node) in tree.0.iter().enumerate() {
+            inodes.push(match &node.kind {
+                Kind::Directory(children) => Inode {
+                    is_directory: true,
+                    size: directory::size(
+                        entries(tree, place, children, |_| 0)
+                            .iter()
+                            .map(|entry| entry.name),
+                    ),
+                    links: u32::try_from(2 + tree.subdirectories(children))
+                        .map_err(|_| PlanError::TooMany(tree.0.len()))?,
+                },
+                Kind::File(size) => Inode {
+                    is_directory: false,
+                    size: *size,
+                    links: 1,
+                },
+            });
+        }
+
+        let mut end = SUPERBLOCK_OFFSET + SUPERBLOCK_SIZE as u64;
+        let addresses = inodes
+            .iter()
+            .map(|inode| {
+                let address = inode.address(end);
+                end = address + inode.len() as u64;
+                address
+            })
+            .collect();
+
+        // First the data of all directories, then that of all files.
+        let mut blocks =
+            u32::try_from(end.div_ceil(BLOCK_SIZE)).map_err(|_| PlanError::TooLarge)?;
+        let mut start_blocks = vec![0; inodes.len()];
+        for directories in [true, false] {
+            let places = inodes.iter().zip(&mut start_blocks);
+            for (inode, start) in places.filter(|(inode, _)| inode.is_directory == directories) {
+                if inode.size > 0 {
+                    *start = blocks;
+                }
+                blocks = u32::try_from(inode.size.div_ceil(BLOCK_SIZE))
+                    .ok()
+                    .and_then(|count| blocks.checked_add(count))
+                    .ok_or(PlanError::TooLarge)?;
+            }
+        }
+        Ok(Self {
+            inodes,
+            addresses,
+            start_blocks,
+            blocks,
+        })
+    }
+}
+
+/// The entries of a directory in the order of their names, `.` and `..` among
+/// them: some characters come before the dot.
+fn entries<'a>(
+    tree: &Tree<'a>,
+    place: usize,
+    children: &[usize],
+    nid: impl Fn(usize) -> u64,
+) -> Vec<Entry<'a>> {
+    let own = [(place, &b"."[..]), (tree.0[place].parent, b"..")];
+    let children = children.iter().map(|child| (*child, tree.0[*child].name));
+    let mut entries: Vec<_> = own
+        .into_iter()
+        .chain(children)
+        .map(|(place, name)| Entry {
+            name,
+            nid: nid(place),
+            file_type: match tree.0[place].kind {
+                Kind::Directory(_) => FileType::Directory,
+                Kind::File(_) => FileType::Regular,
+            },
+        })
+        .collect();
+    entries.sort_unstable_by_key(|entry| entry.name);
+    entries
+}

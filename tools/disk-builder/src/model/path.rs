@@ -1,0 +1,172 @@
+//! Paths within a model.
+
+use std::{
+    cmp::Ordering,
+    ffi::OsStr,
+    fmt::{self, Write as _},
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+};
+
+use disk_mounter::erofs::MAX_NAME_SIZE;
+
+/// The path of a file within a model: one or more names with a `/` between two,
+/// each of 1 to 255 bytes of any value but `/` and NUL, and neither `.` nor `..`.
+/// It need not be UTF-8.
+///
+/// Paths are ordered as a walk through the tree meets them that takes each
+/// directory's entries in the order of their bytes: name by name, so that `a/b`
+/// comes before `a.b`, although `/` comes after `.` among the bytes.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct RelativePath(Vec<u8>);
+
+/// Why bytes are no path within a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PathError {
+    /// Nothing at all, a `/` at an end, or two of them in a row.
+    #[error("a name in the path is empty")]
+    EmptyName,
+    /// `.` or `..`.
+    #[error("the path has a name `.` or `..`")]
+    Dots,
+    /// A NUL byte.
+    #[error("the path has a NUL byte")]
+    Nul,
+    /// A file system can have longer names, an EROFS image cannot.
+    #[error(
+        "a name in the path has {0} bytes, and {MAX_NAME_SIZE} is the most that a disk can hold"
+    )]
+    NameTooLong(usize),
+}
+
+impl RelativePath {
+    /// Checks a path.
+    pub fn new(bytes: impl Into<Vec<u8>>) -> Result<Self, PathError> {
+        let path = Self(bytes.into());
+        for name in path.names() {
+            match name {
+                b"" => return Err(PathError::EmptyName),
+                b"." | b".." => return Err(PathError::Dots),
+                _ if name.contains(&0) => return Err(PathError::Nul),
+                _ if name.len() > MAX_NAME_SIZE => return Err(PathError::NameTooLong(name.len())),
+                _ => {}
+            }
+        }
+        Ok(path)
+    }
+
+    /// The bytes, with a `/` between two names.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The names of the directories from the top, then that of the file.
+    pub fn names(&self) -> impl Iterator<Item = &[u8]> {
+        self.0.split(|byte| *byte == b'/')
+    }
+
+    /// Whether this, as a directory, holds the other path at any depth.
+    pub fn contains(&self, other: &Self) -> bool {
+        let rest = other.0.strip_prefix(self.0.as_slice());
+        rest.is_some_and(|rest| rest.first() == Some(&b'/'))
+    }
+
+    /// Where the file is when the model is in this directory.
+    pub(super) fn below(&self, directory: &Path) -> PathBuf {
+        directory.join(OsStr::from_bytes(&self.0))
+    }
+}
+
+impl Ord for RelativePath {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.names().cmp(other.names())
+    }
+}
+
+impl PartialOrd for RelativePath {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// For messages: bytes that are not UTF-8 and control characters are escaped.
+impl fmt::Display for RelativePath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for chunk in self.0.utf8_chunks() {
+            for character in chunk.valid().chars() {
+                match character.is_control() {
+                    true => write!(f, "{}", character.escape_default())?,
+                    false => f.write_char(character)?,
+                }
+            }
+            for byte in chunk.invalid() {
+                write!(f, "\\x{byte:02x}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for RelativePath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{self}\"")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(bytes: &[u8]) -> RelativePath {
+        RelativePath::new(bytes).unwrap()
+    }
+
+    #[test]
+    fn taken_and_refused() {
+        for good in [&b"a"[..], b"a/b", b"...", b"\xff\n", &[b'n'; 255]] {
+            assert_eq!(path(good).as_bytes(), good);
+        }
+        for bad in [&b""[..], b"/", b"/a", b"a/", b"a//b"] {
+            assert_eq!(RelativePath::new(bad), Err(PathError::EmptyName));
+        }
+        for bad in [&b"."[..], b"..", b"a/../b", b"./a"] {
+            assert_eq!(RelativePath::new(bad), Err(PathError::Dots));
+        }
+        assert_eq!(RelativePath::new(*b"a\0b"), Err(PathError::Nul));
+        assert_eq!(
+            RelativePath::new([b'n'; 256]),
+            Err(PathError::NameTooLong(256))
+        );
+    }
+
+    #[test]
+    fn ordered_name_by_name() {
+        let sorted = [
+            &b"A"[..],
+            b"a",
+            b"a/\x01",
+            b"a/b",
+            b"a/b/c",
+            b"a/b-",
+            b"a ",
+            b"a.b",
+            b"aa",
+            b"\xff",
+        ];
+        assert!(sorted.map(path).is_sorted());
+    }
+
+    #[test]
+    fn containing() {
+        assert!(path(b"a").contains(&path(b"a/b/c")));
+        for other in [&b"a"[..], b"ab", b"b/a"] {
+            assert!(!path(b"a").contains(&path(other)));
+        }
+    }
+
+    #[test]
+    fn shown_escaped() {
+        assert_eq!(path("gewicht-ä\n".as_bytes()).to_string(), "gewicht-ä\\n");
+        assert_eq!(path(b"a\xff/\x1b").to_string(), "a\\xff/\\u{1b}");
+    }
+}

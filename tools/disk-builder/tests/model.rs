@@ -1,0 +1,392 @@
+//! Scanning model directories: what is the same, what is left out, what is
+//! refused.
+
+#![allow(clippy::unwrap_used)] // All of this is tests.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::Write as _,
+    os::unix::{
+        fs::{PermissionsExt as _, symlink},
+        net::UnixListener,
+    },
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
+
+use disk_builder::model::{
+    Excludes, FileListError, Model, PathError, ReadError, ScanError, SourceFile,
+};
+use tempfile::TempDir;
+
+fn scan_without(directory: &Path, excludes: &[&str]) -> Result<Model, ScanError> {
+    let excludes = Excludes::new(excludes.iter().copied()).unwrap();
+    Model::scan(directory, &excludes)
+}
+
+fn scan(directory: &Path) -> Result<Model, ScanError> {
+    scan_without(directory, &[])
+}
+
+fn paths(model: &Model) -> Vec<String> {
+    model
+        .files()
+        .iter()
+        .map(|file| file.path.to_string())
+        .collect()
+}
+
+fn write(directory: &Path, files: &[(&str, &str)]) {
+    for (path, text) in files {
+        let path = directory.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+}
+
+/// A model directory with these files in it.
+fn model(files: &[(&str, &str)]) -> (TempDir, PathBuf) {
+    let temporary = tempfile::tempdir().unwrap();
+    let directory = temporary.path().join("model");
+    fs::create_dir(&directory).unwrap();
+    write(&directory, files);
+    (temporary, directory)
+}
+
+/// All of a model: what its image is a function of.
+fn everything(model: &Model) -> Vec<(String, Vec<u8>)> {
+    let read = |file| {
+        let source: SourceFile = model.open(file).unwrap();
+        let mut bytes = vec![0; file.size as usize];
+        source.read_exact_at(&mut bytes, 0).unwrap();
+        source.check_unchanged().unwrap();
+        (file.path.to_string(), bytes)
+    };
+    model.files().iter().map(read).collect()
+}
+
+const FILES: [(&str, &str); 4] = [
+    ("config.json", "{}"),
+    ("model.safetensors", "weights"),
+    ("onnx/model.onnx", "more weights"),
+    ("onnx.txt", ""),
+];
+
+#[test]
+fn a_clone_and_a_hub_cache_are_the_same() {
+    let (_temporary, plain) = model(&FILES);
+    let (_temporary, cache) = model(&[
+        ("blobs/1", "{}"),
+        ("blobs/2", "weights"),
+        ("blobs/3", "more weights"),
+        ("blobs/4", ""),
+        ("elsewhere/unused", ""),
+    ]);
+    let snapshot = cache.join("snapshots/REV");
+    fs::create_dir_all(snapshot.join("onnx")).unwrap();
+    symlink("../../blobs/1", snapshot.join("config.json")).unwrap();
+    symlink(cache.join("blobs/2"), snapshot.join("model.safetensors")).unwrap();
+    symlink("../../../blobs/3", snapshot.join("onnx/model.onnx")).unwrap();
+    symlink("../../blobs/4", snapshot.join("onnx.txt")).unwrap();
+    symlink("snapshots/REV", cache.join("main")).unwrap();
+
+    let expected = everything(&scan(&plain).unwrap());
+    assert_eq!(expected.len(), 4);
+    assert_eq!(everything(&scan(&snapshot).unwrap()), expected);
+    assert_eq!(everything(&scan(&cache.join("main")).unwrap()), expected);
+}
+
+#[test]
+fn what_does_not_matter() {
+    let (_temporary, plain) = model(&FILES);
+    let expected = everything(&scan(&plain).unwrap());
+
+    let (_temporary, other) = model(&[]);
+    for (path, text) in FILES.iter().rev() {
+        write(&other, &[(path, text)]);
+        let path = other.join(path);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
+        File::open(&path)
+            .unwrap()
+            .set_modified(SystemTime::UNIX_EPOCH)
+            .unwrap();
+    }
+    fs::create_dir_all(other.join("empty/emptier")).unwrap();
+    fs::set_permissions(other.join("onnx"), fs::Permissions::from_mode(0o1777)).unwrap();
+    // A directory behind a link, and one file with two names.
+    fs::rename(other.join("onnx"), other.join("../onnx-elsewhere")).unwrap();
+    symlink("../onnx-elsewhere", other.join("onnx")).unwrap();
+    fs::hard_link(other.join("config.json"), other.join("../config-too")).unwrap();
+    assert_eq!(everything(&scan(&other).unwrap()), expected);
+}
+
+#[test]
+fn files_come_in_the_order_of_a_walk() {
+    let (_temporary, directory) = model(&[("a.b", ""), ("a/z", ""), ("B", ""), ("a-", "")]);
+    assert_eq!(paths(&scan(&directory).unwrap()), ["B", "a/z", "a-", "a.b"]);
+}
+
+#[test]
+fn left_out() {
+    let (_temporary, directory) = model(&[
+        (".git/config", ""),
+        (".gitattributes", ""),
+        (".cache/huggingface/download/x.lock", ""),
+        ("a/.git/kept", ""),
+        ("onnx/model.onnx", ""),
+        ("onnx/deep/er/model.bin", ""),
+        ("model.bin", ""),
+        ("model.h5", ""),
+    ]);
+    let all = [".gitattributes", "a/.git/kept", "model.bin", "model.h5"];
+    let left = |excludes: &[&str]| paths(&scan_without(&directory, excludes).unwrap());
+    let onnx = ["onnx/deep/er/model.bin", "onnx/model.onnx"];
+    assert_eq!(left(&[]), [&all[..], &onnx].concat());
+    assert_eq!(left(&["onnx"]), all);
+    assert_eq!(left(&["onnx/"]), all);
+    assert_eq!(left(&["onnx/*"]), all);
+    assert_eq!(left(&["*/deep", "*.h5"]), [&all[..3], &onnx[1..]].concat());
+    assert_eq!(
+        left(&["**/*.bin"]),
+        [&all[..2], &all[3..], &onnx[1..]].concat()
+    );
+
+    // What is left out may be anything.
+    nix::unistd::mkfifo(&directory.join("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    symlink("nowhere", directory.join("dangling")).unwrap();
+    assert_eq!(left(&["pipe", "dangling", "onnx"]), all);
+}
+
+#[test]
+fn nothing_to_build() {
+    let (_temporary, directory) = model(&[]);
+    fs::create_dir_all(directory.join("a/b/c")).unwrap();
+    let empty = |result| {
+        matches!(
+            result,
+            Err(ScanError::List { source: FileListError::Empty, directory: named })
+                if named == directory
+        )
+    };
+    assert!(empty(scan(&directory)));
+    write(&directory, &[(".git/config", ""), ("a/b/file", "")]);
+    assert!(empty(scan_without(&directory, &["a"])));
+}
+
+#[test]
+fn no_directory() {
+    let (_temporary, directory) = model(&[("file", "")]);
+    let file = directory.join("file");
+    assert!(matches!(scan(&file), Err(ScanError::NotADirectory(path)) if path == file));
+    let missing = directory.join("missing");
+    let Err(ScanError::Io { path, source }) = scan(&missing) else {
+        panic!("there is nothing");
+    };
+    assert_eq!(path, missing);
+    assert_eq!(source.raw_os_error(), Some(libc::ENOENT));
+}
+
+#[test]
+fn dangling_links() {
+    for text in ["../blobs/missing", "file/below"] {
+        let (_temporary, directory) = model(&[("file", "")]);
+        symlink(text, directory.join("link")).unwrap();
+        let Err(ScanError::DanglingLink { link, target, .. }) = scan(&directory) else {
+            panic!("{text} is not there");
+        };
+        assert_eq!((link, target), (directory.join("link"), text.into()));
+    }
+}
+
+#[test]
+fn links_in_a_circle() {
+    let (_temporary, directory) = model(&[]);
+    symlink("b", directory.join("a")).unwrap();
+    symlink("a", directory.join("b")).unwrap();
+    let Err(ScanError::LinkLoop {
+        link,
+        target,
+        source,
+    }) = scan(&directory)
+    else {
+        panic!("the links lead nowhere");
+    };
+    assert_eq!((link, target), (directory.join("a"), "b".into()));
+    assert_eq!(source.raw_os_error(), Some(libc::ELOOP));
+}
+
+#[test]
+fn directories_within_themselves() {
+    // To the directory itself, to one further up, and to one above the model.
+    for (text, path, loops) in [
+        (".", "a/b/link", "a/b"),
+        ("..", "a/b/link", "a"),
+        ("../..", "a/b/link", ""),
+        ("../../..", "a/b/link/model", ""),
+    ] {
+        let (_temporary, directory) = model(&[("a/b/file", "")]);
+        symlink(text, directory.join("a/b/link")).unwrap();
+        let Err(ScanError::DirectoryLoop {
+            path: found,
+            directory: same,
+            link,
+        }) = scan(&directory)
+        else {
+            panic!("{text} goes on for ever");
+        };
+        assert_eq!(found, directory.join(path), "{text}");
+        assert_eq!(
+            same.components().collect::<PathBuf>(),
+            directory.join(loops).components().collect::<PathBuf>(),
+            "{text}"
+        );
+        assert_eq!(link, directory.join("a/b/link"), "{text}");
+    }
+    // The same directory twice side by side is no loop.
+    let (_temporary, directory) = model(&[("a/file", "")]);
+    symlink("a", directory.join("b")).unwrap();
+    assert_eq!(paths(&scan(&directory).unwrap()), ["a/file", "b/file"]);
+}
+
+#[test]
+fn special_files_are_refused_unopened() {
+    let refused = |make: &dyn Fn(&Path)| {
+        let (_temporary, directory) = model(&[("file", "")]);
+        make(&directory.join("special"));
+        // The same behind a link.
+        for _ in 0..2 {
+            let Err(ScanError::Special { path, kind }) = scan(&directory) else {
+                panic!("only files and directories go onto a disk");
+            };
+            assert_eq!(path, directory.join("special"));
+            let moved = directory.parent().unwrap().join("moved");
+            if moved.exists() {
+                return kind;
+            }
+            fs::rename(&path, &moved).unwrap();
+            symlink(&moved, &path).unwrap();
+        }
+        panic!("the second round returns");
+    };
+    let mode = nix::sys::stat::Mode::S_IRWXU;
+    assert_eq!(
+        refused(&|path| nix::unistd::mkfifo(path, mode).unwrap()),
+        "named pipe"
+    );
+    assert_eq!(
+        refused(&|path| drop(UnixListener::bind(path).unwrap())),
+        "socket"
+    );
+    let (_temporary, directory) = model(&[]);
+    symlink("/dev/zero", directory.join("zero")).unwrap();
+    assert!(matches!(
+        scan(&directory),
+        Err(ScanError::Special {
+            kind: "character device",
+            ..
+        })
+    ));
+}
+
+#[test]
+fn unreadable_files_and_directories() {
+    for (unreadable, mode) in [("file", 0o000), ("directory", 0o000)] {
+        let (temporary, directory) = model(&[("file", ""), ("directory/file", "")]);
+        for open in [temporary.path(), &directory] {
+            fs::set_permissions(open, fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        let unreadable = directory.join(unreadable);
+        fs::set_permissions(&unreadable, fs::Permissions::from_mode(mode)).unwrap();
+        // Root may read everything; this thread gives that up.
+        let result = std::thread::scope(|scope| {
+            let scan = scope.spawn(|| {
+                nix::unistd::setfsuid(nix::unistd::Uid::from_raw(65534));
+                scan(&directory)
+            });
+            scan.join().unwrap()
+        });
+        let (Err(ScanError::Io { path, source })
+        | Err(ScanError::Read(ReadError::Io { path, source }))) = result
+        else {
+            panic!("{} cannot be read", unreadable.display());
+        };
+        assert_eq!(path, unreadable);
+        assert_eq!(source.raw_os_error(), Some(libc::EACCES));
+    }
+}
+
+#[test]
+fn files_that_change() {
+    let changed = |result: Result<_, ReadError>, expected: &Path| match result {
+        Err(ReadError::Changed(path)) => assert_eq!(path, expected),
+        other => panic!("{other:?}"),
+    };
+    let (_temporary, directory) = model(&[("file", "12345")]);
+    let path = directory.join("file");
+    let scanned = scan(&directory).unwrap();
+    let file = &scanned.files()[0];
+
+    let open = scanned.open(file).unwrap();
+    open.check_unchanged().unwrap();
+    let mut append = OpenOptions::new().append(true).open(&path).unwrap();
+    append.write_all(b"6").unwrap();
+    changed(open.check_unchanged(), &path);
+    changed(scanned.open(file).map(drop), &path);
+
+    append.set_len(4).unwrap();
+    changed(open.read_exact_at(&mut [0; 5], 0), &path);
+    changed(open.check_unchanged(), &path);
+
+    // As many bytes as before, but others.
+    append.set_len(5).unwrap();
+    let open = scanned.open(file).unwrap();
+    append.set_modified(SystemTime::UNIX_EPOCH).unwrap();
+    changed(open.check_unchanged(), &path);
+
+    // Something else in its place; a pipe must not make this wait.
+    fs::remove_file(&path).unwrap();
+    nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let error = scanned.open(file).map(drop);
+    assert!(matches!(error, Err(ReadError::NotAFile(named)) if named == path));
+    fs::remove_file(&path).unwrap();
+    let error = scanned.open(file).map(drop);
+    assert!(matches!(error, Err(ReadError::Io { path: named, .. }) if named == path));
+}
+
+#[test]
+fn a_deep_tree() {
+    let (_temporary, directory) = model(&[]);
+    let deep = "d/".repeat(1500) + "f";
+    write(&directory, &[(&deep, "x")]);
+    assert_eq!(paths(&scan(&directory).unwrap()), [deep]);
+}
+
+/// What file systems with longer names than EROFS would give.
+#[test]
+fn names_that_a_disk_cannot_hold() {
+    let path = disk_builder::model::RelativePath::new("n".repeat(256));
+    assert_eq!(path, Err(PathError::NameTooLong(256)));
+}
+
+#[test]
+fn messages_name_the_path_and_the_way_out() {
+    let (_temporary, directory) = model(&[]);
+    symlink("../blobs/1", directory.join("x")).unwrap();
+    assert_eq!(
+        scan(&directory).unwrap_err().to_string(),
+        format!(
+            "{}/x is a symbolic link to ../blobs/1, which is not there: is the download complete?",
+            directory.display()
+        )
+    );
+    fs::remove_file(directory.join("x")).unwrap();
+    nix::unistd::mkfifo(&directory.join("x"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    assert_eq!(
+        scan(&directory).unwrap_err().to_string(),
+        format!(
+            "{}/x is a named pipe, and only files and directories go onto a disk: remove it or \
+             leave it out with --exclude",
+            directory.display()
+        )
+    );
+}
