@@ -52,7 +52,8 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
             let request = args
                 .check()
                 .map_err(|error| (ExitCode::Usage, error.into()))?;
-            mounter::mount(&request).map_err(|error| (error.exit_code(), error.into()))?;
+            mounter::mount(&request, &mounter::pause::sleep)
+                .map_err(|error| (error.exit_code(), error.into()))?;
             Ok(ExitCode::Success)
         }
         Command::Unmount { mount_point } => {

@@ -5,13 +5,13 @@ use std::{
     io,
     os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
-    thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use super::{
     loop_device::{LoopDevice, LoopError},
     node::block_device_number,
+    pause::{Deadline, Interrupted, Pause},
 };
 use crate::{exit::ExitCode, sys, verity::DeviceNumber};
 
@@ -52,6 +52,9 @@ pub enum DeviceError {
         /// With its errno.
         source: io::Error,
     },
+    /// The wait was ended from outside.
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
     /// A directory, a pipe, …
     #[error("{0}: neither a block device nor a regular file")]
     WrongKind(PathBuf),
@@ -63,26 +66,30 @@ impl DeviceError {
         match self {
             Self::Absent { .. } => ExitCode::NotFound,
             Self::Io { source, .. } => ExitCode::of_io(source),
-            Self::WrongKind(_) => ExitCode::Failure,
+            Self::WrongKind(_) | Self::Interrupted(_) => ExitCode::Failure,
         }
     }
 }
 
 impl Device {
-    /// Opens a device, waiting up to `wait` for it to appear.
-    pub(crate) fn find(path: &Path, wait: Duration) -> Result<Self, DeviceError> {
-        let deadline = Instant::now().checked_add(wait);
+    /// Opens a device, waiting for it to appear.
+    pub(crate) fn find(
+        path: &Path,
+        deadline: &Deadline,
+        pause: Pause<'_>,
+    ) -> Result<Self, DeviceError> {
         loop {
             if let Some(device) = Self::open(path)? {
                 return Ok(device);
             }
-            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            if deadline.has_passed() {
+                let seconds = deadline.wait().as_secs();
                 return Err(DeviceError::Absent {
                     path: path.to_owned(),
-                    seconds: wait.as_secs(),
+                    seconds,
                 });
             }
-            thread::sleep(POLL);
+            pause(POLL)?;
         }
     }
 
@@ -225,12 +232,17 @@ impl BlockDevice {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mounter::pause::sleep;
+
+    fn find(path: &Path, pause: Pause<'_>) -> Result<Device, DeviceError> {
+        Device::find(path, &Deadline::after(Duration::ZERO), pause)
+    }
 
     #[test]
     fn a_file_is_found_with_its_size() {
         let file = tempfile::NamedTempFile::new().unwrap();
         fs::write(file.path(), [7; 1000]).unwrap();
-        let device = Device::find(file.path(), Duration::ZERO).unwrap();
+        let device = find(file.path(), &sleep).unwrap();
         assert_eq!((device.size(), device.number), (1000, None));
         let mut byte = [0];
         device.read_exact_at(&mut byte, 999).unwrap();
@@ -241,14 +253,19 @@ mod tests {
     fn what_is_not_there_is_waited_for() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("late");
-        let error = Device::find(&path, Duration::ZERO).unwrap_err();
+        let error = find(&path, &sleep).unwrap_err();
         assert_eq!(error.exit_code(), ExitCode::NotFound);
         assert!(error.to_string().contains("after 0 s"), "{error}");
-        thread::scope(|scope| {
-            scope.spawn(|| fs::write(&path, b"here").unwrap());
-            // Returns as soon as the file is there; the limit is never waited out.
-            Device::find(&path, Duration::from_secs(600)).unwrap();
-        });
+
+        let deadline = Deadline::after(Duration::from_secs(600));
+        let appears = |_: Duration| {
+            fs::write(&path, b"here").unwrap();
+            Ok(())
+        };
+        Device::find(&path, &deadline, &appears).unwrap();
+        fs::remove_file(&path).unwrap();
+        let error = Device::find(&path, &deadline, &|_| Err(Interrupted)).unwrap_err();
+        assert!(matches!(error, DeviceError::Interrupted(_)), "{error}");
     }
 
     #[test]
@@ -257,7 +274,7 @@ mod tests {
         let fifo = folder.path().join("fifo");
         nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
         for path in [folder.path(), &fifo, Path::new("/dev/null")] {
-            let error = Device::find(path, Duration::ZERO).unwrap_err();
+            let error = find(path, &sleep).unwrap_err();
             assert!(matches!(error, DeviceError::WrongKind(_)), "{error}");
         }
     }

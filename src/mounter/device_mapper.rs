@@ -13,7 +13,7 @@ use devicemapper::{DM, DevId, DmFlags, DmNameBuf, DmOptions, DmUuidBuf};
 use sha2::{Digest as _, Sha256};
 
 use super::log;
-use super::node::{Node, NodeKind, device_number, ensure_misc};
+use super::node::{Node, device_number, ensure_misc};
 use crate::{
     exit::ExitCode,
     verity::{DeviceNumber, LoadedTable, NotATable, OnCorruption, VerityTable},
@@ -281,33 +281,36 @@ impl DeviceMapper {
         let text = table.to_string();
         let mut half_made_since = None;
         loop {
-            if let Some(mapping) = self.create(name)? {
-                self.load(name, table, &text)?;
+            let mapping = match self.create(name)? {
+                Some(mapping) => {
+                    self.load(name, table, &text)?;
+                    Some(mapping)
+                }
+                None => match self.describe(name)? {
+                    Some(found) if found.table == text => self.join(name)?,
+                    Some(found) => {
+                        let table = found.table;
+                        return Err(MappingError::NameTaken {
+                            name: name.clone(),
+                            table,
+                        });
+                    }
+                    None => None,
+                },
+            };
+            if let Some(mut mapping) = mapping
+                && mapping.open()?
+            {
                 mapping.check(table, &text)?;
                 return Ok(mapping);
             }
-            match self.describe(name)? {
-                Some(found) if found.table == text => {
-                    if let Some(mapping) = self.join(name)? {
-                        mapping.check(table, &text)?;
-                        return Ok(mapping);
-                    }
-                }
-                Some(found) => {
-                    return Err(MappingError::NameTaken {
-                        name: name.clone(),
-                        table: found.table,
-                    });
-                }
-                None => {
-                    let since = *half_made_since.get_or_insert_with(Instant::now);
-                    if since.elapsed() > HALF_MADE {
-                        self.remove_half_made(name)?;
-                        half_made_since = None;
-                    } else {
-                        thread::sleep(POLL);
-                    }
-                }
+            // Somebody else is making it, or removing it, or died halfway.
+            let since = *half_made_since.get_or_insert_with(Instant::now);
+            if since.elapsed() > HALF_MADE {
+                self.remove_half_made(name)?;
+                half_made_since = None;
+            } else {
+                thread::sleep(POLL);
             }
         }
     }
@@ -348,6 +351,7 @@ impl DeviceMapper {
                 minor: device.minor,
             },
             joined,
+            open: None,
             undo: true,
         }
     }
@@ -401,8 +405,7 @@ impl DeviceMapper {
         }
     }
 
-    /// Removes a mapping: at once, or with its last user ([`DmFlags::DM_DEFERRED_REMOVE`]). False
-    /// where it is in use; one that is gone already is no error.
+    /// Removes a mapping. False where it is in use; one that is gone already is no error.
     fn remove(&self, name: &MappingName, flags: DmFlags) -> Result<bool, MappingError> {
         let options = DmOptions::default().set_flags(flags);
         match self.dm.device_remove(&DevId::Name(&name.0), options) {
@@ -415,7 +418,15 @@ impl DeviceMapper {
 
     /// Removes a mapping unless somebody uses it. Whether it is gone.
     pub(crate) fn remove_unused(&self, name: &MappingName) -> Result<bool, MappingError> {
-        self.remove(name, DmFlags::empty())
+        match self.dm.device_info(&DevId::Name(&name.0)) {
+            Ok(info) if info.open_count() > 0 => Ok(false),
+            _ => self.remove(name, DmFlags::empty()),
+        }
+    }
+
+    /// Lets a mapping go with its last user.
+    pub(crate) fn remove_with_last_user(&self, name: &MappingName) -> Result<(), MappingError> {
+        self.remove(name, DmFlags::DM_DEFERRED_REMOVE).map(|_| ())
     }
 }
 
@@ -425,6 +436,8 @@ pub(crate) struct Mapping<'dm> {
     name: MappingName,
     number: DeviceNumber,
     joined: bool,
+    /// Its node and its open block device: nobody else can remove what is open.
+    open: Option<(Node, File)>,
     undo: bool,
 }
 
@@ -477,10 +490,11 @@ impl Mapping<'_> {
         }
     }
 
-    /// Its node, which is made where nobody else has made it, and its open block device.
-    pub(crate) fn open(&self) -> Result<(Node, File), MappingError> {
+    /// Opens its block device, whose node is made where nobody else has made it. False where the
+    /// mapping has gone meanwhile.
+    fn open(&mut self) -> Result<bool, MappingError> {
         let path = PathBuf::from("/dev/mapper").join(self.name.to_string());
-        let node = Node::ensure(&path, NodeKind::Block, self.number)
+        let node = Node::of_mapping(&path, self.number)
             .map_err(MappingError::io(format!("make {}", path.display())))?;
         let open = || {
             let file = File::open(node.path())?;
@@ -489,13 +503,36 @@ impl Mapping<'_> {
             }
             Ok(file)
         };
-        let file = open().map_err(MappingError::io(format!("open {}", path.display())))?;
-        Ok((node, file))
+        match open() {
+            Ok(file) => {
+                self.open = Some((node, file));
+                Ok(true)
+            }
+            // The mapping has gone, or somebody who shares it has just removed the node.
+            Err(error)
+                if matches!(
+                    error.raw_os_error(),
+                    Some(libc::ENXIO | libc::ENODEV | libc::ENOENT)
+                ) =>
+            {
+                self.undo = !self.joined;
+                Ok(false)
+            }
+            Err(error) => Err(MappingError::io(format!("open {}", path.display()))(error)),
+        }
+    }
+
+    /// Its node and its open block device.
+    pub(crate) fn device(&self) -> (&Path, &File) {
+        match &self.open {
+            Some((node, file)) => (node.path(), file),
+            None => unreachable!("a mapping that was given away is open"),
+        }
     }
 
     /// Leaves the mapping to those who use it by now: it goes with the last of them.
     pub(crate) fn leave(mut self) -> Result<(), MappingError> {
-        self.dm.remove(&self.name, DmFlags::DM_DEFERRED_REMOVE)?;
+        self.dm.remove_with_last_user(&self.name)?;
         self.undo = false;
         Ok(())
     }
@@ -503,21 +540,19 @@ impl Mapping<'_> {
 
 impl Drop for Mapping<'_> {
     fn drop(&mut self) {
+        self.open = None;
         if !self.undo {
             return;
         }
-        match self.dm.remove_unused(&self.name) {
+        match self.dm.remove(&self.name, DmFlags::empty()) {
             Ok(true) => {}
             // A joined mapping is somebody else's too.
             Ok(false) if self.joined => {}
             Ok(false) => log::warn(format_args!(
-                "the mapping {} is in use and stays behind",
+                "the mapping {} is in use and stays",
                 self.name
             )),
-            Err(error) => log::warn(format_args!(
-                "the mapping {} stays behind: {error}",
-                self.name
-            )),
+            Err(error) => log::warn(format_args!("the mapping {} stays: {error}", self.name)),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::{fmt, path::Path, time::Duration};
 use super::{
     device::{Device, DeviceError},
     disk::{DiskError, header, read_superblock, superblock_after_filesystem},
+    pause::{Deadline, sleep},
 };
 use crate::{
     filesystem::FsType,
@@ -23,7 +24,7 @@ pub struct Claims {
 /// Reads the superblocks of a disk: the dm-verity one at `hash_offset` bytes or, if that is not
 /// given, right after the filesystem; on a disk without a filesystem, at its start.
 pub fn inspect(path: &Path, hash_offset: Option<u64>) -> Result<Claims, DeviceError> {
-    let device = Device::find(path, Duration::ZERO)?;
+    let device = Device::find(path, &Deadline::after(Duration::ZERO), &sleep)?;
     let header = header(&device)?;
     let filesystems: Vec<_> = FsType::ALL
         .into_iter()

@@ -1,9 +1,9 @@
 //! Read-only loop devices for image files.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io,
-    os::{fd::AsRawFd, unix::fs::MetadataExt},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
@@ -20,11 +20,12 @@ const LOOP_MAJOR: u32 = 7;
 /// How often another process may take the loop device that was free a moment ago.
 const ATTEMPTS: u32 = 64;
 
-/// A loop device with autoclear: it is there as long as this, or the mapping on it, is.
+/// A loop device that is there as long as this, or the mapping on it, is.
 #[derive(Debug)]
 pub(crate) struct LoopDevice {
     number: DeviceNumber,
-    open: loopdev::LoopDevice,
+    /// Its being open is what keeps it.
+    _open: loopdev::LoopDevice,
 }
 
 /// Why a file cannot be shown as a block device.
@@ -32,7 +33,8 @@ pub(crate) struct LoopDevice {
 pub enum LoopError {
     /// The kernel has no loop driver.
     #[error(
-        "this kernel has no loop devices, which {path} needs as an image file: load the module `loop`, or give a block device"
+        "this kernel has no loop devices, which {path} needs as an image file: load the module \
+         `loop`, or give a block device"
     )]
     NoDriver {
         /// The image file.
@@ -68,7 +70,8 @@ impl LoopError {
 }
 
 impl LoopDevice {
-    /// Shows a file, which is open for reading only, as a block device.
+    /// Shows a file, which is open for reading only, as a block device. One that shows just this
+    /// file already is shared.
     pub(crate) fn attach(file: &File, path: &Path) -> Result<Self, LoopError> {
         let failed = |action: &str| {
             let action = action.to_owned();
@@ -78,6 +81,15 @@ impl LoopDevice {
                 source,
             }
         };
+        let metadata = file.metadata().map_err(failed("read its metadata"))?;
+        let backing = Backing {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            whole_and_read_only: true,
+        };
+        if let Some(shared) = Self::find(backing) {
+            return Ok(shared);
+        }
         match ensure_misc(Path::new(CONTROL), "loop-control") {
             Err(error) if error.raw_os_error() == Some(libc::ENODEV) => {
                 return Err(LoopError::NoDriver {
@@ -98,18 +110,16 @@ impl LoopDevice {
                 minor,
             };
             let node = node(number).map_err(failed("make its node"))?;
-            let device = loopdev::LoopDevice::open(node.path())
+            let open = loopdev::LoopDevice::open(node.path())
                 .map_err(failed(&format!("open {}", node.path().display())))?;
-            // A file that was opened for reading makes a loop device that is read-only.
-            match device.with().autoclear(true).attach_fd(file.as_raw_fd()) {
-                Ok(()) => {
-                    let open = Self {
+            match loop_control::configure(&open, file) {
+                Ok(()) if loop_control::backing(&open).ok() == Some(backing) => {
+                    return Ok(Self {
                         number,
-                        open: device,
-                    };
-                    open.check(file).map_err(failed("check it"))?;
-                    return Ok(open);
+                        _open: open,
+                    });
                 }
+                Ok(()) => {}
                 Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {}
                 Err(error) => return Err(failed("attach it")(error)),
             }
@@ -117,6 +127,30 @@ impl LoopDevice {
         Err(LoopError::AllTaken {
             path: path.to_owned(),
         })
+    }
+
+    /// A loop device that shows just this. Where `/sys` is not there, none is found.
+    fn find(backing: Backing) -> Option<Self> {
+        fs::read_dir("/sys/block")
+            .ok()?
+            .flatten()
+            .find_map(|entry| {
+                let name = entry.file_name().into_string().ok()?;
+                let minor = name.strip_prefix("loop")?.parse().ok()?;
+                if !entry.path().join("loop").exists() {
+                    return None;
+                }
+                let number = DeviceNumber {
+                    major: LOOP_MAJOR,
+                    minor,
+                };
+                let open = loopdev::LoopDevice::open(node(number).ok()?.path()).ok()?;
+                // It cannot go any more, now that it is open; before, it could.
+                (loop_control::backing(&open).ok()? == backing).then_some(Self {
+                    number,
+                    _open: open,
+                })
+            })
     }
 
     /// The number of the block device.
@@ -131,22 +165,6 @@ impl LoopDevice {
         }
         let node = node(number).ok()?;
         loop_control::backing(&File::open(node.path()).ok()?).ok()
-    }
-
-    /// Nobody else had it in hand when it was attached.
-    fn check(&self, file: &File) -> io::Result<()> {
-        let metadata = file.metadata()?;
-        let backing = loop_control::backing(&self.open)?;
-        let expected = Backing {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            whole_and_read_only: true,
-        };
-        if backing == expected {
-            Ok(())
-        } else {
-            Err(io::Error::from_raw_os_error(libc::EBUSY))
-        }
     }
 }
 

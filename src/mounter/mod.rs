@@ -19,8 +19,10 @@ mod inspect;
 pub mod log;
 mod loop_device;
 mod mount;
+mod mount_point;
 mod mountinfo;
 mod node;
+pub mod pause;
 mod status;
 mod unmount;
 
@@ -30,5 +32,6 @@ pub use disk::{DiskError, ParamsSource};
 pub use inspect::{Claims, inspect};
 pub use loop_device::LoopError;
 pub use mount::{MountError, MountRequest, Mounted, mount};
+pub use mount_point::MountPointError;
 pub use status::{Status, StatusError, status};
 pub use unmount::{UnmountError, unmount};

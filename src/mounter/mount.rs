@@ -4,10 +4,13 @@
 //! behind.
 
 use std::{
-    ffi::CString,
-    fs::{self, File},
+    ffi::{CString, OsStr},
+    fs::File,
     io,
-    os::{fd::AsFd, unix::fs::FileExt},
+    os::{
+        fd::{AsFd, AsRawFd},
+        unix::{ffi::OsStrExt, fs::FileExt},
+    },
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -20,18 +23,23 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     device::{Device, DeviceError},
-    device_mapper::{DeviceMapper, Mapping, MappingError, MappingName},
+    device_mapper::{DeviceMapper, Mapping, MappingError, MappingName, VerityStatus},
     disk::{Disk, DiskError, ParamsSource},
     log,
     loop_device::LoopError,
+    mount_point::{MountPoint, MountPointError},
     mountinfo,
     node::device_number,
+    pause::{Deadline, Pause},
 };
 use crate::{
     exit::ExitCode,
     filesystem::{FsType, HEADER_SIZE},
-    sys::{self, mount_api::FsContext},
-    verity::{Binding, OnCorruption, RootHash, VerityTable},
+    sys::{
+        self,
+        mount_api::{DetachedMount, FsContext},
+    },
+    verity::{Binding, DeviceNumber, OnCorruption, RootHash, VerityTable},
 };
 
 /// What `mount` is asked for. All of it is trusted.
@@ -64,6 +72,8 @@ pub struct MountRequest {
 pub struct Mounted {
     /// The name of the mapping.
     pub name: MappingName,
+    /// The device number of the mapping.
+    pub number: DeviceNumber,
     /// Where it is mounted.
     pub mount_point: PathBuf,
     /// Whether it was mounted already.
@@ -85,6 +95,9 @@ pub enum MountError {
     /// Device-mapper refuses, or says that the disk is corrupt.
     #[error(transparent)]
     Mapping(#[from] MappingError),
+    /// The directory cannot be used.
+    #[error(transparent)]
+    MountPoint(#[from] MountPointError),
     /// Something else is mounted there.
     #[error(
         "{mount_point}: {what} is mounted there already; unmount it first, or choose another directory"
@@ -131,6 +144,7 @@ impl MountError {
             Self::Disk(error) => error.exit_code(),
             Self::Loop(error) => error.exit_code(),
             Self::Mapping(error) => error.exit_code(),
+            Self::MountPoint(error) => error.exit_code(),
             Self::InTheWay { .. } => ExitCode::InTheWay,
             Self::NoFilesystem(_) => ExitCode::Unsupported,
             Self::Unexpected(_) => ExitCode::Integrity,
@@ -147,20 +161,20 @@ impl MountError {
     }
 }
 
-/// Climbs the ladder.
-pub fn mount(request: &MountRequest) -> Result<Mounted, MountError> {
-    let data = Device::find(&request.device, request.wait)?;
-    let hash = request
-        .hash_device
-        .as_ref()
-        .map(|path| Device::find(path, request.wait))
+/// Climbs the ladder. `pause` is what is done while something is waited for.
+pub fn mount(request: &MountRequest, pause: Pause<'_>) -> Result<Mounted, MountError> {
+    let deadline = Deadline::after(request.wait);
+    let data = Device::find(&request.device, &deadline, pause)?;
+    let hash = request.hash_device.as_ref();
+    let hash = hash
+        .map(|path| Device::find(path, &deadline, pause))
         .transpose()?;
     let disk = Disk::read(data, hash, request.fs_type, &request.params)?;
     disk.check_root(&request.root_hash)?;
 
-    let mount_point = MountPoint::prepare(&request.mount_point)?;
+    let mount_point = MountPoint::prepare(&request.mount_point, &deadline, pause)?;
     let device_mapper = DeviceMapper::open()?;
-    if let Some(found) = find_mounted(&device_mapper, &disk, request, &mount_point.path)? {
+    if let Some(found) = find_mounted(&device_mapper, &disk, request, mount_point.path())? {
         return Ok(found);
     }
 
@@ -168,9 +182,7 @@ pub fn mount(request: &MountRequest) -> Result<Mounted, MountError> {
     let (data_device, hash_device) = disk.attach()?;
     let table = VerityTable {
         data_device: data_device.number(),
-        hash_device: hash_device
-            .as_ref()
-            .map_or(data_device.number(), |device| device.number()),
+        hash_device: hash_device.as_ref().unwrap_or(&data_device).number(),
         params: disk.params().clone(),
         hash_area: disk.hash_area(),
         root_hash: request.root_hash,
@@ -178,26 +190,27 @@ pub fn mount(request: &MountRequest) -> Result<Mounted, MountError> {
     };
     let name = request.name.clone().unwrap_or_else(|| default_name(&table));
     let mapping = device_mapper.activate(&name, &table)?;
-    let binding = mount_mapping(&mapping, &disk, request, &mount_point.path)?;
+    let binding = mount_mapping(&mapping, &disk, request, mount_point.path())?;
+    let number = mapping.number();
     let joined = if mapping.is_joined() {
         ", in a mapping that was there"
     } else {
         ""
     };
     if let Err(error) = mapping.leave() {
-        // Nobody else has seen the mount yet.
-        unmount_own(&mount_point.path);
+        unmount_own(mount_point.path());
         return Err(error.into());
     }
     log::info(format_args!(
         "{} is mounted at {}: root hash {}, geometry bound by {}, mapping {name}{joined}",
         request.device.display(),
-        mount_point.path.display(),
+        mount_point.path().display(),
         request.root_hash,
         binding.as_str(),
     ));
     Ok(Mounted {
         name,
+        number,
         mount_point: mount_point.keep(),
         found: false,
     })
@@ -211,32 +224,49 @@ fn mount_mapping(
     request: &MountRequest,
     mount_point: &Path,
 ) -> Result<Binding, MountError> {
-    // Held open until the mount holds it: nobody else can remove the mapping in between.
-    let (node, device) = mapping.open()?;
+    let (node, device) = mapping.device();
     if let Some(sectors) = request.read_ahead {
-        sys::block::set_read_ahead(&device, sectors)
-            .map_err(MountError::io(node.path(), "set its read-ahead"))?;
+        sys::block::set_read_ahead(device, sectors)
+            .map_err(MountError::io(node, "set its read-ahead"))?;
     }
-    let header = read_header(mapping, &device, disk)?;
+    let header = read_header(mapping, device, disk)?;
     let binding = disk.bind(&header)?;
 
-    let filesystem = |source, context: Option<&FsContext>| MountError::Filesystem {
-        fs_type: request.fs_type,
-        source,
-        messages: context.map(FsContext::messages).unwrap_or_default(),
+    let mount = match mount_filesystem(request.fs_type, node.as_os_str()) {
+        // Somebody who shares the mapping has just removed the node; the descriptor stays.
+        Err(MountError::Filesystem { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            let descriptor = format!("/proc/self/fd/{}", device.as_raw_fd());
+            mount_filesystem(request.fs_type, descriptor.as_ref())?
+        }
+        mount => mount?,
     };
-    let fs_type =
-        CString::new(request.fs_type.name()).map_err(|error| filesystem(error.into(), None))?;
-    let source = CString::new(node.path().as_os_str().as_encoded_bytes())
-        .map_err(|error| filesystem(error.into(), None))?;
-    let context = FsContext::open(&fs_type).map_err(|error| match error.raw_os_error() {
-        Some(libc::ENODEV) => MountError::NoFilesystem(request.fs_type),
-        _ => filesystem(error, None),
+    check_mount(&mount, mapping)?;
+    mapping.check_status()?;
+    mount
+        .attach(mount_point)
+        .map_err(MountError::io(mount_point, "mount onto it"))?;
+    Ok(binding)
+}
+
+/// Mounts the filesystem on a block device where nobody sees it yet.
+fn mount_filesystem(fs_type: FsType, device: &OsStr) -> Result<DetachedMount, MountError> {
+    let refused = |source: io::Error, messages| MountError::Filesystem {
+        fs_type,
+        source,
+        messages,
+    };
+    let string = |text: &OsStr| {
+        CString::new(text.as_bytes()).map_err(|error| refused(error.into(), String::new()))
+    };
+    let (name, source) = (string(fs_type.name().as_ref())?, string(device)?);
+    let context = FsContext::open(&name).map_err(|error| match error.raw_os_error() {
+        Some(libc::ENODEV) => MountError::NoFilesystem(fs_type),
+        _ => refused(error, String::new()),
     })?;
     let mount = || {
         context.set_string(c"source", &source)?;
         context.set_flag(c"ro")?;
-        match request.fs_type {
+        match fs_type {
             // A journal cannot be replayed on a device that cannot be written to.
             FsType::Ext4 => context.set_flag(c"noload")?,
             FsType::Xfs => {
@@ -248,13 +278,7 @@ fn mount_mapping(
         }
         context.mount()
     };
-    let mount = mount().map_err(|error| filesystem(error, Some(&context)))?;
-    check_mount(&mount, mapping)?;
-    mapping.check_status()?;
-    mount
-        .attach(mount_point)
-        .map_err(MountError::io(mount_point, "mount onto it"))?;
-    Ok(binding)
+    mount().map_err(|error| refused(error, context.messages()))
 }
 
 /// Reads the first bytes of the data through dm-verity.
@@ -351,6 +375,11 @@ fn find_mounted(
             found.name
         )));
     }
+    if found.status == VerityStatus::Corrupt {
+        return Err(MappingError::Corrupt(format!("dm-verity says so of {}", found.name)).into());
+    }
+    // A run that was killed may not have come to this.
+    device_mapper.remove_with_last_user(&found.name)?;
     log::info(format_args!(
         "{} is mounted at {} already",
         request.device.display(),
@@ -358,6 +387,7 @@ fn find_mounted(
     ));
     Ok(Some(Mounted {
         name: found.name,
+        number: mount.device,
         mount_point: mount_point.to_owned(),
         found: true,
     }))
@@ -377,54 +407,5 @@ fn unmount_own(mount_point: &Path) {
             "{} stays mounted: {error}",
             mount_point.display()
         ));
-    }
-}
-
-/// The directory to mount on, without links in its path. If it was made, it is removed again
-/// unless it is kept.
-struct MountPoint {
-    path: PathBuf,
-    /// Those that were made, the outermost first.
-    made: Vec<PathBuf>,
-}
-
-impl MountPoint {
-    fn prepare(path: &Path) -> Result<Self, MountError> {
-        let path = mountinfo::canonical(path).map_err(MountError::io(path, "resolve it"))?;
-        let missing: Vec<_> = path
-            .ancestors()
-            .take_while(|path| !path.exists())
-            .map(Path::to_owned)
-            .collect();
-        let mut mount_point = Self {
-            path,
-            made: Vec::new(),
-        };
-        for directory in missing.into_iter().rev() {
-            match fs::create_dir(&directory) {
-                Ok(()) => mount_point.made.push(directory),
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(MountError::io(&directory, "make the directory")(error)),
-            }
-        }
-        if !mount_point.path.is_dir() {
-            let error = io::Error::from_raw_os_error(libc::ENOTDIR);
-            return Err(MountError::io(&mount_point.path, "mount onto it")(error));
-        }
-        Ok(mount_point)
-    }
-
-    fn keep(mut self) -> PathBuf {
-        self.made.clear();
-        std::mem::take(&mut self.path)
-    }
-}
-
-impl Drop for MountPoint {
-    fn drop(&mut self) {
-        for directory in self.made.iter().rev() {
-            // One that somebody else uses by now is not empty, and stays.
-            let _ = fs::remove_dir(directory);
-        }
     }
 }

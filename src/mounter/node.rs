@@ -57,6 +57,28 @@ impl Node {
         }
     }
 
+    /// Finds or makes the node of a mapping at the path of its name.
+    ///
+    /// udev makes a link there. A node is this project's: one with another number is of a mapping
+    /// that has gone, and one with this number was left by a run that was killed.
+    pub(crate) fn of_mapping(path: &Path, number: DeviceNumber) -> io::Result<Self> {
+        match fs::symlink_metadata(path) {
+            Ok(metadata) if metadata.file_type().is_block_device() => {
+                if device_number(metadata.rdev()) == number {
+                    return Ok(Self {
+                        path: path.to_owned(),
+                        made: true,
+                    });
+                }
+                fs::remove_file(path)?;
+            }
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        Self::ensure(path, NodeKind::Block, number)
+    }
+
     /// Where it is.
     pub(crate) fn path(&self) -> &Path {
         &self.path

@@ -2,8 +2,12 @@
 
 use std::{fs::File, io, os::fd::AsRawFd};
 
-/// The flag of a loop device that is read-only.
+/// The loop device cannot be written to.
 const LO_FLAGS_READ_ONLY: u32 = 1;
+/// It goes with its last user.
+const LO_FLAGS_AUTOCLEAR: u32 = 4;
+/// It reads past the page cache where the file allows it: what is read is kept once, above it.
+const LO_FLAGS_DIRECT_IO: u32 = 16;
 
 /// `struct loop_info64`.
 #[repr(C)]
@@ -23,8 +27,18 @@ struct LoopInfo64 {
     init: [u64; 2],
 }
 
+/// `struct loop_config`.
+#[repr(C)]
+struct LoopConfig {
+    fd: u32,
+    block_size: u32,
+    info: LoopInfo64,
+    reserved: [u64; 8],
+}
+
 mod ioctl {
     nix::ioctl_none_bad!(loop_ctl_get_free, 0x4C82);
+    nix::ioctl_write_ptr_bad!(loop_configure, 0x4C0A, super::LoopConfig);
     nix::ioctl_read_bad!(loop_get_status64, 0x4C05, super::LoopInfo64);
 }
 
@@ -44,6 +58,19 @@ pub(crate) fn next_free(control: &File) -> io::Result<u32> {
     // SAFETY: LOOP_CTL_GET_FREE takes no argument.
     let number = unsafe { ioctl::loop_ctl_get_free(control.as_raw_fd()) }?;
     u32::try_from(number).map_err(|_| io::ErrorKind::InvalidData.into())
+}
+
+/// Makes a free loop device show a file: read-only, until the last user of the device has closed
+/// it. It is one step (in Linux since 5.8), so that a process that dies leaves nothing behind.
+/// EBUSY where the device shows something already.
+pub(crate) fn configure(device: &impl AsRawFd, file: &File) -> io::Result<()> {
+    // SAFETY: all fields are integers, for which zeros are valid.
+    let mut config: LoopConfig = unsafe { std::mem::zeroed() };
+    config.fd = file.as_raw_fd() as u32;
+    config.info.flags = LO_FLAGS_READ_ONLY | LO_FLAGS_AUTOCLEAR | LO_FLAGS_DIRECT_IO;
+    // SAFETY: LOOP_CONFIGURE reads one `struct loop_config` from the pointer.
+    unsafe { ioctl::loop_configure(device.as_raw_fd(), &config) }?;
+    Ok(())
 }
 
 /// What a loop device shows; ENXIO where it shows nothing.

@@ -1,0 +1,158 @@
+//! The directory to mount on.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use nix::fcntl::{Flock, FlockArg};
+
+use super::{
+    mountinfo,
+    pause::{Deadline, Interrupted, Pause},
+};
+use crate::exit::ExitCode;
+
+/// How often a directory that another run has in hand is tried.
+const POLL: Duration = Duration::from_millis(20);
+
+/// Why a directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum MountPointError {
+    /// Another run mounts onto it, and takes its time.
+    #[error("{0}: another disk-mounter has been mounting onto it for the whole time of --wait")]
+    Busy(PathBuf),
+    /// The wait was ended from outside.
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
+    /// A system call failed.
+    #[error("{path}: cannot {action}: {source}")]
+    Io {
+        /// What it was done to.
+        path: PathBuf,
+        /// What was done.
+        action: &'static str,
+        /// With its errno.
+        source: io::Error,
+    },
+}
+
+impl MountPointError {
+    /// The exit code that goes with it.
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Busy(_) => ExitCode::InTheWay,
+            Self::Interrupted(_) => ExitCode::Failure,
+            Self::Io { source, .. } => ExitCode::of_io(source),
+        }
+    }
+
+    fn io(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Io {
+            path: path.to_owned(),
+            action,
+            source,
+        }
+    }
+}
+
+/// A directory to mount on, which no other run has in hand. If it was made, it is removed again
+/// unless it is kept.
+pub(crate) struct MountPoint {
+    path: PathBuf,
+    /// Those that were made, the outermost first.
+    made: Vec<PathBuf>,
+    /// Two runs at a time would both find nothing mounted.
+    _lock: Option<Flock<File>>,
+}
+
+impl MountPoint {
+    /// Finds or makes the directory, and waits for its lock.
+    pub(crate) fn prepare(
+        path: &Path,
+        deadline: &Deadline,
+        pause: Pause<'_>,
+    ) -> Result<Self, MountPointError> {
+        let path = mountinfo::canonical(path).map_err(MountPointError::io(path, "resolve it"))?;
+        let mut mount_point = Self {
+            path,
+            made: Vec::new(),
+            _lock: None,
+        };
+        loop {
+            mount_point.make()?;
+            if mount_point.try_lock()? {
+                return Ok(mount_point);
+            }
+            if deadline.has_passed() {
+                return Err(MountPointError::Busy(mount_point.path.clone()));
+            }
+            pause(POLL)?;
+        }
+    }
+
+    /// Makes the directories that are missing.
+    fn make(&mut self) -> Result<(), MountPointError> {
+        let ancestors = self.path.ancestors();
+        let missing: Vec<_> = ancestors
+            .take_while(|path| !path.exists())
+            .map(Path::to_owned)
+            .collect();
+        for directory in missing.into_iter().rev() {
+            match fs::create_dir(&directory) {
+                Ok(()) => self.made.push(directory),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => {
+                    return Err(MountPointError::io(&directory, "make the directory")(error));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// False where another run has it, or has just removed it.
+    fn try_lock(&mut self) -> Result<bool, MountPointError> {
+        let directory = libc::O_DIRECTORY | libc::O_NOFOLLOW;
+        let file = match OpenOptions::new()
+            .read(true)
+            .custom_flags(directory)
+            .open(&self.path)
+        {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(MountPointError::io(&self.path, "mount onto it")(error)),
+        };
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            // A directory that the last one who had it removed is not the one of this name.
+            Ok(lock) if self.path.exists() => {
+                self._lock = Some(lock);
+                Ok(true)
+            }
+            Ok(_) | Err((_, nix::Error::EWOULDBLOCK)) => Ok(false),
+            Err((_, error)) => Err(MountPointError::io(&self.path, "lock it")(error.into())),
+        }
+    }
+
+    /// Where it is, without links in the path.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Lets it stay.
+    pub(crate) fn keep(mut self) -> PathBuf {
+        self.made.clear();
+        std::mem::take(&mut self.path)
+    }
+}
+
+impl Drop for MountPoint {
+    fn drop(&mut self) {
+        for directory in self.made.iter().rev() {
+            // One that somebody else uses by now is not empty, and stays.
+            let _ = fs::remove_dir(directory);
+        }
+    }
+}
