@@ -18,6 +18,7 @@ mod hasher;
 mod layout;
 mod params;
 mod salt;
+pub mod sha256;
 mod superblock;
 
 pub use block_size::{BlockSize, BlockSizeError};

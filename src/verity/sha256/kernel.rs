@@ -1,0 +1,261 @@
+//! Which kernels there are, which the CPU can run, and which is used.
+// The call of a function that is compiled with an instruction set is unsafe.
+#![allow(unsafe_code)]
+
+use std::{env, ffi::OsStr, fmt, str::FromStr, sync::OnceLock};
+
+#[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+use super::aarch64;
+use super::{super::BlockSize, portable, run::Run, salted::Salted};
+#[cfg(target_arch = "x86_64")]
+use super::{avx2, avx512, sha_ni};
+
+/// The environment variable that [`Kernel::choose_from_env`] reads.
+pub const KERNEL_VARIABLE: &str = "DISK_MOUNTER_SHA256_KERNEL";
+
+/// A way to compute SHA-256 that this CPU has. Written as its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Kernel(Kind);
+
+/// All kernels for this architecture, the widest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Kind {
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+    #[cfg(target_arch = "x86_64")]
+    ShaNi,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+    Aarch64,
+    Portable,
+}
+
+/// No kernel can be used as asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KernelError {
+    /// No kernel of this architecture has the name.
+    #[error(
+        "there is no SHA-256 kernel {0:?}: this machine has {supported}",
+        supported = names_of_supported()
+    )]
+    Unknown(String),
+    /// The CPU lacks the instructions.
+    #[error(
+        "this CPU cannot run the SHA-256 kernel {0}: it has {supported}",
+        supported = names_of_supported()
+    )]
+    Unsupported(&'static str),
+    /// Another one is in use already.
+    #[error("the SHA-256 kernel {0} is in use already")]
+    TooLate(Kernel),
+}
+
+/// The kernel of this process, once it is chosen.
+static CHOSEN: OnceLock<Kernel> = OnceLock::new();
+
+impl Kernel {
+    /// All that this CPU has; `portable` is always among them.
+    pub fn supported() -> impl Iterator<Item = Self> {
+        Kind::ALL
+            .iter()
+            .copied()
+            .filter(|kind| kind.is_supported())
+            .map(Self)
+    }
+
+    /// The kernel of this process: the fastest that the CPU has, if
+    /// [`Self::choose_from_env`] has not chosen another before.
+    pub fn chosen() -> Self {
+        *CHOSEN.get_or_init(Self::fastest)
+    }
+
+    /// Makes the kernel that the environment variable [`KERNEL_VARIABLE`] names
+    /// that of this process; without the variable nothing happens. To be called
+    /// before anything is hashed.
+    ///
+    /// # Errors
+    ///
+    /// The name is unknown, the CPU lacks the instructions, or another kernel is
+    /// in use already.
+    pub fn choose_from_env() -> Result<(), KernelError> {
+        match env::var_os(KERNEL_VARIABLE) {
+            Some(name) => Self::choose(&name),
+            None => Ok(()),
+        }
+    }
+
+    fn choose(name: &OsStr) -> Result<(), KernelError> {
+        let wanted = name.to_string_lossy().parse()?;
+        match *CHOSEN.get_or_init(|| wanted) {
+            chosen if chosen == wanted => Ok(()),
+            other => Err(KernelError::TooLate(other)),
+        }
+    }
+
+    /// The fastest that this CPU has: a rule and not a measurement, so that one
+    /// machine does the same each time.
+    fn fastest() -> Self {
+        #[cfg(target_arch = "x86_64")]
+        if Kind::ShaNi.is_supported() && halves_wide_vectors() {
+            return Self(Kind::ShaNi);
+        }
+        Self::supported().next().unwrap_or(Self(Kind::Portable))
+    }
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        self.0.name()
+    }
+
+    /// The digests of equal blocks.
+    ///
+    /// # Panics
+    ///
+    /// When `blocks` is not a whole number of blocks, or `digests` has not just
+    /// the room for theirs.
+    pub(in super::super) fn digest_blocks(
+        self,
+        salted: &Salted,
+        blocks: &[u8],
+        block_size: BlockSize,
+        digests: &mut [u8],
+    ) {
+        let mut run = Run::new(blocks, block_size, digests);
+        let mut kernel = self;
+        while !run.is_empty() {
+            kernel.digest_groups(salted, &mut run);
+            kernel = kernel.for_leftovers();
+        }
+    }
+
+    /// Hashes as many blocks as make whole groups.
+    fn digest_groups(self, salted: &Salted, run: &mut Run<'_>) {
+        // Each call crosses from code for every CPU to code for some. Compilers
+        // clear the upper halves of vector registers at that border, without
+        // which the SHA instructions would be slow after AVX.
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512 => run.each_group(|group| {
+                // SAFETY: this kernel exists, so the CPU has AVX-512 F and BW.
+                unsafe { avx512::digest(salted, group) }
+            }),
+            #[cfg(target_arch = "x86_64")]
+            Kind::ShaNi => {
+                // SAFETY: this kernel exists, so the CPU has SHA-NI and AVX.
+                run.each_group(|group| unsafe { sha_ni::digest::<4>(salted, group) });
+                // SAFETY: as above.
+                run.each_group(|group| unsafe { sha_ni::digest::<2>(salted, group) });
+                // SAFETY: as above.
+                run.each_group(|group| unsafe { sha_ni::digest::<1>(salted, group) });
+            }
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx2 => run.each_group(|group| {
+                // SAFETY: this kernel exists, so the CPU has AVX2.
+                unsafe { avx2::digest(salted, group) }
+            }),
+            #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+            Kind::Aarch64 => {
+                // SAFETY: this kernel exists, so the CPU has the SHA-2 instructions.
+                run.each_group(|group| unsafe { aarch64::digest::<2>(salted, group) });
+                // SAFETY: as above.
+                run.each_group(|group| unsafe { aarch64::digest::<1>(salted, group) });
+            }
+            Kind::Portable => run.each_group(|group| portable::digest(salted, group)),
+        }
+    }
+
+    /// The kernel for the blocks that are too few for a group of this one.
+    fn for_leftovers(self) -> Self {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512 if Kind::ShaNi.is_supported() => Self(Kind::ShaNi),
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512 if Kind::Avx2.is_supported() => Self(Kind::Avx2),
+            _ => Self(Kind::Portable),
+        }
+    }
+}
+
+impl Kind {
+    const ALL: &[Self] = &[
+        #[cfg(target_arch = "x86_64")]
+        Self::Avx512,
+        #[cfg(target_arch = "x86_64")]
+        Self::ShaNi,
+        #[cfg(target_arch = "x86_64")]
+        Self::Avx2,
+        #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+        Self::Aarch64,
+        Self::Portable,
+    ];
+
+    fn name(self) -> &'static str {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => "avx512",
+            #[cfg(target_arch = "x86_64")]
+            Self::ShaNi => "sha-ni",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => "avx2",
+            #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+            Self::Aarch64 => "aarch64",
+            Self::Portable => "portable",
+        }
+    }
+
+    /// Whether this CPU has all instructions that the kernel is compiled with.
+    fn is_supported(self) -> bool {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => {
+                is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw")
+            }
+            #[cfg(target_arch = "x86_64")]
+            Self::ShaNi => is_x86_feature_detected!("sha") && is_x86_feature_detected!("avx"),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => is_x86_feature_detected!("avx2"),
+            #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+            Self::Aarch64 => std::arch::is_aarch64_feature_detected!("sha2"),
+            Self::Portable => true,
+        }
+    }
+}
+
+impl FromStr for Kernel {
+    type Err = KernelError;
+
+    fn from_str(name: &str) -> Result<Self, KernelError> {
+        match Kind::ALL.iter().find(|kind| kind.name() == name) {
+            Some(kind) if kind.is_supported() => Ok(Self(*kind)),
+            Some(kind) => Err(KernelError::Unsupported(kind.name())),
+            None => Err(KernelError::Unknown(name.to_owned())),
+        }
+    }
+}
+
+impl fmt::Display for Kernel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Whether the CPU is an AMD of family 19h, Zen 3 or 4. Zen 4 has AVX-512, but
+/// carries it out in halves of 256 bits, and has a fast SHA unit: `sha-ni` was
+/// measured 8 % faster than `avx512`. Intel's CPUs and AMD's later ones have
+/// vector units of full width and `avx512` is far ahead.
+#[cfg(target_arch = "x86_64")]
+#[allow(unused_unsafe, reason = "the intrinsic is safe in newer compilers")]
+fn halves_wide_vectors() -> bool {
+    use std::arch::x86_64::__cpuid;
+    // SAFETY: every x86-64 CPU has the instruction, and the leaves 0 and 1.
+    let (vendor, version) = unsafe { (__cpuid(0), __cpuid(1)) };
+    let vendor = [vendor.ebx, vendor.edx, vendor.ecx].map(u32::to_le_bytes);
+    let family = (version.eax >> 8 & 0xf) + (version.eax >> 20 & 0xff);
+    vendor.as_flattened() == b"AuthenticAMD" && family == 0x19
+}
+
+fn names_of_supported() -> String {
+    let names: Vec<_> = Kernel::supported().map(Kernel::name).collect();
+    names.join(", ")
+}
