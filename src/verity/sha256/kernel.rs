@@ -143,8 +143,6 @@ impl Kernel {
             #[cfg(target_arch = "x86_64")]
             Kind::ShaNi => {
                 // SAFETY: this kernel exists, so the CPU has SHA-NI and AVX.
-                run.each_group(|group| unsafe { sha_ni::digest::<4>(salted, group) });
-                // SAFETY: as above.
                 run.each_group(|group| unsafe { sha_ni::digest::<2>(salted, group) });
                 // SAFETY: as above.
                 run.each_group(|group| unsafe { sha_ni::digest::<1>(salted, group) });
