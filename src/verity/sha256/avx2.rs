@@ -14,33 +14,29 @@ use super::{
 
 digest_lanes!("avx2", __m256i, 8);
 
-/// The words of eight chunks: vector `i` has word `i` of each.
+/// Words `4 * q` to `4 * q + 3` of eight chunks: a vector has a word of each.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn load(chunks: [&Chunk; 8]) -> [__m256i; 16] {
+fn load(chunks: [&Chunk; 8], q: usize) -> [__m256i; 4] {
     let big_endian =
         _mm256_broadcastsi128_si256(_mm_set_epi64x(0x0c0d0e0f_08090a0b, 0x04050607_00010203));
-    let mut words = [_mm256_setzero_si256(); 16];
-    for q in 0..4 {
-        // Quarter q of chunks l and l + 4 makes rows[l].
-        let mut rows = [_mm256_setzero_si256(); 4];
-        for l in 0..4 {
-            let low: [[u8; 16]; 4] = transmute!(*chunks[l]);
-            let high: [[u8; 16]; 4] = transmute!(*chunks[l + 4]);
-            rows[l] = _mm256_set_m128i(transmute!(high[q]), transmute!(low[q]));
-            rows[l] = _mm256_shuffle_epi8(rows[l], big_endian);
-        }
-        // Four words of four chunks in each 128 bits: transposed, a word's four
-        // lanes come together there, and those of all eight chunks in order.
-        let [r0, r1, r2, r3] = rows;
-        let (low01, high01) = (_mm256_unpacklo_epi32(r0, r1), _mm256_unpackhi_epi32(r0, r1));
-        let (low23, high23) = (_mm256_unpacklo_epi32(r2, r3), _mm256_unpackhi_epi32(r2, r3));
-        words[4 * q] = _mm256_unpacklo_epi64(low01, low23);
-        words[4 * q + 1] = _mm256_unpackhi_epi64(low01, low23);
-        words[4 * q + 2] = _mm256_unpacklo_epi64(high01, high23);
-        words[4 * q + 3] = _mm256_unpackhi_epi64(high01, high23);
+    let mut rows = [_mm256_setzero_si256(); 4];
+    for l in 0..4 {
+        let quarter = |n: usize| -> [u8; 16] { chunks[n].as_chunks::<16>().0[q] };
+        let row = _mm256_set_m128i(transmute!(quarter(l + 4)), transmute!(quarter(l)));
+        rows[l] = _mm256_shuffle_epi8(row, big_endian);
     }
-    words
+    // Four words of four chunks in each 128 bits: transposed, a word's four
+    // lanes come together there, and those of all eight chunks in order.
+    let [r0, r1, r2, r3] = rows;
+    let (low01, high01) = (_mm256_unpacklo_epi32(r0, r1), _mm256_unpackhi_epi32(r0, r1));
+    let (low23, high23) = (_mm256_unpacklo_epi32(r2, r3), _mm256_unpackhi_epi32(r2, r3));
+    [
+        _mm256_unpacklo_epi64(low01, low23),
+        _mm256_unpackhi_epi64(low01, low23),
+        _mm256_unpacklo_epi64(high01, high23),
+        _mm256_unpackhi_epi64(high01, high23),
+    ]
 }
 
 #[inline]

@@ -16,58 +16,32 @@ use super::{
 
 digest_lanes!("avx512f,avx512bw", __m512i, 16);
 
-/// The words of sixteen chunks: vector `i` has word `i` of each.
+/// Words `4 * q` to `4 * q + 3` of sixteen chunks: a vector has a word of each.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
-fn load(chunks: [&Chunk; 16]) -> [__m512i; 16] {
-    // Quarter q of chunks l, l + 4, l + 8 and l + 12 makes rows[q][l]. The four
-    // quarters of a chunk are read together: blocks of 4096 bytes compete for
-    // the same eight lines of the cache.
-    let mut rows = [[_mm512_setzero_si512(); 4]; 4];
-    for l in 0..4 {
-        let quarters = |n: usize| -> [[u8; 16]; 4] { transmute!(*chunks[n]) };
-        let (c0, c1, c2, c3) = (
-            quarters(l),
-            quarters(l + 4),
-            quarters(l + 8),
-            quarters(l + 12),
-        );
-        for q in 0..4 {
-            rows[q][l] = _mm512_castsi128_si512(transmute!(c0[q]));
-        }
-        for q in 0..4 {
-            rows[q][l] = _mm512_inserti32x4::<1>(rows[q][l], transmute!(c1[q]));
-        }
-        for q in 0..4 {
-            rows[q][l] = _mm512_inserti32x4::<2>(rows[q][l], transmute!(c2[q]));
-        }
-        for q in 0..4 {
-            rows[q][l] = _mm512_inserti32x4::<3>(rows[q][l], transmute!(c3[q]));
-        }
-    }
+fn load(chunks: [&Chunk; 16], q: usize) -> [__m512i; 4] {
     let big_endian =
         _mm512_broadcast_i32x4(_mm_set_epi64x(0x0c0d0e0f_08090a0b, 0x04050607_00010203));
-    let mut words = [_mm512_setzero_si512(); 16];
-    for q in 0..4 {
-        // Four words of four chunks in each 128 bits: transposed, a word's four
-        // lanes come together there, and those of all sixteen chunks in order.
-        let [r0, r1, r2, r3] = rows[q];
-        let (r0, r1) = (
-            _mm512_shuffle_epi8(r0, big_endian),
-            _mm512_shuffle_epi8(r1, big_endian),
-        );
-        let (r2, r3) = (
-            _mm512_shuffle_epi8(r2, big_endian),
-            _mm512_shuffle_epi8(r3, big_endian),
-        );
-        let (low01, high01) = (_mm512_unpacklo_epi32(r0, r1), _mm512_unpackhi_epi32(r0, r1));
-        let (low23, high23) = (_mm512_unpacklo_epi32(r2, r3), _mm512_unpackhi_epi32(r2, r3));
-        words[4 * q] = _mm512_unpacklo_epi64(low01, low23);
-        words[4 * q + 1] = _mm512_unpackhi_epi64(low01, low23);
-        words[4 * q + 2] = _mm512_unpacklo_epi64(high01, high23);
-        words[4 * q + 3] = _mm512_unpackhi_epi64(high01, high23);
+    let mut rows = [_mm512_setzero_si512(); 4];
+    for l in 0..4 {
+        let quarter = |n: usize| -> [u8; 16] { chunks[n].as_chunks::<16>().0[q] };
+        let row = _mm512_castsi128_si512(transmute!(quarter(l)));
+        let row = _mm512_inserti32x4::<1>(row, transmute!(quarter(l + 4)));
+        let row = _mm512_inserti32x4::<2>(row, transmute!(quarter(l + 8)));
+        let row = _mm512_inserti32x4::<3>(row, transmute!(quarter(l + 12)));
+        rows[l] = _mm512_shuffle_epi8(row, big_endian);
     }
-    words
+    // Four words of four chunks in each 128 bits: transposed, a word's four
+    // lanes come together there, and those of all sixteen chunks in order.
+    let [r0, r1, r2, r3] = rows;
+    let (low01, high01) = (_mm512_unpacklo_epi32(r0, r1), _mm512_unpackhi_epi32(r0, r1));
+    let (low23, high23) = (_mm512_unpacklo_epi32(r2, r3), _mm512_unpackhi_epi32(r2, r3));
+    [
+        _mm512_unpacklo_epi64(low01, low23),
+        _mm512_unpackhi_epi64(low01, low23),
+        _mm512_unpacklo_epi64(high01, high23),
+        _mm512_unpackhi_epi64(high01, high23),
+    ]
 }
 
 #[inline]

@@ -28,17 +28,23 @@ macro_rules! digest_lanes {
         fn take_in(state: &mut [$vector; 8], messages: [&[Chunk]; $lanes]) {
             let mut s = *state;
             for i in 0..messages[0].len() {
-                compress(&mut s, load(messages.map(|message| &message[i])));
+                compress(&mut s, messages.map(|message| &message[i]));
             }
             *state = s;
         }
 
         #[inline]
         #[target_feature(enable = $features)]
-        fn compress(state: &mut [$vector; 8], mut w: [$vector; 16]) {
+        fn compress(state: &mut [$vector; 8], chunks: [&Chunk; $lanes]) {
+            let mut w = [splat(0); 16];
             let (constants, _) = ROUND_CONSTANTS.as_chunks::<16>();
             let mut s = *state;
-            sixteen_rounds!(s, constants[0], |n| w[n]);
+            sixteen_rounds!(s, constants[0], |n| {
+                if n % 4 == 0 {
+                    w[n..n + 4].copy_from_slice(&load(chunks, n / 4));
+                }
+                w[n]
+            });
             for k in &constants[1..] {
                 sixteen_rounds!(s, k, |n| {
                     let (w1, w9, w14) = (w[(n + 1) % 16], w[(n + 9) % 16], w[(n + 14) % 16]);
