@@ -32,7 +32,12 @@ fn kernel(bencher: Bencher<'_, '_>, kernel: Kernel) {
 /// Blocks of 512 bytes: the least that a kernel can do at a time.
 #[divan::bench(args = Kernel::supported())]
 fn kernel_small_blocks(bencher: Bencher<'_, '_>, kernel: Kernel) {
-    digest_blocks(bencher, kernel, BlockSize::new(512).unwrap(), BLOCKS);
+    digest_blocks(
+        bencher,
+        kernel,
+        BlockSize::new(512).expect("a block size"),
+        BLOCKS,
+    );
 }
 
 /// One block less than whole groups: the most that can be left over.

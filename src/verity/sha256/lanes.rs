@@ -1,10 +1,10 @@
 //! SHA-256 on vectors: lane `n` of every vector belongs to message `n`, and each
 //! step is done for all messages at once.
 //!
-//! Macros, for a function that is to be compiled with an instruction set has to
-//! be written in its module. The module brings the vector's operations: `splat`,
-//! `add`, `choose`, `majority`, the four sigmas of FIPS 180-4 (4.1.2), and
-//! `load`, which turns chunks into words.
+//! Macros, for each instruction set needs functions of its own, compiled with it
+//! and named alike. The module that uses them brings the operations on its type
+//! of vector: `splat`, `add`, `choose`, `majority`, the four sigmas (FIPS 180-4,
+//! 4.1.2) and `load`, which gives a quarter of the words of all chunks.
 
 /// `digest`, for groups of `$lanes` blocks, on vectors of type `$vector`.
 macro_rules! digest_lanes {

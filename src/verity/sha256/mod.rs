@@ -6,7 +6,7 @@
 //! | kernel | blocks at a time | for |
 //! |---|---|---|
 //! | `avx512` | 16, one to a vector lane | x86-64 with AVX-512 |
-//! | `sha-ni` | 4, interleaved | x86-64 with SHA-NI |
+//! | `sha-ni` | 2, interleaved | x86-64 with SHA-NI |
 //! | `avx2` | 8, one to a vector lane | x86-64 with AVX2 and no SHA-NI |
 //! | `aarch64` | 2, interleaved | ARM with the SHA-2 instructions |
 //! | `portable` | 1 | everything else: the crate `sha2` |
