@@ -2,7 +2,10 @@
 
 use sha2::{Digest as _, Sha256, Sha512};
 
-use super::{BlockSize, Digest, HashAlgorithm, Salt, VerityParams};
+use super::{
+    BlockSize, Digest, HashAlgorithm, Salt, VerityParams,
+    sha256::{Kernel, Salted},
+};
 
 /// Makes the digests of blocks: `H(salt ‖ block)`. Made once for a tree, it has
 /// taken in the salt already.
@@ -13,16 +16,25 @@ pub struct BlockHasher {
 
 #[derive(Clone)]
 enum State {
-    Sha256(Sha256),
+    Sha256 {
+        one: Sha256,
+        many: Salted,
+        kernel: Kernel,
+    },
     Sha512(Sha512),
 }
 
 impl BlockHasher {
-    /// A hasher for this algorithm and salt.
+    /// A hasher for this algorithm and salt, with the process's
+    /// [kernel](Kernel::chosen).
     pub fn new(algorithm: HashAlgorithm, salt: &Salt) -> Self {
         let salt = salt.as_bytes();
         let state = match algorithm {
-            HashAlgorithm::Sha256 => State::Sha256(Sha256::new_with_prefix(salt)),
+            HashAlgorithm::Sha256 => State::Sha256 {
+                one: Sha256::new_with_prefix(salt),
+                many: Salted::new(salt),
+                kernel: Kernel::chosen(),
+            },
             HashAlgorithm::Sha512 => State::Sha512(Sha512::new_with_prefix(salt)),
         };
         Self { state }
@@ -33,20 +45,34 @@ impl BlockHasher {
         Self::new(params.algorithm(), params.salt())
     }
 
+    /// The same hasher with another kernel. SHA-512 has but one way to go.
+    pub fn with_kernel(mut self, wanted: Kernel) -> Self {
+        if let State::Sha256 { kernel, .. } = &mut self.state {
+            *kernel = wanted;
+        }
+        self
+    }
+
     /// What the digests are made with.
     pub fn algorithm(&self) -> HashAlgorithm {
         match self.state {
-            State::Sha256(_) => HashAlgorithm::Sha256,
+            State::Sha256 { .. } => HashAlgorithm::Sha256,
             State::Sha512(_) => HashAlgorithm::Sha512,
         }
     }
 
     /// The digest of one block of any size.
     pub fn digest(&self, block: &[u8]) -> Digest {
-        let mut bytes = [0; 64];
-        let bytes = &mut bytes[..self.algorithm().digest_size()];
-        self.digest_into(block, bytes);
-        Digest::new(self.algorithm(), bytes)
+        match &self.state {
+            State::Sha256 { one, .. } => Digest::new(
+                HashAlgorithm::Sha256,
+                &one.clone().chain_update(block).finalize(),
+            ),
+            State::Sha512(salted) => Digest::new(
+                HashAlgorithm::Sha512,
+                &salted.clone().chain_update(block).finalize(),
+            ),
+        }
     }
 
     /// The digests of many blocks of one size, one after the other.
@@ -56,31 +82,20 @@ impl BlockHasher {
     /// When `blocks` is not a whole number of blocks, or `digests` has not
     /// just the room for theirs.
     pub fn digest_blocks(&self, blocks: &[u8], block_size: BlockSize, digests: &mut [u8]) {
-        let size = self.algorithm().digest_size();
-        assert!(
-            blocks.len().is_multiple_of(block_size.as_usize()),
-            "part of a block"
-        );
-        assert_eq!(
-            blocks.len() / block_size.as_usize() * size,
-            digests.len(),
-            "room for the digests"
-        );
-        for (block, digest) in blocks
-            .chunks_exact(block_size.as_usize())
-            .zip(digests.chunks_exact_mut(size))
-        {
-            self.digest_into(block, digest);
-        }
-    }
-
-    fn digest_into(&self, block: &[u8], digest: &mut [u8]) {
         match &self.state {
-            State::Sha256(salted) => {
-                digest.copy_from_slice(&salted.clone().chain_update(block).finalize());
+            State::Sha256 { many, kernel, .. } => {
+                kernel.digest_blocks(many, blocks, block_size, digests);
             }
             State::Sha512(salted) => {
-                digest.copy_from_slice(&salted.clone().chain_update(block).finalize());
+                let size = block_size.as_usize();
+                let (digests, part) = digests.as_chunks_mut::<64>();
+                assert!(
+                    blocks.len() == digests.len() * size && part.is_empty(),
+                    "whole blocks, and a place for the digest of each"
+                );
+                for (block, digest) in blocks.chunks_exact(size).zip(digests) {
+                    *digest = salted.clone().chain_update(block).finalize().into();
+                }
             }
         }
     }
@@ -116,14 +131,17 @@ mod tests {
         let blocks: Vec<u8> = (0..512u32 * 5).map(|i| (i % 251) as u8).collect();
         for algorithm in HashAlgorithm::ALL {
             let hasher = BlockHasher::new(algorithm, &Salt::default());
-            let mut digests = vec![0; 5 * algorithm.digest_size()];
-            hasher.digest_blocks(&blocks, size, &mut digests);
             let single: Vec<_> = blocks
                 .chunks(512)
                 .map(|block| hasher.digest(block))
                 .collect();
             let single: Vec<_> = single.iter().flat_map(Digest::as_bytes).copied().collect();
-            assert_eq!(digests, single);
+            for kernel in Kernel::supported() {
+                let hasher = hasher.clone().with_kernel(kernel);
+                let mut digests = vec![0; 5 * algorithm.digest_size()];
+                hasher.digest_blocks(&blocks, size, &mut digests);
+                assert_eq!(digests, single, "{kernel}");
+            }
         }
     }
 }

@@ -23,6 +23,7 @@ mod hasher;
 mod layout;
 mod params;
 mod salt;
+pub mod sha256;
 mod superblock;
 mod table;
 mod uuid;

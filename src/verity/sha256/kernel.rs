@@ -1,0 +1,286 @@
+//! Which kernels there are, which the CPU can run, and which is used.
+// To call a function that is compiled with an instruction set is unsafe.
+#![allow(unsafe_code)]
+
+use std::{env, ffi::OsStr, fmt, str::FromStr, sync::OnceLock};
+
+#[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+use super::aarch64;
+use super::{super::BlockSize, portable, run::Run, salted::Salted};
+#[cfg(target_arch = "x86_64")]
+use super::{avx2, avx512, sha_ni};
+
+/// The environment variable that [`Kernel::choose_from_env`] reads.
+pub const KERNEL_VARIABLE: &str = "DISK_MOUNTER_SHA256_KERNEL";
+
+/// A way to compute SHA-256 that this CPU has. Written as its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Kernel(Kind);
+
+/// All kernels for this architecture, the widest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Kind {
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+    #[cfg(target_arch = "x86_64")]
+    ShaNi,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+    Aarch64,
+    Portable,
+}
+
+/// No kernel can be used as asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KernelError {
+    /// No kernel of this architecture has the name.
+    #[error(
+        "there is no SHA-256 kernel {0:?}: this machine has {supported}",
+        supported = names_of_supported()
+    )]
+    Unknown(String),
+    /// The CPU lacks the instructions.
+    #[error(
+        "this CPU cannot run the SHA-256 kernel {0}: it has {supported}",
+        supported = names_of_supported()
+    )]
+    Unsupported(&'static str),
+    /// Another one is in use already.
+    #[error("the SHA-256 kernel {0} is in use already")]
+    TooLate(Kernel),
+}
+
+/// The kernel of this process, once it is chosen.
+static CHOSEN: OnceLock<Kernel> = OnceLock::new();
+
+impl Kernel {
+    /// All that this CPU has; `portable` is always among them.
+    pub fn supported() -> impl Iterator<Item = Self> {
+        Kind::ALL
+            .iter()
+            .copied()
+            .filter(|kind| kind.is_supported())
+            .map(Self)
+    }
+
+    /// The kernel of this process: the fastest that the CPU has, if
+    /// [`Self::choose_from_env`] has not chosen another before.
+    pub fn chosen() -> Self {
+        *CHOSEN.get_or_init(Self::fastest)
+    }
+
+    /// Makes the kernel that the environment variable [`KERNEL_VARIABLE`] names
+    /// that of this process; without the variable nothing happens. To be called
+    /// before anything is hashed.
+    ///
+    /// # Errors
+    ///
+    /// The name is unknown, the CPU lacks the instructions, or another kernel is
+    /// in use already.
+    pub fn choose_from_env() -> Result<(), KernelError> {
+        match env::var_os(KERNEL_VARIABLE) {
+            Some(name) => Self::choose(&CHOSEN, &name),
+            None => Ok(()),
+        }
+    }
+
+    fn choose(chosen: &OnceLock<Self>, name: &OsStr) -> Result<(), KernelError> {
+        let wanted = name.to_string_lossy().parse()?;
+        match *chosen.get_or_init(|| wanted) {
+            kernel if kernel == wanted => Ok(()),
+            other => Err(KernelError::TooLate(other)),
+        }
+    }
+
+    /// The first that this CPU has: a rule and not a measurement, so that one
+    /// machine does the same each time. By far the fastest where vector units are
+    /// 512 bits wide. AMD's Zen 4 runs `avx512` in halves: there `sha-ni` is 6 %
+    /// faster in cache, and no faster where data comes from memory or the core is
+    /// shared, which is not worth a list of CPUs.
+    fn fastest() -> Self {
+        Self::supported().next().unwrap_or(Self(Kind::Portable))
+    }
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        self.0.name()
+    }
+
+    /// The digests of equal blocks.
+    ///
+    /// # Panics
+    ///
+    /// When `blocks` is not a whole number of blocks, or `digests` has not just
+    /// the room for theirs.
+    pub(in super::super) fn digest_blocks(
+        self,
+        salted: &Salted,
+        blocks: &[u8],
+        block_size: BlockSize,
+        digests: &mut [u8],
+    ) {
+        let mut run = Run::new(blocks, block_size, digests);
+        let mut kernel = self;
+        while !run.is_empty() {
+            kernel.digest_groups(salted, &mut run);
+            kernel = kernel.for_leftovers();
+        }
+    }
+
+    /// Hashes as many blocks as make whole groups.
+    fn digest_groups(self, salted: &Salted, run: &mut Run<'_>) {
+        // Each call crosses from code for every CPU to code for some. Compilers
+        // clear the upper halves of vector registers at that border, without
+        // which the SHA instructions would be slow after AVX.
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512 => run.each_group(|group| {
+                // SAFETY: this kernel exists, so the CPU has AVX-512 F and BW.
+                unsafe { avx512::digest(salted, group) }
+            }),
+            #[cfg(target_arch = "x86_64")]
+            Kind::ShaNi => {
+                // SAFETY: this kernel exists, so the CPU has SHA-NI and AVX.
+                run.each_group(|group| unsafe { sha_ni::digest::<2>(salted, group) });
+                // SAFETY: as above.
+                run.each_group(|group| unsafe { sha_ni::digest::<1>(salted, group) });
+            }
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx2 => run.each_group(|group| {
+                // SAFETY: this kernel exists, so the CPU has AVX2.
+                unsafe { avx2::digest(salted, group) }
+            }),
+            #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+            Kind::Aarch64 => {
+                // SAFETY: this kernel exists, so the CPU has the SHA-2 instructions.
+                run.each_group(|group| unsafe { aarch64::digest::<2>(salted, group) });
+                // SAFETY: as above.
+                run.each_group(|group| unsafe { aarch64::digest::<1>(salted, group) });
+            }
+            Kind::Portable => run.each_group(|group| portable::digest(salted, group)),
+        }
+    }
+
+    /// The kernel for the blocks that are too few for a group of this one.
+    fn for_leftovers(self) -> Self {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512 if Kind::ShaNi.is_supported() => Self(Kind::ShaNi),
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512 if Kind::Avx2.is_supported() => Self(Kind::Avx2),
+            _ => Self(Kind::Portable),
+        }
+    }
+}
+
+impl Kind {
+    const ALL: &[Self] = &[
+        #[cfg(target_arch = "x86_64")]
+        Self::Avx512,
+        #[cfg(target_arch = "x86_64")]
+        Self::ShaNi,
+        #[cfg(target_arch = "x86_64")]
+        Self::Avx2,
+        #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+        Self::Aarch64,
+        Self::Portable,
+    ];
+
+    fn name(self) -> &'static str {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => "avx512",
+            #[cfg(target_arch = "x86_64")]
+            Self::ShaNi => "sha-ni",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => "avx2",
+            #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+            Self::Aarch64 => "aarch64",
+            Self::Portable => "portable",
+        }
+    }
+
+    /// Whether this CPU has all instructions that the kernel is compiled with.
+    fn is_supported(self) -> bool {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => {
+                is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw")
+            }
+            #[cfg(target_arch = "x86_64")]
+            Self::ShaNi => is_x86_feature_detected!("sha") && is_x86_feature_detected!("avx"),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => is_x86_feature_detected!("avx2"),
+            #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+            Self::Aarch64 => std::arch::is_aarch64_feature_detected!("sha2"),
+            Self::Portable => true,
+        }
+    }
+}
+
+impl FromStr for Kernel {
+    type Err = KernelError;
+
+    fn from_str(name: &str) -> Result<Self, KernelError> {
+        match Kind::ALL.iter().find(|kind| kind.name() == name) {
+            Some(kind) if kind.is_supported() => Ok(Self(*kind)),
+            Some(kind) => Err(KernelError::Unsupported(kind.name())),
+            None => Err(KernelError::Unknown(name.to_owned())),
+        }
+    }
+}
+
+impl fmt::Display for Kernel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+fn names_of_supported() -> String {
+    let names: Vec<_> = Kernel::supported().map(Kernel::name).collect();
+    names.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_kernels() {
+        for kind in Kind::ALL {
+            let expected = if kind.is_supported() {
+                Ok(Kernel(*kind))
+            } else {
+                Err(KernelError::Unsupported(kind.name()))
+            };
+            assert_eq!(kind.name().parse(), expected);
+        }
+        for name in ["", "AVX512", "fastest", "sse2"] {
+            assert_eq!(
+                name.parse::<Kernel>(),
+                Err(KernelError::Unknown(name.to_owned()))
+            );
+        }
+        assert_eq!("portable".parse(), Ok(Kernel(Kind::Portable)));
+    }
+
+    #[test]
+    fn one_kernel_for_a_process() {
+        for kernel in Kernel::supported() {
+            let chosen = OnceLock::new();
+            let choose = |name: &str| Kernel::choose(&chosen, name.as_ref());
+            assert_eq!(choose("none"), Err(KernelError::Unknown("none".to_owned())));
+            assert_eq!(choose(kernel.name()), Ok(()));
+            assert_eq!(chosen.get(), Some(&kernel));
+            for other in Kernel::supported() {
+                let expected = if other == kernel {
+                    Ok(())
+                } else {
+                    Err(KernelError::TooLate(kernel))
+                };
+                assert_eq!(choose(other.name()), expected);
+            }
+        }
+    }
+}
