@@ -9,8 +9,8 @@ use clap::{Parser, error::ErrorKind};
 use disk_mounter::{
     exit::ExitCode,
     mounter::{
-        self, VerityStatus,
-        cli::{Cli, Command},
+        self, MountRequest, VerityStatus,
+        cli::{Cli, Command, drop_in},
         log,
     },
 };
@@ -21,26 +21,31 @@ const TERMINATION_LOG: &str = "/dev/termination-log";
 fn main() -> process::ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => return usage(&error),
+        Err(error) => return usage(&error).into(),
     };
     log::set_format(cli.log_format);
     match run(cli.command) {
         Ok(code) => code.into(),
         Err((code, error)) => {
-            log::error(format_args!("{error:#}"));
-            leave_last_words(&format!("{error:#}"));
+            tell(&format!("{error:#}"));
             code.into()
         }
     }
 }
 
+/// Says why the program ends.
+fn tell(error: &str) {
+    log::error(format_args!("{error}"));
+    leave_last_words(error);
+}
+
 /// Help and versions are results; everything else that clap has to say is an error.
-fn usage(error: &clap::Error) -> process::ExitCode {
+fn usage(error: &clap::Error) -> ExitCode {
     // Where the stream is closed, nobody is there to be told.
     let _ = error.print();
     match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::Success.into(),
-        _ => ExitCode::Usage.into(),
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::Success,
+        _ => ExitCode::Usage,
     }
 }
 
@@ -52,10 +57,19 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
             let request = args
                 .check()
                 .map_err(|error| (ExitCode::Usage, error.into()))?;
-            mounter::mount(&request, &mounter::pause::sleep)
-                .map_err(|error| (error.exit_code(), error.into()))?;
+            mounter::mount(&request).map_err(|error| (error.exit_code(), error.into()))?;
             Ok(ExitCode::Success)
         }
+        Command::Sidecar(args) => {
+            let request = args
+                .check()
+                .map_err(|error| (ExitCode::Usage, error.into()))?;
+            Ok(sidecar(&request))
+        }
+        Command::DropIn(arguments) => match drop_in(&arguments) {
+            Ok(request) => Ok(sidecar(&request)),
+            Err(error) => Ok(usage(&error)),
+        },
         Command::Unmount { mount_point } => {
             mounter::unmount(&mount_point).map_err(|error| (error.exit_code(), error.into()))?;
             Ok(ExitCode::Success)
@@ -98,6 +112,14 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
             }
             Ok(ExitCode::Success)
         }
+    }
+}
+
+/// Runs a sidecar to its end; what went wrong has been told by then.
+fn sidecar(request: &MountRequest) -> ExitCode {
+    match mounter::sidecar(request, &|error| tell(&error.to_string())) {
+        Ok(()) => ExitCode::Success,
+        Err(error) => error.exit_code(),
     }
 }
 

@@ -1,8 +1,8 @@
 //! The command line of `disk-mounter`: raw options, and their checked form.
 
-use std::{path::PathBuf, time::Duration};
+use std::{ffi::OsString, path::PathBuf, time::Duration};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, error::ErrorKind};
 
 use super::{MappingName, MountRequest, ParamsSource, log::LogFormat};
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
 /// The root hash on the command line decides what is accepted; nothing on the
 /// disk is believed before it is verified.
 #[derive(Debug, Parser)]
-#[command(name = "disk-mounter", version, max_term_width = 100, after_help = EXIT_CODES)]
+#[command(name = "disk-mounter", version, max_term_width = 100, after_help = AFTER_HELP)]
 pub struct Cli {
     /// The form of what is said on standard error
     #[arg(
@@ -35,8 +35,12 @@ pub struct Cli {
     pub command: Command,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong command line, 3 the disk is not what the root hash \
-says, 4 something is not there, 5 something is in the way, 6 the kernel or the environment cannot";
+const AFTER_HELP: &str = "\
+disk-mounter NAME INDEX ROOT_HASH is a sidecar for /dev/modelweights-NAME-INDEX at \
+/mnt/modelweights-NAME-INDEX, as Privatemode's container is called.
+
+Exit codes: 0 done, 1 failed, 2 wrong command line, 3 the disk is not what the root hash says, \
+4 something is not there, 5 something is in the way, 6 the kernel or the environment cannot.";
 
 /// The commands.
 #[derive(Debug, Subcommand)]
@@ -46,6 +50,11 @@ pub enum Command {
         after_help = "Example: disk-mounter mount --root-hash 1f3a…9c /dev/disk/by-id/virtio-weights /mnt/model"
     )]
     Mount(Box<MountArgs>),
+    /// Mount a disk, watch it until SIGTERM or SIGINT, and unmount it
+    #[command(
+        after_help = "Ends with 3 as soon as a corrupt block is read, and says which file it lies in.\n\nExample: disk-mounter sidecar --root-hash 1f3a…9c /dev/model /mnt/model/disk"
+    )]
+    Sidecar(Box<MountArgs>),
     /// Unmount a disk; its mapping and its loop device go as well
     #[command(after_help = "Example: disk-mounter unmount /mnt/model")]
     Unmount {
@@ -73,9 +82,12 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// `NAME INDEX ROOT_HASH`, as Privatemode's container is called.
+    #[command(external_subcommand)]
+    DropIn(Vec<OsString>),
 }
 
-/// The options of `mount`.
+/// The options of `mount` and `sidecar`.
 #[derive(Debug, Args)]
 pub struct MountArgs {
     /// What the disk must be: 64 hex digits (128 with sha512)
@@ -122,9 +134,51 @@ pub struct MountArgs {
     /// The name of the device-mapper mapping [default: derived from what is mounted]
     #[arg(long)]
     name: Option<MappingName>,
+    /// Read all files into the page cache, in parallel, as far as memory has room
+    #[arg(long)]
+    prefetch: bool,
     /// How much the device reads ahead
     #[arg(long, value_name = "BYTES")]
     read_ahead: Option<Size>,
+    /// Raise the kernel's reserve of free memory, vm.min_free_kbytes, before the mount: with very
+    /// large disks, allocations that cannot wait may fail otherwise
+    #[arg(long, value_name = "KIB")]
+    min_free_kbytes: Option<u64>,
+}
+
+/// The request in `NAME INDEX ROOT_HASH`: a sidecar for `/dev/modelweights-NAME-INDEX` at
+/// `/mnt/modelweights-NAME-INDEX`. The error is what clap says of any other wrong command line.
+pub fn drop_in(arguments: &[OsString]) -> Result<MountRequest, clap::Error> {
+    let mut command = Cli::command();
+    let texts: Option<Vec<&str>> = arguments.iter().map(|argument| argument.to_str()).collect();
+    let Some([name, index, root_hash]) = texts.as_deref() else {
+        let word = arguments.first().cloned().unwrap_or_default();
+        let message = format!(
+            "{word:?} is no command, and not the NAME of NAME INDEX ROOT_HASH; --help lists all"
+        );
+        return Err(command.error(ErrorKind::InvalidSubcommand, message));
+    };
+    let plain = |text: &str| !text.is_empty() && !text.contains('/');
+    if !plain(name) || !plain(index) {
+        let message = "NAME and INDEX are parts of a file name";
+        return Err(command.error(ErrorKind::ValueValidation, message));
+    }
+    let place = format!("modelweights-{name}-{index}");
+    let line = [
+        "disk-mounter",
+        "sidecar",
+        "--root-hash",
+        root_hash,
+        "--",
+        &format!("/dev/{place}"),
+        &format!("/mnt/{place}"),
+    ];
+    match Cli::try_parse_from(line)?.command {
+        Command::Sidecar(args) => args
+            .check()
+            .map_err(|error| command.error(ErrorKind::ValueValidation, error)),
+        _ => unreachable!("the line names the sidecar"),
+    }
 }
 
 /// [`OnCorruption`] on the command line.
@@ -194,6 +248,8 @@ impl MountArgs {
             },
             name: self.name,
             read_ahead,
+            min_free: self.min_free_kbytes,
+            prefetch: self.prefetch,
         })
     }
 
@@ -219,8 +275,6 @@ impl MountArgs {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     fn parse(options: &[&str]) -> Result<MountRequest, String> {
@@ -350,6 +404,32 @@ mod tests {
         ] {
             let error = parse(options).unwrap_err();
             assert!(error.contains(word), "{options:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn as_privatemodes_container_is_called() {
+        let root_hash = "cd".repeat(32);
+        let parse = |words: &[&str]| {
+            let words: Vec<OsString> = words.iter().map(OsString::from).collect();
+            drop_in(&words).map_err(|error| error.to_string())
+        };
+        let request = parse(&["llama-3", "0", &root_hash]).unwrap();
+        assert_eq!(request.device, PathBuf::from("/dev/modelweights-llama-3-0"));
+        assert_eq!(
+            request.mount_point,
+            PathBuf::from("/mnt/modelweights-llama-3-0")
+        );
+        assert_eq!(request.root_hash.to_string(), root_hash);
+        for (words, reason) in [
+            (&["mnt"][..], "no command"),
+            (&["a", "0", &root_hash, "more"], "no command"),
+            (&["../a", "0", &root_hash], "file name"),
+            (&["a", "", &root_hash], "file name"),
+            (&["a", "0", "12"], "64 hex digits"),
+        ] {
+            let error = parse(words).unwrap_err();
+            assert!(error.contains(reason), "{words:?}: {error}");
         }
     }
 }

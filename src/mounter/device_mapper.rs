@@ -4,7 +4,7 @@ use std::{
     fs::{self, File},
     io,
     os::unix::fs::MetadataExt,
-    path::{Path, PathBuf},
+    path::Path,
     thread,
     time::{Duration, Instant},
 };
@@ -55,6 +55,19 @@ impl std::str::FromStr for MappingName {
 impl std::fmt::Display for MappingName {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+impl MappingName {
+    /// Opens the block device of a mapping, whose node is made where nobody else has made it.
+    pub(crate) fn open(&self, number: DeviceNumber) -> io::Result<(Node, File)> {
+        let path = Path::new("/dev/mapper").join(self.to_string());
+        let node = Node::of_mapping(&path, number)?;
+        let file = File::open(node.path())?;
+        if device_number(file.metadata()?.rdev()) != number {
+            return Err(io::Error::from_raw_os_error(libc::EEXIST));
+        }
+        Ok((node, file))
     }
 }
 
@@ -493,19 +506,9 @@ impl Mapping<'_> {
     /// Opens its block device, whose node is made where nobody else has made it. False where the
     /// mapping has gone meanwhile.
     fn open(&mut self) -> Result<bool, MappingError> {
-        let path = PathBuf::from("/dev/mapper").join(self.name.to_string());
-        let node = Node::of_mapping(&path, self.number)
-            .map_err(MappingError::io(format!("make {}", path.display())))?;
-        let open = || {
-            let file = File::open(node.path())?;
-            if device_number(file.metadata()?.rdev()) != self.number {
-                return Err(io::Error::from_raw_os_error(libc::EEXIST));
-            }
-            Ok(file)
-        };
-        match open() {
-            Ok(file) => {
-                self.open = Some((node, file));
+        match self.name.open(self.number) {
+            Ok(open) => {
+                self.open = Some(open);
                 Ok(true)
             }
             // The mapping has gone, or somebody who shares it has just removed the node.
@@ -518,7 +521,7 @@ impl Mapping<'_> {
                 self.undo = !self.joined;
                 Ok(false)
             }
-            Err(error) => Err(MappingError::io(format!("open {}", path.display()))(error)),
+            Err(error) => Err(MappingError::io(format!("open {}", self.name))(error)),
         }
     }
 

@@ -5,7 +5,8 @@
 //! - `device` finds a block device or an image file and opens it once,
 //! - `disk` reads what it claims to be, and refuses what cannot be,
 //! - `loop_device` and `device_mapper` make the kernel's devices, `node` their nodes,
-//! - [`mount()`], [`unmount()`], [`status()`] and [`inspect()`] are the commands,
+//! - [`mount()`], [`sidecar()`], [`unmount()`], [`status()`] and [`inspect()`] are the commands,
+//! - `signals` and `uevent` are what the sidecar waits for, `prefetch` what it does meanwhile,
 //! - [`cli`] is the command line, `log` what is said on standard error.
 //!
 //! Every byte of a disk is hostile until dm-verity, or a check in here, has passed it. Only the
@@ -18,12 +19,18 @@ mod disk;
 mod inspect;
 pub mod log;
 mod loop_device;
+mod memory;
+mod min_free;
 mod mount;
 mod mount_point;
 mod mountinfo;
 mod node;
-pub mod pause;
+mod pause;
+mod prefetch;
+mod sidecar;
+mod signals;
 mod status;
+mod uevent;
 mod unmount;
 
 pub use device::DeviceError;
@@ -33,5 +40,7 @@ pub use inspect::{Claims, inspect};
 pub use loop_device::LoopError;
 pub use mount::{MountError, MountRequest, Mounted, mount};
 pub use mount_point::MountPointError;
+pub use pause::Interrupted;
+pub use sidecar::{SidecarError, sidecar};
 pub use status::{Status, StatusError, status};
 pub use unmount::{UnmountError, unmount};

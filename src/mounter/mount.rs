@@ -27,10 +27,12 @@ use super::{
     disk::{Disk, DiskError, ParamsSource},
     log,
     loop_device::LoopError,
+    min_free::MinFree,
     mount_point::{MountPoint, MountPointError},
     mountinfo,
     node::device_number,
-    pause::{Deadline, Pause},
+    pause::{Deadline, Pause, sleep},
+    prefetch::Prefetch,
 };
 use crate::{
     exit::ExitCode,
@@ -39,7 +41,7 @@ use crate::{
         self,
         mount_api::{DetachedMount, FsContext},
     },
-    verity::{Binding, DeviceNumber, OnCorruption, RootHash, VerityTable},
+    verity::{Binding, BlockSize, DeviceNumber, OnCorruption, RootHash, VerityTable},
 };
 
 /// What `mount` is asked for. All of it is trusted.
@@ -65,6 +67,10 @@ pub struct MountRequest {
     pub name: Option<MappingName>,
     /// How much the device reads ahead, in sectors of 512 bytes.
     pub read_ahead: Option<u32>,
+    /// What the kernel's reserve of free memory is raised to before the mount, in KiB.
+    pub min_free: Option<u64>,
+    /// Whether the files are read into the page cache.
+    pub prefetch: bool,
 }
 
 /// What has been mounted.
@@ -74,6 +80,8 @@ pub struct Mounted {
     pub name: MappingName,
     /// The device number of the mapping.
     pub number: DeviceNumber,
+    /// The unit in which its data is verified.
+    pub data_block_size: BlockSize,
     /// Where it is mounted.
     pub mount_point: PathBuf,
     /// Whether it was mounted already.
@@ -161,8 +169,17 @@ impl MountError {
     }
 }
 
+/// Mounts a disk, and reads its files into the page cache if that is asked for.
+pub fn mount(request: &MountRequest) -> Result<Mounted, MountError> {
+    let mounted = climb(request, &sleep)?;
+    if request.prefetch {
+        Prefetch::start(&mounted.mount_point).finish();
+    }
+    Ok(mounted)
+}
+
 /// Climbs the ladder. `pause` is what is done while something is waited for.
-pub fn mount(request: &MountRequest, pause: Pause<'_>) -> Result<Mounted, MountError> {
+pub(crate) fn climb(request: &MountRequest, pause: Pause<'_>) -> Result<Mounted, MountError> {
     let deadline = Deadline::after(request.wait);
     let data = Device::find(&request.device, &deadline, pause)?;
     let hash = request.hash_device.as_ref();
@@ -173,8 +190,11 @@ pub fn mount(request: &MountRequest, pause: Pause<'_>) -> Result<Mounted, MountE
     disk.check_root(&request.root_hash)?;
 
     let mount_point = MountPoint::prepare(&request.mount_point, &deadline, pause)?;
+    let reserve = MinFree::raise(request.min_free)
+        .map_err(MountError::io(Path::new("vm.min_free_kbytes"), "raise it"))?;
     let device_mapper = DeviceMapper::open()?;
     if let Some(found) = find_mounted(&device_mapper, &disk, request, mount_point.path())? {
+        reserve.keep();
         return Ok(found);
     }
 
@@ -208,9 +228,11 @@ pub fn mount(request: &MountRequest, pause: Pause<'_>) -> Result<Mounted, MountE
         request.root_hash,
         binding.as_str(),
     ));
+    reserve.keep();
     Ok(Mounted {
         name,
         number,
+        data_block_size: disk.params().data_block_size(),
         mount_point: mount_point.keep(),
         found: false,
     })
@@ -388,6 +410,7 @@ fn find_mounted(
     Ok(Some(Mounted {
         name: found.name,
         number: mount.device,
+        data_block_size: disk.params().data_block_size(),
         mount_point: mount_point.to_owned(),
         found: true,
     }))

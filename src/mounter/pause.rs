@@ -6,7 +6,7 @@ use std::{
 };
 
 /// Lets some time pass, or ends the wait.
-pub type Pause<'a> = &'a dyn Fn(Duration) -> Result<(), Interrupted>;
+pub(crate) type Pause<'a> = &'a dyn Fn(Duration) -> Result<(), Interrupted>;
 
 /// The program was asked to end while it waited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -14,7 +14,7 @@ pub type Pause<'a> = &'a dyn Fn(Duration) -> Result<(), Interrupted>;
 pub struct Interrupted;
 
 /// A [`Pause`] that nothing ends but a signal that kills.
-pub fn sleep(time: Duration) -> Result<(), Interrupted> {
+pub(crate) fn sleep(time: Duration) -> Result<(), Interrupted> {
     thread::sleep(time);
     Ok(())
 }

@@ -52,17 +52,7 @@ impl UnmountError {
 
 /// Unmounts a disk. Its mapping and its loop device go as well, unless another mount uses them.
 pub fn unmount(mount_point: &Path) -> Result<(), UnmountError> {
-    let device_mapper = DeviceMapper::open().map_err(StatusError::Mapping)?;
-    let (mount, found) = find(&device_mapper, mount_point)?;
-    umount2(&mount.mount_point, MntFlags::UMOUNT_NOFOLLOW).map_err(|errno| match errno {
-        nix::Error::EBUSY => UnmountError::Busy(mount.mount_point.clone()),
-        errno => UnmountError::Io {
-            path: mount.mount_point.clone(),
-            source: errno.into(),
-        },
-    })?;
-    // The kernel removes it on its own, but a moment later.
-    let gone = device_mapper.remove_unused(&found.name)?;
+    let (mount_point, gone) = take(mount_point, MntFlags::empty())?;
     let shared = if gone {
         ""
     } else {
@@ -70,7 +60,45 @@ pub fn unmount(mount_point: &Path) -> Result<(), UnmountError> {
     };
     log::info(format_args!(
         "{} is unmounted{shared}",
-        mount.mount_point.display()
+        mount_point.display()
     ));
     Ok(())
+}
+
+/// Takes a disk that is in use out of sight. It stays for those who use it, and goes with the
+/// last of them.
+pub(crate) fn detach(mount_point: &Path) -> Result<(), UnmountError> {
+    let (mount_point, gone) = take(mount_point, MntFlags::MNT_DETACH)?;
+    let used = if gone {
+        ""
+    } else {
+        "; those who use it still can, and it goes with the last"
+    };
+    log::warn(format_args!(
+        "{} was in use and is detached{used}",
+        mount_point.display()
+    ));
+    Ok(())
+}
+
+/// Unmounts; where the disk was mounted, and whether its mapping is gone.
+fn take(mount_point: &Path, flags: MntFlags) -> Result<(PathBuf, bool), UnmountError> {
+    let device_mapper = DeviceMapper::open().map_err(StatusError::Mapping)?;
+    let (mount, found) = find(&device_mapper, mount_point)?;
+    let path = mount.mount_point;
+    match umount2(&path, flags | MntFlags::UMOUNT_NOFOLLOW) {
+        Ok(()) => {}
+        Err(nix::Error::EBUSY) => return Err(UnmountError::Busy(path)),
+        // Somebody else was faster.
+        Err(nix::Error::EINVAL) => return Err(StatusError::NotMounted(path).into()),
+        Err(errno) => {
+            return Err(UnmountError::Io {
+                path,
+                source: errno.into(),
+            });
+        }
+    }
+    // The kernel would remove it on its own, but a moment later.
+    let gone = device_mapper.remove_unused(&found.name)?;
+    Ok((path, gone))
 }

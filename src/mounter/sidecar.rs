@@ -1,0 +1,246 @@
+//! `sidecar`: mounts a disk, watches it, and unmounts it in the end.
+
+use std::{
+    fs::File,
+    io,
+    os::{fd::AsFd, unix::fs::FileExt},
+    path::PathBuf,
+    time::Duration,
+};
+
+use super::{
+    DeviceError, MountPointError,
+    device_mapper::{DeviceMapper, MappingError, VerityStatus},
+    log,
+    mount::{MountError, MountRequest, Mounted, climb},
+    mountinfo,
+    prefetch::Prefetch,
+    signals::{Signals, wait_for},
+    uevent::{CorruptBlock, Uevents},
+    unmount::{UnmountError, detach, unmount},
+};
+use crate::{erofs, exit::ExitCode};
+
+/// How long a corruption stays unknown at most, where the kernel's event is lost.
+const POLL: Duration = Duration::from_secs(1);
+
+/// How long the kernel's event may come after the status that it tells of.
+const LATE_EVENT: Duration = Duration::from_millis(200);
+
+/// How long a mount that is in use is tried again, and how often.
+const BUSY: Duration = Duration::from_secs(10);
+const BUSY_POLL: Duration = Duration::from_millis(100);
+
+/// Why a sidecar ends before it is asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum SidecarError {
+    /// The disk cannot be mounted.
+    #[error(transparent)]
+    Mount(#[from] MountError),
+    /// The disk turned corrupt.
+    #[error("{device} is corrupt: {what}")]
+    Corrupt {
+        /// The data device.
+        device: PathBuf,
+        /// The block and the files.
+        what: String,
+    },
+    /// Somebody else has unmounted the disk.
+    #[error("{0}: not mounted any more; somebody else has unmounted it")]
+    Gone(PathBuf),
+    /// Device-mapper does not tell the disk's state.
+    #[error(transparent)]
+    Mapping(#[from] MappingError),
+    /// The disk cannot be unmounted.
+    #[error(transparent)]
+    Unmount(#[from] UnmountError),
+    /// A system call failed.
+    #[error("cannot {action}: {source}")]
+    Io {
+        /// What was done.
+        action: &'static str,
+        /// With its errno.
+        source: io::Error,
+    },
+}
+
+impl SidecarError {
+    /// The exit code that goes with it.
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Mount(error) => error.exit_code(),
+            Self::Corrupt { .. } => ExitCode::Integrity,
+            Self::Gone(_) => ExitCode::NotFound,
+            Self::Mapping(error) => error.exit_code(),
+            Self::Unmount(error) => error.exit_code(),
+            Self::Io { source, .. } => ExitCode::of_io(source),
+        }
+    }
+
+    fn io(action: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Io { action, source }
+    }
+}
+
+/// Mounts a disk and stays until SIGTERM or SIGINT, or until the disk is corrupt or unmounted by
+/// somebody else. Whatever ends it, the disk is unmounted. `tell` gets to know what went wrong
+/// before that is done, as it can take a while.
+pub fn sidecar(request: &MountRequest, tell: &dyn Fn(&SidecarError)) -> Result<(), SidecarError> {
+    let result = run(request, tell);
+    if let Err((error, Told::No)) = &result {
+        tell(error);
+    }
+    result.map_err(|(error, _)| error)
+}
+
+/// Whether an error has been told.
+enum Told {
+    Yes,
+    No,
+}
+
+fn run(request: &MountRequest, tell: &dyn Fn(&SidecarError)) -> Result<(), (SidecarError, Told)> {
+    let untold = |error| (error, Told::No);
+    let signals = Signals::open()
+        .map_err(SidecarError::io("wait for signals"))
+        .map_err(untold)?;
+    // Before the mount, so that no event is missed.
+    let uevents = Uevents::open()
+        .inspect_err(|error| {
+            log::warn(format_args!(
+                "no events from the kernel, only its status: {error}"
+            ));
+        })
+        .ok();
+    let mounted = match climb(request, &|time| signals.pause(time)) {
+        Err(
+            MountError::Device(DeviceError::Interrupted(_))
+            | MountError::MountPoint(MountPointError::Interrupted(_)),
+        ) => {
+            log::info(format_args!("asked to end before anything was mounted"));
+            return Ok(());
+        }
+        mounted => mounted.map_err(|error| untold(error.into()))?,
+    };
+    let prefetch = request
+        .prefetch
+        .then(|| Prefetch::start(&mounted.mount_point));
+    log::info(format_args!(
+        "ready: {} is served and watched",
+        mounted.mount_point.display()
+    ));
+
+    let end = watch(request, &mounted, &signals, uevents.as_ref());
+    if let Err(error) = &end {
+        tell(error);
+    }
+    // Its open files would keep the mount busy.
+    drop(prefetch);
+    match (end, take_down(&mounted, &signals)) {
+        (Ok(()), taken_down) => taken_down.map_err(untold),
+        (Err(error), taken_down) => {
+            if let Err(error) = taken_down {
+                log::warn(format_args!("{error}"));
+            }
+            Err((error, Told::Yes))
+        }
+    }
+}
+
+/// Returns when the sidecar is asked to end, or has to.
+fn watch(
+    request: &MountRequest,
+    mounted: &Mounted,
+    signals: &Signals,
+    uevents: Option<&Uevents>,
+) -> Result<(), SidecarError> {
+    let device_mapper = DeviceMapper::open()?;
+    let corrupt = |block| SidecarError::Corrupt {
+        device: request.device.clone(),
+        what: describe(block, mounted),
+    };
+    let event = || match uevents {
+        Some(uevents) => uevents
+            .corrupt_block(mounted.number)
+            .map_err(SidecarError::io("read the kernel's events")),
+        None => Ok(None),
+    };
+    let mut sources = vec![signals.as_fd()];
+    sources.extend(uevents.map(AsFd::as_fd));
+    loop {
+        wait_for(&sources, POLL).map_err(SidecarError::io("wait for events"))?;
+        if signals
+            .end_requested()
+            .map_err(SidecarError::io("read signals"))?
+        {
+            return Ok(());
+        }
+        if let Some(block) = event()? {
+            return Err(corrupt(Some(block)));
+        }
+        let status = device_mapper
+            .describe(&mounted.name)?
+            .map(|found| found.status);
+        if status == Some(VerityStatus::Corrupt) {
+            // The event follows the status at once.
+            wait_for(&sources[1..], LATE_EVENT).map_err(SidecarError::io("wait for events"))?;
+            return Err(corrupt(event()?));
+        }
+        let mount = mountinfo::mounted_at(&mounted.mount_point)
+            .map_err(SidecarError::io("read /proc/self/mountinfo"))?;
+        if status.is_none() || mount.is_none_or(|mount| mount.device != mounted.number) {
+            return Err(SidecarError::Gone(mounted.mount_point.clone()));
+        }
+    }
+}
+
+/// The corrupt block in words, with the files that it lies in where the filesystem tells.
+fn describe(block: Option<CorruptBlock>, mounted: &Mounted) -> String {
+    let name = &mounted.name;
+    match block {
+        None => format!("dm-verity says so of {name}, without naming a block"),
+        Some(CorruptBlock::Hash(block)) => {
+            format!("hash block {block} of {name} is not what the root hash says")
+        }
+        Some(CorruptBlock::Data(block)) => {
+            let files = match files_of(block, mounted) {
+                Some(files) if !files.is_empty() => format!("; it lies in {}", files.join(", ")),
+                Some(_) => "; it lies in no file".to_owned(),
+                None => String::new(),
+            };
+            format!("data block {block} of {name} is not what the root hash says{files}")
+        }
+    }
+}
+
+/// The files in a data block; None where the filesystem does not tell, or is corrupt itself.
+fn files_of(block: u64, mounted: &Mounted) -> Option<Vec<String>> {
+    let (_node, device) = mounted.name.open(mounted.number).ok()?;
+    let size = mounted.data_block_size.bytes();
+    let start = block.checked_mul(size)?;
+    let read = |buffer: &mut [u8], offset| File::read_exact_at(&device, buffer, offset);
+    let paths = erofs::paths_in(read, start..start.checked_add(size)?).ok()?;
+    let shown = |path: Vec<u8>| String::from_utf8_lossy(&path).escape_debug().to_string();
+    Some(paths.into_iter().map(shown).collect())
+}
+
+/// Unmounts. A mount that is in use is tried again for a while, and then detached: it is gone
+/// for all who come, and goes for those who use it when they are done.
+fn take_down(mounted: &Mounted, signals: &Signals) -> Result<(), SidecarError> {
+    let tries = BUSY.as_millis() / BUSY_POLL.as_millis();
+    for _ in 0..tries {
+        match unmount(&mounted.mount_point) {
+            Err(UnmountError::Busy(_)) => {}
+            // Somebody else was faster.
+            Err(UnmountError::Status(error)) if error.exit_code() == ExitCode::NotFound => {
+                return Ok(());
+            }
+            result => return Ok(result?),
+        }
+        // Whoever asks again wants it now.
+        if signals.pause(BUSY_POLL).is_err() {
+            break;
+        }
+    }
+    Ok(detach(&mounted.mount_point)?)
+}
