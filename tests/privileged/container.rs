@@ -21,13 +21,13 @@ pub(crate) const TESTS: &[Test] = &[
 ];
 
 /// Runs a script with mounts of its own, which stops at its first failure.
-fn unshared(options: &str, script: &str) -> Outcome {
+pub(crate) fn unshared(options: &str, script: &str) -> Outcome {
     let script = format!("set -eu\n{script}");
     run("unshare", options.split(' ').chain(["sh", "-c", &script]))
 }
 
 /// A `/dev` of the container's own, with the nodes that the runtime specification names.
-const BARE_DEV: &str = "
+pub(crate) const BARE_DEV: &str = "
     mount -t tmpfs tmpfs /dev
     mknod /dev/null c 1 3
     mknod /dev/zero c 1 5

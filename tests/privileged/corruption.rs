@@ -1,10 +1,10 @@
 //! Disks that were changed: before the mount, and under it.
 
-use std::{fs, os::unix::fs::FileExt};
+use std::fs;
 
 use crate::{
     Test,
-    disk::{Disk, files},
+    disk::{Disk, files, in_the_largest_file},
     machine::{Leftovers, drop_caches},
     run::{check, mounter},
 };
@@ -33,19 +33,6 @@ const DEEP: &[&str] = &["--hash-block-size", "512"];
 /// Reads the last file whole.
 fn read_last(disk: &Disk) -> std::io::Result<Vec<u8>> {
     fs::read(disk.mount_point().join("model.safetensors"))
-}
-
-/// A byte in the middle of the largest file: in the first block that is not like any other.
-fn in_the_largest_file(disk: &Disk) -> u64 {
-    let file = disk.path("model/model.safetensors");
-    let mut block = [0; 4096];
-    fs::File::open(file)
-        .unwrap()
-        .read_exact_at(&mut block, 1 << 20)
-        .unwrap();
-    let image = fs::read(&disk.image).unwrap();
-    let at = image.chunks(4096).position(|chunk| chunk == block);
-    at.expect("files start at block boundaries") as u64 * 4096 + 1000
 }
 
 #[track_caller]

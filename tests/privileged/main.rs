@@ -11,12 +11,15 @@
 mod container;
 mod corruption;
 mod disk;
+mod foreign;
 mod geometry;
 mod machine;
 mod mounting;
 mod real_model;
 mod refusal;
+mod restart;
 mod run;
+mod sidecar;
 
 use std::process::ExitCode;
 
@@ -26,12 +29,15 @@ use machine::Leftovers;
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
-    let groups: [(&str, &[Test]); 6] = [
+    let groups: [(&str, &[Test]); 9] = [
         ("mounting", mounting::TESTS),
         ("refusal", refusal::TESTS),
         ("corruption", corruption::TESTS),
         ("geometry", geometry::TESTS),
         ("container", container::TESTS),
+        ("sidecar", sidecar::TESTS),
+        ("restart", restart::TESTS),
+        ("foreign", foreign::TESTS),
         ("real_model", real_model::TESTS),
     ];
     let trials = groups

@@ -11,7 +11,8 @@ shift 4
 tools/scripts/disk.sh "$builder"
 
 programs=()
-for program in mkfs.erofs veritysetup dmsetup losetup mount umount unshare sh find sort; do
+for program in mkfs.erofs mksquashfs mke2fs mkfs.xfs veritysetup dmsetup losetup mount umount \
+    unshare fincore strace mknod sh cat cp find sleep sort; do
     programs+=(--program "$program")
 done
 "$testvm" run --memory 2048 --timeout 1200 \

@@ -15,6 +15,11 @@ needed=(
     cryptsetup-bin:veritysetup
     erofs-utils:mkfs.erofs
     dmsetup:dmsetup
+    e2fsprogs:mke2fs
+    squashfs-tools:mksquashfs
+    strace:strace
+    util-linux-extra:fincore
+    xfsprogs:mkfs.xfs
     python3:python3
     python3-pip:pip3
     unzip:unzip

@@ -1,0 +1,255 @@
+//! Disks that other systems make.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    Test,
+    disk::{Disk, Loop, files, root_hash},
+    machine::mount_line,
+    run::{check, mounter},
+    sidecar::{Named, Sidecar},
+};
+
+/// The tests of this group.
+pub(crate) const TESTS: &[Test] = &[
+    (
+        "privatemode_as_its_container_is_called",
+        privatemode_as_its_container_is_called,
+    ),
+    (
+        "tinfoil_pinned_by_arguments_alone",
+        tinfoil_pinned_by_arguments_alone,
+    ),
+    (
+        "privasys_with_a_header_before_the_superblock",
+        privasys_with_a_header_before_the_superblock,
+    ),
+    (
+        "containerd_with_a_salt_of_zeros",
+        containerd_with_a_salt_of_zeros,
+    ),
+    ("squashfs", squashfs),
+    ("ext4", ext4),
+    ("xfs", xfs),
+];
+
+const ZERO_UUID: &str = "00000000-0000-0000-0000-000000000000";
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// Adds a tree by veritysetup.
+fn format(disk: &mut Disk, hash_device: &Path, options: &[&str]) {
+    let image = disk.image.clone();
+    let arguments = [&["format", text(&image), text(hash_device)], options].concat();
+    disk.root_hash = root_hash(&check("veritysetup", arguments));
+}
+
+/// Adds a tree after the filesystem, as most do.
+fn format_appended(disk: &mut Disk, options: &[&str]) {
+    let size = fs::metadata(&disk.image).unwrap().len();
+    let offset = format!("--hash-offset={size}");
+    let image = disk.image.clone();
+    format(disk, &image, &[options, &[&offset]].concat());
+    disk.data_bytes = size;
+}
+
+#[track_caller]
+fn mounts(disk: &Disk, options: &str, binding: &str) {
+    mounter(&disk.mount_line(options)).is(0, &[&format!("geometry bound by {binding}")]);
+    assert_eq!(files(&disk.mount_point()), disk.files);
+    mounter(&disk.line("unmount")).is(0, &[]);
+}
+
+/// Their script: `mkfs.erofs`, then `veritysetup format` with a salt of one zero byte.
+fn privatemode() -> Disk {
+    let mut disk = Disk::filesystem();
+    let model = disk.path("model");
+    fs::remove_file(&disk.image).unwrap();
+    check(
+        "mkfs.erofs",
+        [
+            "-T0",
+            "-x-1",
+            "--all-root",
+            &format!("-U{ZERO_UUID}"),
+            text(&disk.image),
+            text(&model),
+        ],
+    );
+    format_appended(&mut disk, &[&format!("--uuid={ZERO_UUID}"), "--salt=00"]);
+    disk
+}
+
+fn privatemode_as_its_container_is_called() {
+    let disk = privatemode();
+    mounts(&disk, "", "filesystem");
+    let _device = Named::new(&disk.image, "modelweights-llama-3-0");
+    let mut sidecar = Sidecar::start("disk-mounter", &format!("llama-3 0 {}", disk.root_hash));
+    sidecar.wait_for("ready");
+    let mount_point = Path::new("/mnt/modelweights-llama-3-0");
+    assert!(mount_line(mount_point).is_some());
+    assert_eq!(files(mount_point), disk.files);
+    sidecar.terminate().is(0, &["is unmounted"]);
+    fs::remove_dir(mount_point).unwrap();
+    let wrong = "1".repeat(64);
+    Sidecar::start("disk-mounter", &format!("llama-3 0 {wrong}"))
+        .end()
+        .is(3, &["does not match"]);
+}
+
+fn tinfoil_pinned_by_arguments_alone() {
+    let mut disk = Disk::filesystem();
+    // SHA-256 of `name@revision`.
+    let salt = "5f".repeat(32);
+    format_appended(&mut disk, &[&format!("--salt={salt}")]);
+    let (blocks, tree) = (disk.data_bytes / 4096, disk.data_bytes + 4096);
+    // Whatever their slot holds is never read.
+    crate::disk::write(&disk.image, disk.data_bytes, &[0xee; 4096]);
+    let options =
+        format!("--no-superblock --salt {salt} --data-blocks {blocks} --hash-offset {tree}");
+    mounts(&disk, &options, "arguments");
+}
+
+fn privasys_with_a_header_before_the_superblock() {
+    let mut disk = Disk::filesystem();
+    make_ext4(&mut disk);
+    let tree = disk.path("tree");
+    let mut header = b"PRIVASYS-VERITY-V1\nNAME=model\nVERSION=1\n".to_vec();
+    header.resize(4096, 0);
+    fs::write(&tree, header).unwrap();
+    format(&mut disk, &tree, &["--hash-offset=4096"]);
+    let options = format!(
+        "--fs-type ext4 --hash-offset 4096 --hash-device {}",
+        tree.display()
+    );
+    mounts(&disk, &options, "filesystem");
+
+    let (data, tree) = (Loop::new(&disk.image), Loop::new(&tree));
+    disk.image = data.path().to_owned();
+    let options = "--fs-type ext4 --hash-offset 4096 --hash-device";
+    mounts(
+        &disk,
+        &format!("{options} {}", tree.path().display()),
+        "filesystem",
+    );
+}
+
+fn containerd_with_a_salt_of_zeros() {
+    let mut disk = Disk::filesystem();
+    format_appended(&mut disk, &[&format!("--salt={}", "00".repeat(32))]);
+    mounts(&disk, "", "filesystem");
+}
+
+fn squashfs() {
+    let mut disk = Disk::filesystem();
+    let model = disk.path("model");
+    fs::remove_file(&disk.image).unwrap();
+    check(
+        "mksquashfs",
+        [
+            text(&model),
+            text(&disk.image),
+            "-quiet",
+            "-no-progress",
+            "-noD",
+        ],
+    );
+    format_appended(&mut disk, &[]);
+    mounts(&disk, "--fs-type squashfs", "filesystem");
+    refused_when_larger(disk, "squashfs");
+}
+
+fn make_ext4(disk: &mut Disk) {
+    let model = disk.path("model");
+    fs::write(&disk.image, []).unwrap();
+    check(
+        "mke2fs",
+        [
+            "-q",
+            "-t",
+            "ext4",
+            "-b",
+            "4096",
+            "-d",
+            text(&model),
+            text(&disk.image),
+            "16M",
+        ],
+    );
+    disk.files = files(&model);
+}
+
+/// The model's files; ext4 has one more folder.
+fn ext4() {
+    let mut disk = Disk::filesystem();
+    make_ext4(&mut disk);
+    format_appended(&mut disk, &[]);
+    mounts(&disk, "--fs-type ext4", "filesystem");
+    refused_when_larger(disk, "ext4");
+}
+
+fn xfs() {
+    let mut disk = Disk::filesystem();
+    let (model, mount_point) = (disk.path("model"), disk.path("xfs"));
+    fs::write(&disk.image, []).unwrap();
+    fs::File::options()
+        .write(true)
+        .open(&disk.image)
+        .unwrap()
+        .set_len(300 << 20)
+        .unwrap();
+    check("mkfs.xfs", ["-q", text(&disk.image)]);
+    fs::create_dir(&mount_point).unwrap();
+    let device = Loop::new(&disk.image);
+    check(
+        "mount",
+        ["-t", "xfs", text(device.path()), text(&mount_point)],
+    );
+    check(
+        "cp",
+        ["-r", &format!("{}/.", model.display()), text(&mount_point)],
+    );
+    check("umount", [&mount_point]);
+    drop(device);
+    let image = disk.image.clone();
+    disk.data_bytes = fs::metadata(&image).unwrap().len();
+    disk.root_hash = root_hash(&check(
+        "disk-builder",
+        ["hash", text(&image), "--salt", "00"].map(PathBuf::from),
+    ));
+    mounts(&disk, "--fs-type xfs", "filesystem");
+    // Two of the same UUID at a time.
+    mounter(&disk.mount_line("--fs-type xfs")).is(0, &[]);
+    let copy = disk.path("copy");
+    check("cp", ["--sparse=always", text(&image), text(&copy)]);
+    let other = disk.path("other");
+    mounter(&format!(
+        "mount --fs-type xfs --root-hash {} {} {}",
+        disk.root_hash,
+        copy.display(),
+        other.display()
+    ))
+    .is(0, &[]);
+    mounter(&format!("unmount {}", other.display())).is(0, &[]);
+    mounter(&disk.line("unmount")).is(0, &[]);
+}
+
+/// The same filesystem on a larger disk, with a salt that binds nothing.
+#[track_caller]
+fn refused_when_larger(mut disk: Disk, fs_type: &str) {
+    let size = disk.data_bytes + (1 << 20);
+    fs::File::options()
+        .write(true)
+        .open(&disk.image)
+        .unwrap()
+        .set_len(size)
+        .unwrap();
+    format_appended(&mut disk, &[]);
+    let options = format!("--fs-type {fs_type} --hash-offset {size}");
+    mounter(&disk.mount_line(&options)).is(3, &["nothing binds", "--data-blocks"]);
+}

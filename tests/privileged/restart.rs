@@ -1,0 +1,120 @@
+//! Runs that were killed: the next one succeeds, and nothing is left over.
+
+use std::{fs, path::Path};
+
+use crate::{
+    Test,
+    disk::{Disk, Loop, files},
+    machine::Leftovers,
+    run::{check, mounter, run},
+};
+
+/// The tests of this group.
+pub(crate) const TESTS: &[Test] = &[
+    (
+        "killed_at_every_rung_with_an_image",
+        killed_at_every_rung_with_an_image,
+    ),
+    (
+        "killed_at_every_rung_with_a_device",
+        killed_at_every_rung_with_a_device,
+    ),
+    ("killed_while_it_serves", killed_while_it_serves),
+    (
+        "a_node_of_a_mapping_that_has_gone",
+        a_node_of_a_mapping_that_has_gone,
+    ),
+];
+
+/// The system calls that change the machine. Each rung is one or a few of them.
+const CALLS: &[&str] = &[
+    "ioctl",
+    "mkdir",
+    "mknodat",
+    "flock",
+    "fsopen",
+    "fsconfig",
+    "fsmount",
+    "move_mount",
+    "unlink",
+];
+
+/// Kills `disk-mounter mount` at each of its system calls that change anything, one after the
+/// other; after each, a run succeeds.
+fn kill_at_every_call(disk: &Disk, line: &str) {
+    let before = Leftovers::look();
+    let mut killed = 0;
+    for call in CALLS {
+        for number in 1.. {
+            let inject = format!("inject={call}:signal=SIGKILL:when={number}");
+            let trace = format!("trace={}", CALLS.join(","));
+            let options = [
+                "-f",
+                "-qq",
+                "-o",
+                "/dev/null",
+                "-e",
+                &trace,
+                "-e",
+                &inject,
+                "disk-mounter",
+            ];
+            let outcome = run(
+                "strace",
+                options.into_iter().chain(line.split_ascii_whitespace()),
+            );
+            mounter(line).is(0, &["mounted at"]);
+            assert_eq!(files(&disk.mount_point()), disk.files);
+            mounter(&disk.line("unmount")).is(0, &[]);
+            before.check();
+            if outcome.code == 0 {
+                break;
+            }
+            assert_eq!(outcome.code, -1, "{outcome:?}");
+            killed += 1;
+        }
+    }
+    // create, load, resume, status and deferred removal alone are more than this.
+    assert!(killed >= 20, "killed only {killed} times");
+    println!("killed {killed} times");
+}
+
+fn killed_at_every_rung_with_an_image() {
+    let disk = Disk::new();
+    kill_at_every_call(&disk, &disk.mount_line(""));
+}
+
+fn killed_at_every_rung_with_a_device() {
+    let disk = Disk::new();
+    let device = Loop::new(&disk.image);
+    let line = disk.mount_line("");
+    let line = line.replace(
+        disk.image.to_str().unwrap(),
+        device.path().to_str().unwrap(),
+    );
+    kill_at_every_call(&disk, &line);
+}
+
+fn killed_while_it_serves() {
+    let disk = Disk::new();
+    let before = Leftovers::look();
+    for _ in 0..2 {
+        let sidecar = crate::sidecar::Sidecar::ready(&disk);
+        sidecar.signal(nix::sys::signal::Signal::SIGKILL);
+        assert_eq!(sidecar.end().code, -1);
+        // It is still mounted, and still verified.
+        assert_eq!(files(&disk.mount_point()), disk.files);
+    }
+    let sidecar = crate::sidecar::Sidecar::ready(&disk);
+    sidecar.terminate().is(0, &["is unmounted"]);
+    before.check();
+}
+
+fn a_node_of_a_mapping_that_has_gone() {
+    let disk = Disk::new();
+    fs::create_dir_all("/dev/mapper").unwrap();
+    check("mknod", ["/dev/mapper/stale", "b", "253", "77"]);
+    mounter(&disk.mount_line("--name stale")).is(0, &[]);
+    mounter(&disk.line("unmount")).is(0, &[]);
+    assert!(!Path::new("/dev/mapper/stale").exists());
+}
