@@ -129,6 +129,12 @@ pub enum MountError {
         /// What the filesystem driver says.
         messages: String,
     },
+    /// An XFS with sectors smaller than the data blocks.
+    #[error(
+        "the xfs filesystem cannot be mounted: its sectors are smaller than the data blocks of \
+         {0} bytes, which are the sectors of a dm-verity device; mkfs.xfs -s size={0} makes it fit"
+    )]
+    XfsSectors(BlockSize),
     /// What got mounted is not what was asked for.
     #[error("the mount is not what it should be: {0}")]
     Unexpected(String),
@@ -154,7 +160,7 @@ impl MountError {
             Self::Mapping(error) => error.exit_code(),
             Self::MountPoint(error) => error.exit_code(),
             Self::InTheWay { .. } => ExitCode::InTheWay,
-            Self::NoFilesystem(_) => ExitCode::Unsupported,
+            Self::NoFilesystem(_) | Self::XfsSectors(_) => ExitCode::Unsupported,
             Self::Unexpected(_) => ExitCode::Integrity,
             Self::Filesystem { source, .. } | Self::Io { source, .. } => ExitCode::of_io(source),
         }
@@ -259,6 +265,14 @@ fn mount_mapping(
         Err(MountError::Filesystem { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
             let descriptor = format!("/proc/self/fd/{}", device.as_raw_fd());
             mount_filesystem(request.fs_type, descriptor.as_ref())?
+        }
+        // XFS has no other use for this errno.
+        Err(MountError::Filesystem {
+            fs_type: FsType::Xfs,
+            source,
+            ..
+        }) if source.raw_os_error() == Some(libc::ENOSYS) => {
+            return Err(MountError::XfsSectors(disk.params().data_block_size()));
         }
         mount => mount?,
     };
@@ -400,8 +414,9 @@ fn find_mounted(
     if found.status == VerityStatus::Corrupt {
         return Err(MappingError::Corrupt(format!("dm-verity says so of {}", found.name)).into());
     }
-    // A run that was killed may not have come to this.
+    // A run that was killed may not have come to this, and may have left its node.
     device_mapper.remove_with_last_user(&found.name)?;
+    drop(found.name.open(mount.device));
     log::info(format_args!(
         "{} is mounted at {} already",
         request.device.display(),

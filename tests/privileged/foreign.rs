@@ -34,6 +34,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("squashfs", squashfs),
     ("ext4", ext4),
     ("xfs", xfs),
+    ("xfs_with_small_sectors", xfs_with_small_sectors),
 ];
 
 const ZERO_UUID: &str = "00000000-0000-0000-0000-000000000000";
@@ -196,14 +197,7 @@ fn ext4() {
 fn xfs() {
     let mut disk = Disk::filesystem();
     let (model, mount_point) = (disk.path("model"), disk.path("xfs"));
-    fs::write(&disk.image, []).unwrap();
-    fs::File::options()
-        .write(true)
-        .open(&disk.image)
-        .unwrap()
-        .set_len(300 << 20)
-        .unwrap();
-    check("mkfs.xfs", ["-q", text(&disk.image)]);
+    make_empty_xfs(&disk, "4096");
     fs::create_dir(&mount_point).unwrap();
     let device = Loop::new(&disk.image);
     check(
@@ -236,6 +230,33 @@ fn xfs() {
     ))
     .is(0, &[]);
     mounter(&format!("unmount {}", other.display())).is(0, &[]);
+    mounter(&disk.line("unmount")).is(0, &[]);
+}
+
+fn make_empty_xfs(disk: &Disk, sector_size: &str) {
+    let file = fs::File::create(&disk.image).unwrap();
+    file.set_len(300 << 20).unwrap();
+    let sector_size = format!("size={sector_size}");
+    check("mkfs.xfs", ["-q", "-s", &sector_size, text(&disk.image)]);
+}
+
+/// dm-verity's device has sectors of the size of a data block.
+fn xfs_with_small_sectors() {
+    let mut disk = Disk::filesystem();
+    make_empty_xfs(&disk, "512");
+    let image = disk.image.clone();
+    let hash = |options: &[&str]| {
+        root_hash(&check(
+            "disk-builder",
+            [&["hash", text(&image)], options].concat(),
+        ))
+    };
+    disk.root_hash = hash(&[]);
+    let offset = format!("--fs-type xfs --hash-offset {}", 300 << 20);
+    mounter(&disk.mount_line(&offset)).is(6, &["sectors", "mkfs.xfs -s size=4096"]);
+    make_empty_xfs(&disk, "512");
+    disk.root_hash = hash(&["--data-block-size", "512"]);
+    mounter(&disk.mount_line(&offset)).is(0, &[]);
     mounter(&disk.line("unmount")).is(0, &[]);
 }
 

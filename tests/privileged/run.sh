@@ -15,8 +15,10 @@ for program in mkfs.erofs mksquashfs mke2fs mkfs.xfs veritysetup dmsetup losetup
     unshare fincore strace mknod sh cat cp find sleep sort; do
     programs+=(--program "$program")
 done
+# mksquashfs loads this one by itself, where ldd does not see it.
+libgcc=$(ldconfig -p | sed -n 's/.*libgcc_s\.so\.1 .*=> //p' | head -n 1)
 "$testvm" run --memory 2048 --timeout 1200 \
-    --disk target/model/disk.img --file target/model/SHA256SUMS:SHA256SUMS \
+    --disk target/model/disk.img --file target/model/SHA256SUMS:SHA256SUMS --file "$libgcc" \
     --program "$mounter" --program "$builder" --program "$tests" "${programs[@]}" \
     --env "MODEL_ROOT_HASH=$(cat target/model/root-hash)" --env MODEL_SUMS=SHA256SUMS \
     -- "$(basename "$tests")" "$@"

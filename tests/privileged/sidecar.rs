@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Read},
+    io::{self, BufRead, BufReader, Read},
     path::Path,
     process::{Child, ChildStderr, Command, Stdio},
     thread,
@@ -142,6 +142,11 @@ impl Sidecar {
     }
 }
 
+/// Reads the largest file.
+fn read(disk: &Disk) -> io::Result<()> {
+    fs::read(disk.mount_point().join("model.safetensors")).map(|_| ())
+}
+
 /// Looks again and again until something is so.
 #[track_caller]
 fn until(what: &str, mut is_so: impl FnMut() -> bool) {
@@ -201,7 +206,7 @@ fn tells_the_corrupt_block_and_its_file() {
     let offset = in_the_largest_file(&disk);
     disk.flip(offset);
     drop_caches();
-    fs::read(disk.mount_point().join("model.safetensors")).unwrap_err();
+    read(&disk).unwrap_err();
     let block = format!("data block {} of", offset / 4096);
     let outcome = sidecar.end();
     outcome.is(
@@ -222,11 +227,11 @@ fn tells_the_corrupt_block_and_its_file() {
 
 fn tells_the_corrupt_hash_block() {
     let disk = Disk::new();
-    let sidecar = Sidecar::ready(&disk);
+    // Before the start, as the kernel reads hash blocks ahead.
     let offset = on_the_way_to_the_last_block(&disk);
     disk.flip(offset);
-    drop_caches();
-    fs::read(disk.mount_point().join("model.safetensors")).unwrap_err();
+    let sidecar = Sidecar::ready(&disk);
+    read(&disk).unwrap_err();
     sidecar.end().is(
         3,
         &["is corrupt", &format!("hash block {} of", offset / 4096)],
@@ -237,7 +242,7 @@ fn a_corrupt_disk_that_is_mounted_already() {
     let disk = Disk::new();
     mounter(&disk.mount_line("")).is(0, &[]);
     disk.flip(in_the_largest_file(&disk));
-    fs::read(disk.mount_point().join("model.safetensors")).unwrap_err();
+    read(&disk).unwrap_err();
     let line = disk.mount_line("").replacen("mount", "sidecar", 1);
     Sidecar::start("disk-mounter", &line)
         .end()
