@@ -7,6 +7,11 @@ HOST := $(shell rustc -vV | sed -n 's/^host: //p')
 export CARGO_BUILD_TARGET := $(HOST)
 export RUSTFLAGS := -C target-feature=+crt-static
 
+# Panics name source files; where those lie on the builder's machine is nobody's business, and
+# two machines are to make the same program.
+RUSTFLAGS += --remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo
+RUSTFLAGS += --remap-path-prefix=$(CURDIR)=/source
+
 RELEASE := target/$(HOST)/release
 DEBUG := target/$(HOST)/debug
 PROGRAMS := $(RELEASE)/disk-mounter $(RELEASE)/disk-builder $(RELEASE)/testvm
