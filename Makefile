@@ -27,7 +27,7 @@ demo: programs
 
 ## make test    every test there is
 .PHONY: test
-test: check test-testvm test-privileged
+test: check test-testvm test-privileged test-deploy
 
 ## make check   the quick part of it: formatting, lints, tests without a kernel
 .PHONY: check
@@ -47,6 +47,17 @@ test-privileged: programs
 	cargo build --quiet --test privileged
 	tests/privileged/run.sh $(PROGRAMS) \
 	    "$$(cargo test --test privileged --no-run 2>&1 | sed -n 's/.*(\(.*\))$$/\1/p')" $(TESTS)
+
+# The container images and the Kubernetes manifests.
+.PHONY: test-deploy
+test-deploy: programs
+	tests/deploy/run.sh $(RELEASE)/disk-mounter $(RELEASE)/disk-builder
+
+## make image   the container images, in target/image, and their digests
+.PHONY: image
+image: programs
+	@tools/scripts/image.sh target/image $(RELEASE)/disk-mounter
+	@tools/scripts/image.sh target/image $(RELEASE)/disk-builder
 
 ## make build   the programs, in target/*/release
 .PHONY: build programs

@@ -17,14 +17,15 @@ class Image:
     """The only image of an OCI archive."""
 
     def __init__(self, archive):
-        self.archive = tarfile.open(archive)
+        self.archive = archive
         (manifest,) = json.loads(self.read("index.json"))["manifests"]
         self.manifest = json.loads(self.blob(manifest))
         self.config = json.loads(self.blob(self.manifest["config"]))
 
     def read(self, name):
         """A file of the archive."""
-        return self.archive.extractfile(f"./{name}").read()
+        with tarfile.open(self.archive) as archive:
+            return archive.extractfile(f"./{name}").read()
 
     def blob(self, descriptor):
         """What a descriptor describes, checked against its digest."""

@@ -1,10 +1,7 @@
 #!/usr/bin/env bash
-# Builds the container image of a program with buildah or docker, whichever is there:
-#
-#   FOLDER/NAME.oci.tar    the image, as an OCI archive
-#   FOLDER/NAME.digest     its digest, which is printed as well
-#
-# Arguments: FOLDER, and the program, whose file is called as its image.
+# Builds the container image of a program with buildah or docker, whichever is there, as the OCI
+# archive FOLDER/NAME.oci.tar, and prints NAME@DIGEST. Arguments: FOLDER, and the program, whose
+# file is called as the image is.
 #
 # The same program gives the same image, to the byte: nothing of the machine, the user or the time
 # is in it. All times are SOURCE_DATE_EPOCH, or 1970 where that is not set. (buildah and docker
@@ -16,7 +13,8 @@ folder=$1 program=$2
 name=$(basename "$program")
 containerfile=$(dirname "$0")/../../deploy/Containerfile
 epoch=${SOURCE_DATE_EPOCH:-0}
-version=$("$program" --version | cut -d ' ' -f 2)
+version=$("$program" --version)
+version=${version#"$name "}
 
 mkdir -p "$folder"
 work=$(mktemp -d "$folder/.$name.XXXXXX")
@@ -42,9 +40,9 @@ with_docker() {
 }
 
 if command -v buildah >/dev/null; then
-    with_buildah >&2
+    with_buildah >/dev/null
 elif docker buildx version >/dev/null 2>&1; then
-    with_docker >&2
+    with_docker >/dev/null
 else
     echo "Building an image takes buildah (as in Debian) or docker with buildx: neither is there" >&2
     exit 1
@@ -54,4 +52,4 @@ digest=$(python3 -c 'import json, sys; print(json.load(sys.stdin)["manifests"][0
 tar --create --file "$work/image" --directory "$work/layout" --format ustar --sort name \
     --mtime "@$epoch" --owner 0 --group 0 --numeric-owner --mode u=rwX,go=rX .
 mv "$work/image" "$folder/$name.oci.tar"
-echo "$digest" | tee "$folder/$name.digest"
+echo "$name@$digest"

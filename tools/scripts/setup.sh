@@ -15,6 +15,7 @@ needed=(
     cryptsetup-bin:veritysetup
     erofs-utils:mkfs.erofs
     dmsetup:dmsetup
+    buildah:buildah
     python3:python3
     python3-pip:pip3
     unzip:unzip
