@@ -7,6 +7,11 @@ HOST := $(shell rustc -vV | sed -n 's/^host: //p')
 export CARGO_BUILD_TARGET := $(HOST)
 export RUSTFLAGS := -C target-feature=+crt-static
 
+# Panics name source files; where those lie on the builder's machine is nobody's business, and
+# two machines are to make the same program.
+RUSTFLAGS += --remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo
+RUSTFLAGS += --remap-path-prefix=$(CURDIR)=/source
+
 RELEASE := target/$(HOST)/release
 DEBUG := target/$(HOST)/debug
 PROGRAMS := $(RELEASE)/disk-mounter $(RELEASE)/disk-builder $(RELEASE)/testvm
@@ -22,7 +27,7 @@ demo: programs
 
 ## make test    every test there is
 .PHONY: test
-test: check test-testvm test-privileged
+test: check test-testvm test-privileged test-deploy
 
 ## make check   the quick part of it: formatting, lints, tests without a kernel
 .PHONY: check
@@ -42,6 +47,17 @@ test-privileged: programs
 	cargo build --quiet --test privileged
 	tests/privileged/run.sh $(PROGRAMS) \
 	    "$$(cargo test --test privileged --no-run 2>&1 | sed -n 's/.*(\(.*\))$$/\1/p')" $(TESTS)
+
+# The container images and the Kubernetes manifests.
+.PHONY: test-deploy
+test-deploy: programs
+	tests/deploy/run.sh $(RELEASE)/disk-mounter $(RELEASE)/disk-builder
+
+## make image   the container images, in target/image, and their digests
+.PHONY: image
+image: programs
+	@tools/scripts/image.sh target/image $(RELEASE)/disk-mounter
+	@tools/scripts/image.sh target/image $(RELEASE)/disk-builder
 
 ## make build   the programs, in target/*/release
 .PHONY: build programs

@@ -20,6 +20,7 @@ needed=(
     strace:strace
     util-linux-extra:fincore
     xfsprogs:mkfs.xfs
+    buildah:buildah
     python3:python3
     python3-pip:pip3
     unzip:unzip

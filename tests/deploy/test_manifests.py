@@ -1,0 +1,200 @@
+"""The Kubernetes manifests: valid, and with no more privileges than their comments speak of."""
+
+import copy
+import functools
+import os
+import subprocess
+import unittest
+
+import yaml
+from kubernetes_validate import ValidationError, validate
+
+FOLDER = "deploy/kubernetes"
+VARIANTS = ["build", "contrast", "init-container", "workload"]
+# The oldest Kubernetes that has native sidecars by default, and the newest with a schema here.
+VERSIONS = ["1.29", "1.37"]
+
+
+@functools.cache
+def rendered(variant):
+    """What `kubectl apply -k` would send."""
+    command = [os.environ["KUBECTL"], "kustomize", f"{FOLDER}/{variant}"]
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
+
+
+def render(variant):
+    """The objects of it, which the caller may change."""
+    return list(yaml.safe_load_all(rendered(variant)))
+
+
+def object_of(variant, kind):
+    """The only object of a kind."""
+    (found,) = [entry for entry in render(variant) if entry["kind"] == kind]
+    return found
+
+
+def pod_of(variant):
+    """The specification of the only pod."""
+    (workload,) = [entry for entry in render(variant) if entry["kind"] in ("Deployment", "Job")]
+    return workload["spec"]["template"]["spec"]
+
+
+def containers_of(pod):
+    """All containers of a pod."""
+    return pod.get("initContainers", []) + pod["containers"]
+
+
+def mounter_of(variant):
+    """The container that mounts the disk."""
+    (mounter,) = [entry for entry in containers_of(pod_of(variant)) if entry["name"] == "disk-mounter"]
+    return mounter
+
+
+def excesses(pod):
+    """The privileges and inputs of a pod that it should not have."""
+    if pod.get("automountServiceAccountToken", True):
+        yield "the pod has a token"
+    for field in ("hostNetwork", "hostPID", "hostIPC", "shareProcessNamespace"):
+        if pod.get(field):
+            yield f"the pod has {field}"
+    for volume in pod["volumes"]:
+        if not volume.keys() & {"emptyDir", "persistentVolumeClaim"}:
+            yield f"{volume['name']} is no claim and no empty folder"
+    for container in containers_of(pod):
+        name = container["name"]
+        context = pod.get("securityContext", {}) | container.get("securityContext", {})
+        if not context.get("readOnlyRootFilesystem"):
+            yield f"{name} can write its root filesystem"
+        if container.keys() & {"env", "envFrom", "command"}:
+            yield f"{name} has other input than its arguments"
+        if name == "disk-mounter":
+            continue
+        if context.get("privileged") or context.get("allowPrivilegeEscalation", True):
+            yield f"{name} is privileged"
+        if not context.get("runAsNonRoot"):
+            yield f"{name} may be root"
+        if context.get("capabilities") != {"drop": ["ALL"]}:
+            yield f"{name} has capabilities"
+        if context.get("seccompProfile") != {"type": "RuntimeDefault"}:
+            yield f"{name} may use any system call"
+        for mount in container.get("volumeMounts", []):
+            if mount.get("mountPropagation") == "Bidirectional":
+                yield f"{name} passes mounts out"
+
+
+class Validity(unittest.TestCase):
+    """Valid for Kubernetes, unknown fields being errors."""
+
+    def test_no_variant_is_left_out(self):
+        self.assertEqual(sorted(os.listdir(FOLDER)), VARIANTS)
+
+    def test_each_variant_is_valid(self):
+        for variant in VARIANTS:
+            for version in VERSIONS:
+                for entry in render(variant):
+                    with self.subTest(variant=variant, version=version, kind=entry["kind"]):
+                        self.assertEqual(validate(entry, version, strict=True), version)
+
+    def refused(self, entry, version, word):
+        """Asserts that an object is refused because of a word."""
+        with self.assertRaises(ValidationError) as raised:
+            validate(entry, version, strict=True)
+        self.assertIn(word, raised.exception.message)
+
+    def test_broken_manifests_are_refused(self):
+        deployment = object_of("workload", "Deployment")
+        for version in VERSIONS:
+            broken = copy.deepcopy(deployment)
+            broken["spec"]["replicas"] = "one"
+            self.refused(broken, version, "'one' is not of type")
+            broken = copy.deepcopy(deployment)
+            sidecar = broken["spec"]["template"]["spec"]["initContainers"][0]
+            sidecar["restartPolicies"] = sidecar.pop("restartPolicy")
+            self.refused(broken, version, "restartPolicies")
+            broken = copy.deepcopy(deployment)
+            del broken["spec"]["selector"]
+            self.refused(broken, version, "'selector' is a required property")
+
+    def test_a_kubernetes_without_native_sidecars_refuses_the_sidecar(self):
+        self.refused(object_of("workload", "Deployment"), "1.27", "restartPolicy")
+        validate(object_of("init-container", "Deployment"), "1.27", strict=True)
+
+
+class Privileges(unittest.TestCase):
+    """As few as can be."""
+
+    def test_no_pod_has_more_than_it_needs(self):
+        for variant in VARIANTS:
+            self.assertEqual(list(excesses(pod_of(variant))), [], variant)
+
+    def test_an_excess_is_found(self):
+        for change, complaint in [
+            (lambda pod: pod.pop("automountServiceAccountToken"), "token"),
+            (lambda pod: pod.update(hostPID=True), "hostPID"),
+            (lambda pod: pod["volumes"].append({"name": "x", "hostPath": {}}), "x is no claim"),
+            (lambda pod: pod["initContainers"][0].update(env=[]), "other input"),
+            (lambda pod: pod["initContainers"][0].pop("securityContext"), "root filesystem"),
+            (lambda pod: pod["containers"][0]["securityContext"].pop("capabilities"), "capabilities"),
+            (lambda pod: pod["containers"][0]["securityContext"].update(privileged=True), "privileged"),
+        ]:
+            pod = pod_of("workload")
+            change(pod)
+            self.assertIn(complaint, "\n".join(excesses(pod)))
+
+    def test_building_a_disk_needs_no_privilege(self):
+        names = [entry["name"] for entry in containers_of(pod_of("build"))]
+        self.assertEqual(names, ["disk-builder"])
+
+    def test_the_disk_is_a_raw_device_that_is_only_read(self):
+        for variant in ["workload", "init-container", "contrast"]:
+            claim = object_of(variant, "PersistentVolumeClaim")
+            self.assertEqual(claim["spec"]["volumeMode"], "Block")
+            self.assertEqual(claim["spec"]["accessModes"], ["ReadOnlyMany"])
+            (volume,) = [entry for entry in pod_of(variant)["volumes"] if entry["name"] == "model-disk"]
+            source = {"claimName": claim["metadata"]["name"], "readOnly": True}
+            self.assertEqual(volume["persistentVolumeClaim"], source)
+
+
+class Mounting(unittest.TestCase):
+    """How the mount comes to the workload."""
+
+    def test_the_mount_goes_from_the_mounter_to_the_workload_and_nowhere_else(self):
+        for variant in ["workload", "init-container", "contrast"]:
+            shared = {"name": "model", "mountPath": "/mnt/model"}
+            self.assertEqual(
+                mounter_of(variant)["volumeMounts"],
+                [shared | {"mountPropagation": "Bidirectional"}],
+            )
+            (workload,) = pod_of(variant)["containers"]
+            self.assertEqual(
+                workload["volumeMounts"],
+                [shared | {"mountPropagation": "HostToContainer", "readOnly": True}],
+            )
+
+    def test_the_arguments_name_the_root_hash_the_device_and_a_folder_in_the_volume(self):
+        commands = {"workload": "sidecar", "contrast": "sidecar", "init-container": "mount"}
+        for variant, command in commands.items():
+            mounter = mounter_of(variant)
+            given, option, root_hash, device, mount_point = mounter["args"]
+            self.assertEqual((given, option), (command, "--root-hash"))
+            self.assertRegex(root_hash, "^[0-9a-f]{64}$")
+            self.assertEqual([device], [entry["devicePath"] for entry in mounter["volumeDevices"]])
+            self.assertEqual(os.path.dirname(mount_point), mounter["volumeMounts"][0]["mountPath"])
+
+    def test_a_sidecar_is_probed(self):
+        for variant in ["workload", "contrast"]:
+            mounter = mounter_of(variant)
+            self.assertEqual(mounter["restartPolicy"], "Always")
+            for probe in ["startupProbe", "livenessProbe"]:
+                command = ["/bin/disk-mounter", "status", mounter["args"][-1]]
+                self.assertEqual(mounter[probe]["exec"], {"command": command})
+
+    def test_an_init_container_ends(self):
+        fields = {"restartPolicy", "startupProbe", "livenessProbe"}
+        self.assertFalse(mounter_of("init-container").keys() & fields)
+        self.assertIn("runtimeClassName", pod_of("init-container"))
+
+    def test_images_are_pinned(self):
+        for variant in VARIANTS:
+            for container in containers_of(pod_of(variant)):
+                self.assertRegex(container["image"], r"^[a-z-]+@sha256:[0-9a-f]{64}$")
