@@ -15,6 +15,7 @@ mod foreign;
 mod geometry;
 mod machine;
 mod mounting;
+mod oci;
 mod real_model;
 mod refusal;
 mod restart;
@@ -29,7 +30,7 @@ use machine::Leftovers;
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
-    let groups: [(&str, &[Test]); 9] = [
+    let groups: [(&str, &[Test]); 10] = [
         ("mounting", mounting::TESTS),
         ("refusal", refusal::TESTS),
         ("corruption", corruption::TESTS),
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
         ("sidecar", sidecar::TESTS),
         ("restart", restart::TESTS),
         ("foreign", foreign::TESTS),
+        ("oci", oci::TESTS),
         ("real_model", real_model::TESTS),
     ];
     let trials = groups

@@ -15,8 +15,9 @@ use crate::{
 /// The tests of this group.
 pub(crate) const TESTS: &[Test] = &[("every_file_is_as_its_source", every_file_is_as_its_source)];
 
+/// What `make test` says of the model and the image.
 #[track_caller]
-fn variable(name: &str) -> String {
+pub(crate) fn variable(name: &str) -> String {
     env::var(name).unwrap_or_else(|_| panic!("{name} is not set: `make test` sets it"))
 }
 

@@ -10,8 +10,13 @@ shift 4
 
 tools/scripts/disk.sh "$builder"
 
+# The real image, for the container runtime.
+tools/scripts/image.sh target/image "$mounter"
+rm -rf target/image/rootfs
+tests/deploy/rootfs.py target/image/disk-mounter.oci.tar target/image/rootfs >/dev/null
+
 programs=()
-for program in mkfs.erofs mksquashfs mke2fs mkfs.xfs veritysetup dmsetup losetup mount umount \
+for program in crun mkfs.erofs mksquashfs mke2fs mkfs.xfs veritysetup dmsetup losetup mount umount \
     unshare fincore strace mknod sh cat cp find sleep sort; do
     programs+=(--program "$program")
 done
@@ -21,4 +26,5 @@ libgcc=$(ldconfig -p | sed -n 's/.*libgcc_s\.so\.1 .*=> //p' | head -n 1)
     --disk target/model/disk.img --file target/model/SHA256SUMS:SHA256SUMS --file "$libgcc" \
     --program "$mounter" --program "$builder" --program "$tests" "${programs[@]}" \
     --env "MODEL_ROOT_HASH=$(cat target/model/root-hash)" --env MODEL_SUMS=SHA256SUMS \
+    --file target/image/rootfs:rootfs --env IMAGE_ROOTFS=rootfs \
     -- "$(basename "$tests")" "$@"

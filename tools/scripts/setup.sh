@@ -21,6 +21,7 @@ needed=(
     util-linux-extra:fincore
     xfsprogs:mkfs.xfs
     buildah:buildah
+    crun:crun
     python3:python3
     python3-pip:pip3
     unzip:unzip
