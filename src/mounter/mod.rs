@@ -6,6 +6,7 @@
 //! - `disk` reads what it claims to be, and refuses what cannot be,
 //! - `loop_device` and `device_mapper` make the kernel's devices, `node` their nodes,
 //! - [`mount()`], [`sidecar()`], [`unmount()`], [`status()`] and [`inspect()`] are the commands,
+//! - `confine` is what the sidecar gives up while it waits,
 //! - `signals` and `uevent` are what the sidecar waits for, `prefetch` what it does meanwhile,
 //! - [`cli`] is the command line, `log` what is said on standard error.
 //!
@@ -13,6 +14,7 @@
 //! command line is trusted.
 
 pub mod cli;
+mod confine;
 mod device;
 mod device_mapper;
 mod disk;

@@ -10,6 +10,7 @@ use std::{
 
 use super::{
     DeviceError, MountPointError,
+    confine::confine,
     device_mapper::{DeviceMapper, MappingError, VerityStatus},
     log,
     mount::{MountError, MountRequest, Mounted, climb},
@@ -125,6 +126,11 @@ fn run(request: &MountRequest, tell: &dyn Fn(&SidecarError)) -> Result<(), (Side
     let prefetch = request
         .prefetch
         .then(|| Prefetch::start(&mounted.mount_point));
+    if let Err(error) = confine() {
+        log::warn(format_args!(
+            "the sidecar keeps rights that it does not need: {error}"
+        ));
+    }
     log::info(format_args!(
         "ready: {} is served and watched",
         mounted.mount_point.display()

@@ -5,5 +5,6 @@
 #![allow(unsafe_code)]
 
 pub(crate) mod block;
+pub(crate) mod credentials;
 pub(crate) mod loop_control;
 pub(crate) mod mount_api;

@@ -28,6 +28,10 @@ pub(crate) const TESTS: &[Test] = &[
         serves_until_it_is_asked_to_end,
     ),
     (
+        "gives_up_what_it_does_not_need",
+        gives_up_what_it_does_not_need,
+    ),
+    (
         "ends_while_it_waits_for_the_device",
         ends_while_it_waits_for_the_device,
     ),
@@ -167,6 +171,33 @@ fn serves_until_it_is_asked_to_end() {
         sidecar.end().is(0, &["is unmounted"]);
         assert_eq!(mount_line(&disk.mount_point()), None);
     }
+}
+
+fn gives_up_what_it_does_not_need() {
+    let disk = Disk::new();
+    let sidecar = Sidecar::ready(&disk);
+    let status = fs::read_to_string(format!("/proc/{}/status", sidecar.pid())).unwrap();
+    let field = |name: &str| {
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix(name))
+            .unwrap();
+        line.trim_start_matches(':').trim().to_owned()
+    };
+    // CAP_SYS_ADMIN, to unmount, and CAP_MKNOD, to look at the device.
+    let kept = format!("{:016x}", 1u64 << 21 | 1 << 27);
+    for set in ["CapEff", "CapPrm", "CapBnd"] {
+        assert_eq!(field(set), kept, "{set}");
+    }
+    for set in ["CapInh", "CapAmb"] {
+        assert_eq!(field(set), "0".repeat(16), "{set}");
+    }
+    assert_eq!(field("NoNewPrivs"), "1");
+    // Filtered.
+    assert_eq!(field("Seccomp"), "2");
+    let outcome = sidecar.terminate();
+    outcome.is(0, &["is unmounted"]);
+    assert!(!outcome.stderr.contains("warning"), "{outcome:?}");
 }
 
 fn ends_while_it_waits_for_the_device() {

@@ -1,0 +1,115 @@
+//! What the waiting sidecar gives up: all that it does not need to watch a disk and to unmount it.
+//!
+//! It has taken in bytes of a hostile disk by then. All of them were verified or refused, but
+//! should that have had a hole, little can be done with it.
+
+use std::{collections::BTreeMap, io};
+
+use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch, apply_filter};
+
+use crate::sys::credentials::{Capability, keep_only};
+
+/// The system calls of the waiting sidecar: those of its own code, and those that the standard
+/// library and the C library make for it.
+const CALLS: &[libc::c_long] = &[
+    // Waiting for signals and events, and taking them.
+    libc::SYS_ppoll,
+    libc::SYS_read,
+    libc::SYS_recvfrom,
+    libc::SYS_wait4,
+    libc::SYS_clock_nanosleep,
+    libc::SYS_clock_gettime,
+    libc::SYS_restart_syscall,
+    // Asking device-mapper; with udev, by its semaphores.
+    libc::SYS_ioctl,
+    libc::SYS_semget,
+    libc::SYS_semctl,
+    libc::SYS_semop,
+    // Looking at mounts, nodes and the disk.
+    libc::SYS_openat,
+    libc::SYS_close,
+    libc::SYS_statx,
+    libc::SYS_fstat,
+    libc::SYS_newfstatat,
+    libc::SYS_readlinkat,
+    libc::SYS_getcwd,
+    libc::SYS_faccessat,
+    libc::SYS_faccessat2,
+    libc::SYS_lseek,
+    libc::SYS_pread64,
+    libc::SYS_fcntl,
+    libc::SYS_mknodat,
+    libc::SYS_mkdirat,
+    libc::SYS_unlinkat,
+    // Unmounting.
+    libc::SYS_umount2,
+    // Saying what happened.
+    libc::SYS_write,
+    libc::SYS_writev,
+    libc::SYS_ftruncate,
+    // Memory, threads that end, and the end.
+    libc::SYS_brk,
+    libc::SYS_mmap,
+    libc::SYS_munmap,
+    libc::SYS_mremap,
+    libc::SYS_mprotect,
+    libc::SYS_madvise,
+    libc::SYS_futex,
+    libc::SYS_sched_yield,
+    libc::SYS_getrandom,
+    libc::SYS_gettid,
+    libc::SYS_getpid,
+    libc::SYS_tgkill,
+    libc::SYS_rt_sigaction,
+    libc::SYS_rt_sigprocmask,
+    libc::SYS_rt_sigreturn,
+    libc::SYS_sigaltstack,
+    libc::SYS_exit,
+    libc::SYS_exit_group,
+];
+
+/// The older forms of some of them, which only some architectures have.
+#[cfg(target_arch = "x86_64")]
+const OLDER_CALLS: &[libc::c_long] = &[
+    libc::SYS_poll,
+    libc::SYS_open,
+    libc::SYS_stat,
+    libc::SYS_lstat,
+    libc::SYS_access,
+    libc::SYS_readlink,
+    libc::SYS_mkdir,
+    libc::SYS_mknod,
+    libc::SYS_unlink,
+];
+#[cfg(not(target_arch = "x86_64"))]
+const OLDER_CALLS: &[libc::c_long] = &[];
+
+/// Why the sidecar keeps more than it needs.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConfineError {
+    /// The capabilities stay.
+    #[error("capabilities: {0}")]
+    Capabilities(io::Error),
+    /// The system calls stay.
+    #[error("seccomp: {0}")]
+    Seccomp(String),
+}
+
+/// Gives up, for this thread and all that it starts, every capability but those to unmount and
+/// to look at a device, new privileges, and all system calls but those above; these fail with
+/// EPERM.
+pub(crate) fn confine() -> Result<(), ConfineError> {
+    keep_only(&[Capability::SysAdmin, Capability::Mknod]).map_err(ConfineError::Capabilities)?;
+    let seccomp = |error: &dyn std::fmt::Display| ConfineError::Seccomp(error.to_string());
+    let arch = TargetArch::try_from(std::env::consts::ARCH).map_err(|error| seccomp(&error))?;
+    let calls: BTreeMap<_, _> = CALLS
+        .iter()
+        .chain(OLDER_CALLS)
+        .map(|call| (*call, vec![]))
+        .collect();
+    let refused = SeccompAction::Errno(libc::EPERM as u32);
+    let filter = SeccompFilter::new(calls, refused, SeccompAction::Allow, arch)
+        .map_err(|error| seccomp(&error))?;
+    let program = BpfProgram::try_from(filter).map_err(|error| seccomp(&error))?;
+    apply_filter(&program).map_err(|error| seccomp(&error))
+}
