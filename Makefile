@@ -53,6 +53,13 @@ test-privileged: programs
 test-deploy: programs
 	tests/deploy/run.sh $(RELEASE)/disk-mounter $(RELEASE)/disk-builder
 
+## make audit   what the programs are made of: licences, sources, and what is banned
+.PHONY: audit
+audit:
+	@cargo deny --version >/dev/null 2>&1 || { echo "Install it first: cargo install --locked cargo-deny"; exit 1; }
+	cargo deny check bans licenses sources
+	cargo tree --edges normal --package disk-mounter
+
 ## make image   the container images, in target/image, and their digests
 .PHONY: image
 image: programs

@@ -195,6 +195,12 @@ fn gives_up_what_it_does_not_need() {
     assert_eq!(field("NoNewPrivs"), "1");
     // Filtered.
     assert_eq!(field("Seccomp"), "2");
+    let resident: u64 = field("VmRSS").trim_end_matches(" kB").parse().unwrap();
+    println!("resident: {resident} KiB");
+    assert!(
+        resident <= 8 << 10,
+        "{resident} KiB of memory for nothing but waiting"
+    );
     let outcome = sidecar.terminate();
     outcome.is(0, &["is unmounted"]);
     assert!(!outcome.stderr.contains("warning"), "{outcome:?}");

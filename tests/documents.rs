@@ -1,0 +1,86 @@
+//! What the documents say of this repository is so.
+
+use std::{fs, path::Path};
+
+/// All text of a folder's Rust files.
+fn sources(folder: &Path) -> String {
+    let mut text = String::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() && !path.ends_with("target") {
+            text += &sources(&path);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            text += &fs::read_to_string(path).unwrap();
+        }
+    }
+    text
+}
+
+/// The documents, with their names.
+fn documents() -> Vec<(String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let files = [root.to_owned(), root.join("docs"), root.join("deploy")];
+    let files = files
+        .iter()
+        .flat_map(|folder| fs::read_dir(folder).unwrap());
+    files
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
+        .map(|path| {
+            (
+                path.display().to_string(),
+                fs::read_to_string(path).unwrap(),
+            )
+        })
+        .collect()
+}
+
+/// What stands between backquotes.
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+#[test]
+fn the_tests_that_documents_name_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text =
+        sources(&root.join("tests")) + &sources(&root.join("src")) + &sources(&root.join("tools"));
+    let mut checked = 0;
+    for (document, content) in documents() {
+        for name in quoted(&content) {
+            // `group::name` of a privileged test, or `module::tests::name`.
+            let Some((path, name)) = name.rsplit_once("::") else {
+                continue;
+            };
+            if !name
+                .bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+            {
+                continue;
+            }
+            assert!(
+                text.contains(&format!("fn {name}()")),
+                "{document} names {path}::{name}"
+            );
+            checked += 1;
+        }
+    }
+    assert!(checked >= 10, "only {checked} names were found");
+}
+
+#[test]
+fn the_files_that_documents_link_to_exist() {
+    let mut checked = 0;
+    for (document, content) in documents() {
+        let folder = Path::new(&document).parent().unwrap();
+        for link in content.split("](").skip(1) {
+            let target = link.split([')', '#']).next().unwrap();
+            if target.is_empty() || target.contains("://") {
+                continue;
+            }
+            assert!(folder.join(target).exists(), "{document} links to {target}");
+            checked += 1;
+        }
+    }
+    assert!(checked >= 3, "only {checked} links were found");
+}
