@@ -9,6 +9,8 @@
 //! | [`verify`] | checks every block of a disk |
 //! | [`inspect`] | what the superblocks of a disk claim |
 //! | [`superblocks`] | reads these |
+//! | [`output`] | what is at the path of an output, and whether it may go |
+//! | [`new_file`] | files that appear whole or not at all |
 //! | [`medium`] | opens and measures files and block devices |
 //! | [`model`] | the files of a model directory, and what is left out |
 //! | [`image`] | the EROFS image of a list of files, as a plan; no I/O |
@@ -21,5 +23,7 @@ pub mod image;
 pub mod inspect;
 pub mod medium;
 pub mod model;
+pub mod new_file;
+pub mod output;
 pub mod superblocks;
 pub mod verify;

@@ -1,7 +1,5 @@
 //! From arguments to what a command is to do.
 
-use disk_mounter::verity::{BlockSize, HashAlgorithm};
-
 use super::{
     UsageError,
     args::{HashArguments, VerifyArguments},
@@ -14,13 +12,14 @@ use crate::{
 impl From<HashArguments> for Hash {
     fn from(arguments: HashArguments) -> Self {
         let tree = arguments.tree;
+        let default = TreeRequest::default();
         Self {
             data: arguments.data,
             hash_device: arguments.hash_device,
             tree: TreeRequest {
-                algorithm: tree.hash.unwrap_or(HashAlgorithm::Sha256),
-                data_block_size: tree.data_block_size.unwrap_or(BlockSize::DEFAULT),
-                hash_block_size: tree.hash_block_size.unwrap_or(BlockSize::DEFAULT),
+                algorithm: tree.hash.unwrap_or(default.algorithm),
+                data_block_size: tree.data_block_size.unwrap_or(default.data_block_size),
+                hash_block_size: tree.hash_block_size.unwrap_or(default.hash_block_size),
                 data_blocks: tree.data_blocks,
                 salt: tree.salt,
                 hash_offset: tree.hash_offset.map(|offset| offset.0),
