@@ -93,7 +93,11 @@ impl NewFile {
 /// another user's, or in use.
 fn remove_leftovers(path: &Path) {
     let prefix = prefix(path);
-    for entry in fs::read_dir(directory(path)).into_iter().flatten().flatten() {
+    for entry in fs::read_dir(directory(path))
+        .into_iter()
+        .flatten()
+        .flatten()
+    {
         let name = entry.file_name();
         let random = name.as_bytes().strip_prefix(prefix.as_bytes());
         if random.is_none_or(|random| random.len() != RANDOM) {

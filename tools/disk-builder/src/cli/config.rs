@@ -2,12 +2,37 @@
 
 use super::{
     UsageError,
-    args::{HashArguments, VerifyArguments},
+    args::{BuildArguments, HashArguments, ModelFlags, VerifyArguments},
 };
 use crate::{
+    build::Build,
     hash::{Hash, TreeRequest},
+    model::Excludes,
     verify::{TreeArguments, Verify},
 };
+
+impl TryFrom<BuildArguments> for Build {
+    type Error = UsageError;
+
+    fn try_from(arguments: BuildArguments) -> Result<Self, UsageError> {
+        Ok(Self {
+            excludes: arguments.model.excludes()?,
+            model: arguments.model.model,
+            output: arguments.output,
+            manifest: arguments.manifest,
+            source: arguments.source,
+            revision: arguments.revision,
+            force: arguments.force,
+        })
+    }
+}
+
+impl ModelFlags {
+    /// What is to be left out.
+    pub(super) fn excludes(&self) -> Result<Excludes, UsageError> {
+        Ok(Excludes::new(&self.exclude)?)
+    }
+}
 
 impl From<HashArguments> for Hash {
     fn from(arguments: HashArguments) -> Self {

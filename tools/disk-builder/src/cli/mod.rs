@@ -4,6 +4,7 @@
 mod args;
 mod config;
 mod documents;
+mod progress;
 
 use std::{
     error::Error,
@@ -16,20 +17,23 @@ use std::{
 
 use clap::Parser;
 use disk_mounter::exit::ExitCode;
-use serde_json::Value;
+use serde_json::{Value, json};
 use signal_hook::{
     consts::{SIGINT, SIGTERM},
     flag,
 };
 
 use crate::{
+    build::{self, Build, BuildError},
     engine::Workers,
     hash::{Hash, HashError},
     inspect::Claims,
     medium::MediumError,
+    model::ExcludeError,
     verify::{Verify, VerifyError},
 };
 use args::{Arguments, Command, Common};
+use progress::ProgressLine;
 
 /// Arguments that do not go together.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +41,9 @@ enum UsageError {
     /// Nothing tells where the tree is.
     #[error("without a superblock, --hash-offset or --hash-device must be given")]
     NoHashOffset,
+    /// What is to be left out cannot be understood.
+    #[error(transparent)]
+    Exclude(#[from] ExcludeError),
     /// No such command.
     #[error("there is no command {0:?}: --help lists them")]
     NoCommand(String),
@@ -47,6 +54,8 @@ enum UsageError {
 enum Failure {
     #[error(transparent)]
     Usage(#[from] UsageError),
+    #[error(transparent)]
+    Build(#[from] BuildError),
     #[error(transparent)]
     Hash(#[from] HashError),
     #[error(transparent)]
@@ -71,6 +80,7 @@ impl Failure {
     fn exit_code(&self) -> ExitCode {
         match self {
             Self::Usage(_) => ExitCode::Usage,
+            Self::Build(error) => error.exit_code(),
             Self::Hash(error) => error.exit_code(),
             Self::Verify(error) => error.exit_code(),
             Self::Inspect(error) => error.exit_code(),
@@ -99,17 +109,41 @@ pub fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<(), Failure> {
     match command {
-        Command::Hash(arguments) => {
-            let workers = workers(&arguments.common, interrupted_by_signals()?)?;
+        Command::Build(arguments) => {
             let json = arguments.common.json;
+            let workers = workers(&arguments.common, interrupted_by_signals()?)?;
+            let line = ProgressLine::start(workers.progress(), arguments.common.quiet);
+            let report = Build::try_from(arguments)?.run(&workers)?;
+            line.finish();
+            print(&report, report.to_json(), json)
+        }
+        Command::RootHash(arguments) => {
+            let excludes = arguments.model.excludes()?;
+            // A signal just ends it: there is nothing to take back.
+            let workers = workers(&arguments.common, Arc::default())?;
+            let line = ProgressLine::start(workers.progress(), arguments.common.quiet);
+            let root_hash = build::root_hash(&arguments.model.model, &excludes, &workers)?;
+            line.finish();
+            print(
+                &format_args!("{root_hash}\n"),
+                json!({ "root_hash": root_hash.to_string() }),
+                arguments.common.json,
+            )
+        }
+        Command::Hash(arguments) => {
+            let json = arguments.common.json;
+            let workers = workers(&arguments.common, interrupted_by_signals()?)?;
+            let line = ProgressLine::start(workers.progress(), arguments.common.quiet);
             let report = Hash::from(arguments).run(&workers)?;
+            line.finish();
             print(&report, report.to_json(), json)
         }
         Command::Verify(arguments) => {
-            // A signal just ends it: there is nothing to take back.
-            let workers = workers(&arguments.common, Arc::default())?;
             let json = arguments.common.json;
+            let workers = workers(&arguments.common, Arc::default())?;
+            let line = ProgressLine::start(workers.progress(), arguments.common.quiet);
             let report = Verify::try_from(arguments)?.run(&workers)?;
+            line.finish();
             print(&report, report.to_json(), json)?;
             if report.findings.is_clean() {
                 return Ok(());

@@ -9,6 +9,7 @@ use std::{
 };
 
 use disk_mounter::erofs::MAX_NAME_SIZE;
+use serde::{Deserialize, Serialize};
 
 /// The path of a file within a model: one or more names with a `/` between two,
 /// each of 1 to 255 bytes of any value but `/` and NUL, and neither `.` nor `..`.
@@ -17,8 +18,40 @@ use disk_mounter::erofs::MAX_NAME_SIZE;
 /// Paths are ordered as a walk through the tree meets them that takes each
 /// directory's entries in the order of their bytes: name by name, so that `a/b`
 /// comes before `a.b`, although `/` comes after `.` among the bytes.
-#[derive(Clone, PartialEq, Eq, Hash)]
+///
+/// In JSON it is the member `path`, a string, where it is UTF-8; where it is not, `path_hex`, a
+/// string with its bytes in hex.
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "Written", into = "Written")]
 pub struct RelativePath(Vec<u8>);
+
+/// A path as it stands in JSON.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Written {
+    Path(String),
+    PathHex(String),
+}
+
+impl From<RelativePath> for Written {
+    fn from(path: RelativePath) -> Self {
+        match String::from_utf8(path.0) {
+            Ok(text) => Self::Path(text),
+            Err(error) => Self::PathHex(hex::encode(error.as_bytes())),
+        }
+    }
+}
+
+impl TryFrom<Written> for RelativePath {
+    type Error = PathError;
+
+    fn try_from(written: Written) -> Result<Self, PathError> {
+        match written {
+            Written::Path(text) => Self::new(text),
+            Written::PathHex(digits) => Self::new(hex::decode(digits).map_err(|_| PathError::Hex)?),
+        }
+    }
+}
 
 /// Why bytes are no path within a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -29,6 +62,9 @@ pub enum PathError {
     /// `.` or `..`.
     #[error("the path has a name `.` or `..`")]
     Dots,
+    /// It should be written in hex, and is not.
+    #[error("the path is not written in hex digits")]
+    Hex,
     /// A NUL byte.
     #[error("the path has a NUL byte")]
     Nul,
