@@ -30,7 +30,7 @@ use crate::{
     inspect::Claims,
     medium::MediumError,
     model::ExcludeError,
-    verify::{Verify, VerifyError},
+    verify::{ManifestMismatch, ManifestReport, Verify, VerifyError, VerifyReport},
 };
 use args::{Arguments, Command, Common};
 use progress::ProgressLine;
@@ -68,6 +68,12 @@ enum Failure {
         hash_blocks: usize,
         ranges: usize,
     },
+    #[error("{path} is not about {image}")]
+    Manifest {
+        path: String,
+        image: String,
+        source: ManifestMismatch,
+    },
     #[error("cannot start threads")]
     Threads(#[from] rayon::ThreadPoolBuildError),
     #[error("cannot wait for signals")]
@@ -84,7 +90,7 @@ impl Failure {
             Self::Hash(error) => error.exit_code(),
             Self::Verify(error) => error.exit_code(),
             Self::Inspect(error) => error.exit_code(),
-            Self::Corrupt { .. } => ExitCode::Integrity,
+            Self::Corrupt { .. } | Self::Manifest { .. } => ExitCode::Integrity,
             // Nobody reads on, and all is done.
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::Success,
             Self::Threads(_) | Self::Signals(_) | Self::Output(_) => ExitCode::Failure,
@@ -145,14 +151,7 @@ fn run(command: Command) -> Result<(), Failure> {
             let report = Verify::try_from(arguments)?.run(&workers)?;
             line.finish();
             print(&report, report.to_json(), json)?;
-            if report.findings.is_clean() {
-                return Ok(());
-            }
-            Err(Failure::Corrupt {
-                path: report.image.display().to_string(),
-                hash_blocks: report.findings.corrupt_hash_blocks.len(),
-                ranges: report.findings.corrupt_data.len(),
-            })
+            judge(report)
         }
         Command::Inspect(arguments) => {
             let offset = arguments.hash_offset.map(|offset| offset.0);
@@ -161,6 +160,29 @@ fn run(command: Command) -> Result<(), Failure> {
         }
         Command::Completions(arguments) => write(&documents::completions(arguments.shell)),
         Command::Man(arguments) => write(&documents::man(arguments.command.as_deref())?),
+    }
+}
+
+/// What `verify` found, as success or failure.
+fn judge(report: VerifyReport) -> Result<(), Failure> {
+    let image = report.image.display().to_string();
+    if !report.findings.is_clean() {
+        return Err(Failure::Corrupt {
+            path: image,
+            hash_blocks: report.findings.corrupt_hash_blocks.len(),
+            ranges: report.findings.corrupt_data.len(),
+        });
+    }
+    match report.manifest {
+        Some(ManifestReport {
+            path,
+            mismatch: Some(source),
+        }) => Err(Failure::Manifest {
+            path: path.display().to_string(),
+            image,
+            source,
+        }),
+        _ => Ok(()),
     }
 }
 

@@ -18,6 +18,7 @@ use std::{
 pub use exclude::{DEFAULT_EXCLUDES, ExcludeError, Excludes};
 pub use file_list::{FileList, FileListError, ModelFile};
 pub use path::{PathError, RelativePath};
+pub(crate) use path::{WrittenPath, escaped};
 pub use scan::ScanError;
 pub use source_file::{ReadError, SourceFile};
 
