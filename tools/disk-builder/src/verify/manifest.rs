@@ -65,14 +65,14 @@ impl Beside {
         }
     }
 
-    /// Compares it with a disk: with the tree `plan`, and where all is verified, with the files.
-    /// `uuid` is that of the superblock, where there is one.
+    /// Compares it with a disk that is all verified: with its tree and with its files. `uuid` is
+    /// that of the superblock, where there is one.
     pub(super) fn check(
         self,
         plan: &Plan,
         root_hash: &RootHash,
         uuid: Option<Uuid>,
-        filesystem: Option<&Verified<'_>>,
+        filesystem: &Verified<'_>,
     ) -> Result<(), ManifestMismatch> {
         let manifest = self.manifest.map_err(ManifestMismatch::Unreadable)?;
         let mut disk = Disk::new(plan, root_hash, uuid.unwrap_or_default());
@@ -80,10 +80,7 @@ impl Beside {
             disk.uuid.clone_from(&manifest.disk.uuid);
         }
         same_fields(&manifest.disk, &disk)?;
-        match filesystem {
-            Some(filesystem) => same_files(&manifest.files, filesystem),
-            None => Ok(()),
-        }
+        same_files(&manifest.files, filesystem)
     }
 }
 

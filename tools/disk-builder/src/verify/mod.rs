@@ -183,16 +183,11 @@ impl Verify {
             layout,
             area,
         };
+        // What a corrupt disk holds cannot be compared with anything.
+        let manifest = manifest.filter(|_| findings.is_clean());
         let manifest = manifest.map(|beside| ManifestReport {
             path: beside.path.clone(),
-            mismatch: beside
-                .check(
-                    &plan,
-                    &self.root_hash,
-                    uuid,
-                    findings.is_clean().then_some(&verified),
-                )
-                .err(),
+            mismatch: beside.check(&plan, &self.root_hash, uuid, &verified).err(),
         });
         Ok(VerifyReport {
             image: self.image.clone(),

@@ -27,7 +27,7 @@ pub struct VerifyReport {
     pub findings: Findings,
     /// The same ranges, with the files that they lie in.
     pub damages: Damages,
-    /// The manifest, where there is one.
+    /// The manifest, where there is one and the disk is not corrupt.
     pub manifest: Option<ManifestReport>,
 }
 
