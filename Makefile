@@ -26,19 +26,19 @@ test: check test-testvm test-privileged
 
 ## make check   the quick part of it: formatting, lints, tests without a kernel
 .PHONY: check
-check: setup
+check: setup-tests
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --quiet -- -D warnings
 	cargo test --workspace --exclude testvm --quiet
 
 # testvm's own tests, which boot the virtual machine.
 .PHONY: test-testvm
-test-testvm: setup
+test-testvm: setup-tests
 	cargo test --package testvm --quiet
 
 # The tests of the mounter on a kernel with dm-verity.
 .PHONY: test-privileged
-test-privileged: programs
+test-privileged: setup-tests programs
 	cargo build --quiet --test privileged
 	tests/privileged/run.sh $(PROGRAMS) \
 	    "$$(cargo test --test privileged --no-run 2>&1 | sed -n 's/.*(\(.*\))$$/\1/p')" $(TESTS)
@@ -48,6 +48,8 @@ test-privileged: programs
 build programs: setup
 	cargo build --release --workspace
 
-.PHONY: setup
+.PHONY: setup setup-tests
 setup:
 	@tools/scripts/setup.sh
+setup-tests:
+	@tools/scripts/setup.sh tests

@@ -8,6 +8,7 @@
 // A failure is a panic here, as in any test.
 #![allow(clippy::unwrap_used)]
 
+mod built;
 mod container;
 mod corruption;
 mod disk;
@@ -26,12 +27,13 @@ use machine::Leftovers;
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
-    let groups: [(&str, &[Test]); 6] = [
+    let groups: [(&str, &[Test]); 7] = [
         ("mounting", mounting::TESTS),
         ("refusal", refusal::TESTS),
         ("corruption", corruption::TESTS),
         ("geometry", geometry::TESTS),
         ("container", container::TESTS),
+        ("built", built::TESTS),
         ("real_model", real_model::TESTS),
     ];
     let trials = groups

@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that building, testing and the demonstration need and that are
 # missing, and says which before it does.
+#
+# With the argument `tests`, also what only the tests need.
 set -euo pipefail
 
 # A package, and a command or a file that tells whether it is there.
@@ -13,12 +15,13 @@ needed=(
     qemu-system-x86:qemu-system-x86_64
     busybox-static:/bin/busybox
     cryptsetup-bin:veritysetup
-    erofs-utils:mkfs.erofs
-    dmsetup:dmsetup
     python3:python3
     python3-pip:pip3
     unzip:unzip
 )
+if [ "${1-}" = tests ]; then
+    needed+=(erofs-utils:mkfs.erofs dmsetup:dmsetup)
+fi
 
 missing=()
 for entry in "${needed[@]}"; do

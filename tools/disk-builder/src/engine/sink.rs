@@ -5,9 +5,11 @@ use std::{
     io,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
 };
 
 use disk_mounter::verity::HashArea;
+use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 
 /// Takes what the engine has finished, from many threads at a time, each place once.
 pub trait Sink: Sync {
@@ -76,21 +78,40 @@ impl Sink for FileSink<'_> {
 
 /// Writes the data too, to where it was in the source.
 #[derive(Debug)]
-pub struct ImageSink<'a>(FileSink<'a>);
+pub struct ImageSink<'a> {
+    file: FileSink<'a>,
+    /// The kernel lets one thread at a time write to a file, and the others spin. Those that wait
+    /// here leave the processor to hashing.
+    turn: Mutex<()>,
+}
 
 impl<'a> ImageSink<'a> {
     /// As [`FileSink::new`]; the data starts at byte 0.
     pub fn new(file: &'a File, path: &'a Path, area: HashArea) -> Self {
-        Self(FileSink::new(file, path, area))
+        Self {
+            file: FileSink::new(file, path, area),
+            turn: Mutex::new(()),
+        }
     }
 }
 
 impl Sink for ImageSink<'_> {
     fn data(&self, offset: u64, data: &[u8]) -> Result<(), SinkError> {
-        self.0.write(offset, data)
+        let turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        self.file.write(offset, data)?;
+        drop(turn);
+        // Starts writing to the disk now; or else the kernel waits until memory is full of what is
+        // to be written, and all wait for that in the end. It is advice, so errors do not matter.
+        let _ = posix_fadvise(
+            self.file.file,
+            offset as i64,
+            data.len() as i64,
+            PosixFadviseAdvice::POSIX_FADV_DONTNEED,
+        );
+        Ok(())
     }
 
     fn hash_blocks(&self, first: u64, blocks: &[u8]) -> Result<(), SinkError> {
-        self.0.hash_blocks(first, blocks)
+        self.file.hash_blocks(first, blocks)
     }
 }
