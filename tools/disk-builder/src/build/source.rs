@@ -136,3 +136,160 @@ fn failed(error: ReadError) -> SourceError {
         ReadError::Changed(path) | ReadError::NotAFile(path) => SourceError::Changed(path),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fs::{self, File},
+        os::unix::fs::FileExt,
+        path::Path,
+        sync::Arc,
+    };
+
+    use super::*;
+    use crate::{
+        build::planned::Planned,
+        engine::{HashTreeError, NullSink, Workers, hash_tree},
+        model::Excludes,
+    };
+
+    const SPARSE: u64 = 8 << 20;
+
+    fn planned(directory: &Path) -> Planned {
+        Planned::new(directory, &Excludes::new([""; 0]).unwrap()).unwrap()
+    }
+
+    /// Small files around a sparse one, which has data in its middle.
+    fn model() -> tempfile::TempDir {
+        let directory = tempfile::tempdir().unwrap();
+        for number in 0..100u8 {
+            let bytes = vec![number + 1; usize::from(number) * 100];
+            fs::write(directory.path().join(format!("{number}")), bytes).unwrap();
+        }
+        let sparse = File::create(directory.path().join("5-sparse")).unwrap();
+        sparse.set_len(SPARSE + 7).unwrap();
+        sparse.write_all_at(&[0xff; 10_000], SPARSE / 2).unwrap();
+        directory
+    }
+
+    fn read(source: &PlanSource<'_>, offset: u64, length: u64) -> Vec<u8> {
+        let mut bytes = vec![0xaa; length as usize];
+        source.read_exact_at(&mut bytes, offset).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn any_range_is_part_of_the_whole() {
+        let directory = model();
+        let planned = planned(directory.path());
+        let source = planned.source(true);
+        let all = read(&source, 0, source.bytes());
+        for (file, extent) in
+            planned
+                .image
+                .extents()
+                .iter()
+                .filter_map(|extent| match extent.source {
+                    image::Source::File(index) => Some((&planned.model.files()[index], extent)),
+                    _ => None,
+                })
+        {
+            let path = directory.path().join(file.path.to_string());
+            let (start, end) = (extent.offset as usize, extent.end() as usize);
+            assert!(all[start..end] == fs::read(path).unwrap(), "{}", file.path);
+        }
+        for (offset, length) in [(0, 1), (4095, 2), (100_000, 300_000), (1 << 20, 1 << 20)] {
+            let part = &all[offset as usize..(offset + length) as usize];
+            assert!(read(&source, offset, length) == part, "{offset} {length}");
+        }
+    }
+
+    #[test]
+    fn extents_cover_the_image_and_tell_the_truth() {
+        let directory = model();
+        let planned = planned(directory.path());
+        for find_holes in [true, false] {
+            let source = planned.source(find_holes);
+            let (mut offset, mut zeros, mut calls) = (0, 0, 0);
+            while offset < source.bytes() {
+                let extent = source.extent_at(offset).unwrap();
+                assert!(extent.end > offset);
+                if extent.zeros {
+                    zeros += extent.end - offset;
+                    let bytes = read(&source, offset, extent.end - offset);
+                    assert!(bytes.iter().all(|byte| *byte == 0));
+                }
+                (offset, calls) = (extent.end, calls + 1);
+            }
+            assert_eq!(offset, source.bytes());
+            // Small files do not come one by one.
+            assert!(calls < 20, "{calls}");
+            assert_eq!(zeros > SPARSE / 2, find_holes, "{zeros}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_changes_is_an_error_that_names_it() {
+        type Change = fn(&Path);
+        let changes: [Change; 4] = [
+            |path| fs::write(path, [1; 2]).unwrap(),
+            |path| {
+                File::options()
+                    .write(true)
+                    .open(path)
+                    .unwrap()
+                    .set_len(0)
+                    .unwrap()
+            },
+            |path| fs::rename(path.with_file_name("2"), path).unwrap(),
+            |path| fs::remove_file(path).unwrap(),
+        ];
+        let workers = Workers::new(2, Arc::default()).unwrap();
+        for change in changes {
+            let directory = model();
+            let planned = planned(directory.path());
+            let source = planned.source(true);
+            hash_tree(&planned.tree.params, &source, &NullSink, &workers).unwrap();
+            let path = directory.path().join("99");
+            change(&path);
+            // When all has been read, and when it is still to be read.
+            let after = source.check_unchanged().unwrap_err();
+            let HashTreeError::Source(before) =
+                hash_tree(&planned.tree.params, &source, &NullSink, &workers).unwrap_err()
+            else {
+                panic!("an error of another kind");
+            };
+            for error in [after, before] {
+                match error {
+                    SourceError::Changed(named) | SourceError::Read { path: named, .. } => {
+                        // The file that took its place is gone too, and comes first.
+                        assert!(named == path || named == path.with_file_name("2"));
+                    }
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+    }
+
+    /// Where many files are open, the one that was used least recently is closed.
+    #[test]
+    fn few_files_are_open() {
+        let directory = tempfile::tempdir().unwrap();
+        for number in 0..200 {
+            fs::write(directory.path().join(format!("{number}")), vec![1; 5000]).unwrap();
+        }
+        let planned = planned(directory.path());
+        let source = planned.source(true);
+        let open = || {
+            let descriptors = fs::read_dir("/proc/self/fd").unwrap().flatten();
+            let links = descriptors.filter_map(|entry| fs::read_link(entry.path()).ok());
+            links
+                .filter(|path| path.starts_with(directory.path()))
+                .count()
+        };
+        for block in 0..source.bytes() / 4096 {
+            read(&source, block * 4096, 4096);
+        }
+        assert!((1..=32).contains(&open()), "{}", open());
+    }
+}

@@ -232,15 +232,7 @@ mod tests {
     use super::*;
 
     fn request() -> TreeRequest {
-        TreeRequest {
-            algorithm: HashAlgorithm::Sha256,
-            data_block_size: BlockSize::DEFAULT,
-            hash_block_size: BlockSize::DEFAULT,
-            data_blocks: None,
-            salt: None,
-            hash_offset: None,
-            superblock: true,
-        }
+        TreeRequest::default()
     }
 
     fn file(bytes: u64) -> Room {

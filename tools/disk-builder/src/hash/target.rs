@@ -132,7 +132,6 @@ fn write_slot(
 mod tests {
     use std::{fs, path::PathBuf};
 
-    use disk_mounter::verity::{BlockSize, HashAlgorithm};
     use tempfile::TempDir;
 
     use super::*;
@@ -149,13 +148,9 @@ mod tests {
 
     fn plan(data_blocks: u64, hash_offset: Option<u64>, bytes: u64) -> Plan {
         let request = TreeRequest {
-            algorithm: HashAlgorithm::Sha256,
-            data_block_size: BlockSize::DEFAULT,
-            hash_block_size: BlockSize::DEFAULT,
             data_blocks: Some(data_blocks),
-            salt: None,
             hash_offset,
-            superblock: true,
+            ..TreeRequest::default()
         };
         let kind = Kind::File;
         Plan::new(&request, Room { kind, bytes }, None).unwrap()
