@@ -31,26 +31,26 @@ test: check test-testvm test-privileged test-deploy
 
 ## make check   the quick part of it: formatting, lints, tests without a kernel
 .PHONY: check
-check: setup
+check: setup-tests
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --quiet -- -D warnings
 	cargo test --workspace --exclude testvm --quiet
 
 # testvm's own tests, which boot the virtual machine.
 .PHONY: test-testvm
-test-testvm: setup
+test-testvm: setup-tests
 	cargo test --package testvm --quiet
 
 # The tests of the mounter on a kernel with dm-verity.
 .PHONY: test-privileged
-test-privileged: programs
+test-privileged: setup-tests programs
 	cargo build --quiet --test privileged
 	tests/privileged/run.sh $(PROGRAMS) \
 	    "$$(cargo test --test privileged --no-run 2>&1 | sed -n 's/.*(\(.*\))$$/\1/p')" $(TESTS)
 
 # The container images and the Kubernetes manifests.
 .PHONY: test-deploy
-test-deploy: programs
+test-deploy: setup-tests programs
 	tests/deploy/run.sh $(RELEASE)/disk-mounter $(RELEASE)/disk-builder
 
 ## make audit   what the programs are made of: licences, sources, and what is banned
@@ -71,6 +71,8 @@ image: programs
 build programs: setup
 	cargo build --release --workspace
 
-.PHONY: setup
+.PHONY: setup setup-tests
 setup:
 	@tools/scripts/setup.sh
+setup-tests:
+	@tools/scripts/setup.sh tests

@@ -8,6 +8,7 @@
 // A failure is a panic here, as in any test.
 #![allow(clippy::unwrap_used)]
 
+mod built;
 mod container;
 mod corruption;
 mod disk;
@@ -30,7 +31,7 @@ use machine::Leftovers;
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
-    let groups: [(&str, &[Test]); 10] = [
+    let groups: &[(&str, &[Test])] = &[
         ("mounting", mounting::TESTS),
         ("refusal", refusal::TESTS),
         ("corruption", corruption::TESTS),
@@ -40,10 +41,11 @@ fn main() -> ExitCode {
         ("restart", restart::TESTS),
         ("foreign", foreign::TESTS),
         ("oci", oci::TESTS),
+        ("built", built::TESTS),
         ("real_model", real_model::TESTS),
     ];
     let trials = groups
-        .into_iter()
+        .iter()
         .flat_map(|(group, tests)| {
             tests.iter().map(move |(name, test)| {
                 Trial::test(format!("{group}::{name}"), move || leaving_nothing(*test))

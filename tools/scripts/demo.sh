@@ -13,8 +13,10 @@ tools/scripts/disk.sh "$builder"
 disk=target/model/disk.img
 root_hash=$(cat target/model/root-hash)
 
-step "The disk, checked block by block by disk-builder and by veritysetup"
+step "The disk, checked block by block by disk-builder and by veritysetup, and its root hash by the model"
 "$builder" verify "$disk" --root-hash "$root_hash"
+[ "$("$builder" root-hash "$(tools/scripts/model.sh)")" = "$root_hash" ]
+echo "root-hash of the model directory: the same"
 hash_offset=$("$builder" inspect "$disk" --json | python3 -c 'import json, sys; print(json.load(sys.stdin)["hash_offset"])')
 veritysetup verify "$disk" "$disk" "$root_hash" "--hash-offset=$hash_offset"
 echo "veritysetup verify: the root hash and every block are as they should be"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes a disk of the real model, and what is needed to check it:
 #
-#   target/model/disk.img    the disk
+#   target/model/disk.img    the disk, and disk.img.json, its manifest
 #   target/model/root-hash   its root hash
 #   target/model/SHA256SUMS  the model's files, as sha256sum lists them
 #
@@ -14,8 +14,6 @@ model=$(tools/scripts/model.sh)
 disk=target/model/disk.img
 
 (cd "$model" && find . -type f -print0 | sort -z | xargs -0 sha256sum) >target/model/SHA256SUMS
-rm -f "$disk"
-mkfs.erofs --quiet -T0 --all-root "$disk" "$model" >&2
-"$builder" hash "$disk" | tee target/model/printed >&2
+"$builder" build "$model" --output "$disk" --force | tee target/model/printed >&2
 sed -n 's/^Root hash:[[:space:]]*//p' target/model/printed >target/model/root-hash
 rm target/model/printed

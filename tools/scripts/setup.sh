@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that building, testing and the demonstration need and that are
 # missing, and says which before it does.
+#
+# With the argument `tests`, also what only the tests need.
 set -euo pipefail
 
 # A package, and a command or a file that tells whether it is there.
@@ -13,19 +15,23 @@ needed=(
     qemu-system-x86:qemu-system-x86_64
     busybox-static:/bin/busybox
     cryptsetup-bin:veritysetup
-    erofs-utils:mkfs.erofs
-    dmsetup:dmsetup
-    e2fsprogs:mke2fs
-    squashfs-tools:mksquashfs
-    strace:strace
-    util-linux-extra:fincore
-    xfsprogs:mkfs.xfs
-    buildah:buildah
-    crun:crun
     python3:python3
     python3-pip:pip3
     unzip:unzip
 )
+if [ "${1-}" = tests ]; then
+    needed+=(
+        erofs-utils:mkfs.erofs
+        dmsetup:dmsetup
+        e2fsprogs:mke2fs
+        squashfs-tools:mksquashfs
+        strace:strace
+        util-linux-extra:fincore
+        xfsprogs:mkfs.xfs
+        buildah:buildah
+        crun:crun
+    )
+fi
 
 missing=()
 for entry in "${needed[@]}"; do

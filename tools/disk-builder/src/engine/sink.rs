@@ -5,9 +5,11 @@ use std::{
     io,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
 };
 
 use disk_mounter::verity::HashArea;
+use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 
 /// Takes what the engine has finished, from many threads at a time, each place once.
 pub trait Sink: Sync {
@@ -56,17 +58,60 @@ impl<'a> FileSink<'a> {
     pub fn new(file: &'a File, path: &'a Path, area: HashArea) -> Self {
         Self { file, path, area }
     }
-}
 
-impl Sink for FileSink<'_> {
-    fn hash_blocks(&self, first: u64, blocks: &[u8]) -> Result<(), SinkError> {
-        let offset = self.area.block_offset(first);
+    fn write(&self, offset: u64, bytes: &[u8]) -> Result<(), SinkError> {
         self.file
-            .write_all_at(blocks, offset)
+            .write_all_at(bytes, offset)
             .map_err(|source| SinkError {
                 path: self.path.to_owned(),
                 offset,
                 source,
             })
+    }
+}
+
+impl Sink for FileSink<'_> {
+    fn hash_blocks(&self, first: u64, blocks: &[u8]) -> Result<(), SinkError> {
+        self.write(self.area.block_offset(first), blocks)
+    }
+}
+
+/// Writes the data too, to where it was in the source.
+#[derive(Debug)]
+pub struct ImageSink<'a> {
+    file: FileSink<'a>,
+    /// The kernel lets one thread at a time write to a file, and the others spin. Those that wait
+    /// here leave the processor to hashing.
+    turn: Mutex<()>,
+}
+
+impl<'a> ImageSink<'a> {
+    /// As [`FileSink::new`]; the data starts at byte 0.
+    pub fn new(file: &'a File, path: &'a Path, area: HashArea) -> Self {
+        Self {
+            file: FileSink::new(file, path, area),
+            turn: Mutex::new(()),
+        }
+    }
+}
+
+impl Sink for ImageSink<'_> {
+    fn data(&self, offset: u64, data: &[u8]) -> Result<(), SinkError> {
+        let turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        self.file.write(offset, data)?;
+        drop(turn);
+        // Starts writing to the disk now; or else the kernel waits until memory is full of what is
+        // to be written, and all wait for that in the end. It is advice, so errors do not matter.
+        let _ = posix_fadvise(
+            self.file.file,
+            offset as i64,
+            data.len() as i64,
+            PosixFadviseAdvice::POSIX_FADV_DONTNEED,
+        );
+        Ok(())
+    }
+
+    fn hash_blocks(&self, first: u64, blocks: &[u8]) -> Result<(), SinkError> {
+        self.file.hash_blocks(first, blocks)
     }
 }

@@ -57,21 +57,11 @@ fn appended_before(request: &TreeRequest, file_bytes: u64) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use disk_mounter::verity::{BlockSize, HashAlgorithm};
-
     use super::*;
 
     #[test]
     fn a_tree_is_found_by_the_length_of_its_file() {
-        let request = TreeRequest {
-            algorithm: HashAlgorithm::Sha256,
-            data_block_size: BlockSize::DEFAULT,
-            hash_block_size: BlockSize::DEFAULT,
-            data_blocks: None,
-            salt: None,
-            hash_offset: None,
-            superblock: true,
-        };
+        let request = TreeRequest::default();
         let kind = Kind::File;
         for blocks in [1, 2, 127, 128, 129, 16384, 16385, 1 << 30] {
             let bytes = blocks * 4096;

@@ -2,9 +2,16 @@
 
 #![allow(clippy::unwrap_used)] // in helpers too
 
+mod build;
+mod damage;
 mod hash;
 mod inspect;
+mod interrupted;
 mod known_answers;
+mod layout1;
+mod model_dir;
 mod program;
+mod progress;
+mod same;
 mod verify;
 mod veritysetup;

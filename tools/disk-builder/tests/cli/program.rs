@@ -24,6 +24,11 @@ impl Place {
         Self(TempDir::new().unwrap())
     }
 
+    /// On the disk that the programs are built on, which has extended attributes.
+    pub(crate) fn on_disk() -> Self {
+        Self(TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap())
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
