@@ -43,6 +43,16 @@ test-privileged: programs
 	tests/privileged/run.sh $(PROGRAMS) \
 	    "$$(cargo test --test privileged --no-run 2>&1 | sed -n 's/.*(\(.*\))$$/\1/p')" $(TESTS)
 
+## make bench   against veritysetup, mkfs.erofs and cp; BENCH="--quick" takes 2 minutes
+.PHONY: bench
+bench: programs
+	$(RELEASE)/bench run --json target/bench/results.json $(BENCH)
+
+## make bench-mount   against veritysetup and mount, on a kernel with dm-verity
+.PHONY: bench-mount
+bench-mount: programs
+	tools/bench/mount.sh $(PROGRAMS) $(RELEASE)/bench $(BENCH)
+
 ## make build   the programs, in target/*/release
 .PHONY: build programs
 build programs: setup
