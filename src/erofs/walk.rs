@@ -23,6 +23,10 @@ pub struct Node<'a> {
     /// Its path from the root directory, which itself is empty. Any bytes but
     /// NUL: escape them before they are shown.
     pub path: &'a [u8],
+    /// Whether it is a directory.
+    pub is_directory: bool,
+    /// The size of its data in bytes.
+    pub size: u64,
     /// Where its data stands, in bytes of the image: the run of blocks, then the
     /// tail beside the inode. Either may be empty, and both are where the data's
     /// place is not known: in compressed and chunked files.
@@ -203,6 +207,8 @@ impl Found {
     fn node<'a>(&self, path: &'a [u8]) -> Node<'a> {
         Node {
             path,
+            is_directory: self.inode.is_directory(),
+            size: self.inode.size,
             data: self.data.clone(),
         }
     }

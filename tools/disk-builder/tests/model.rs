@@ -7,7 +7,7 @@ use std::{
     fs::{self, File, OpenOptions},
     io::Write as _,
     os::unix::{
-        fs::{PermissionsExt as _, symlink},
+        fs::{FileExt as _, PermissionsExt as _, symlink},
         net::UnixListener,
     },
     path::{Path, PathBuf},
@@ -15,7 +15,7 @@ use std::{
 };
 
 use disk_builder::model::{
-    Excludes, FileListError, Model, PathError, ReadError, ScanError, SourceFile,
+    Excludes, FileListError, Model, ModelFile, PathError, ReadError, ScanError, SourceFile,
 };
 use tempfile::TempDir;
 
@@ -55,14 +55,15 @@ fn model(files: &[(&str, &str)]) -> (TempDir, PathBuf) {
 
 /// All of a model: what its image is a function of.
 fn everything(model: &Model) -> Vec<(String, Vec<u8>)> {
-    let read = |file| {
-        let source: SourceFile = model.open(file).unwrap();
+    let read = |(index, file): (usize, &ModelFile)| {
+        let source: SourceFile = model.open(index).unwrap();
         let mut bytes = vec![0; file.size as usize];
-        source.read_exact_at(&mut bytes, 0).unwrap();
-        source.check_unchanged().unwrap();
+        source.file().read_exact_at(&mut bytes, 0).unwrap();
         (file.path.to_string(), bytes)
     };
-    model.files().iter().map(read).collect()
+    let all = model.files().iter().enumerate().map(read).collect();
+    model.check_unchanged().unwrap();
+    all
 }
 
 const FILES: [(&str, &str); 4] = [
@@ -324,33 +325,40 @@ fn files_that_change() {
     let (_temporary, directory) = model(&[("file", "12345")]);
     let path = directory.join("file");
     let scanned = scan(&directory).unwrap();
-    let file = &scanned.files()[0];
+    let modified = fs::metadata(&path).unwrap().modified().unwrap();
+    scanned.open(0).unwrap();
+    scanned.check_unchanged().unwrap();
 
-    let open = scanned.open(file).unwrap();
-    open.check_unchanged().unwrap();
     let mut append = OpenOptions::new().append(true).open(&path).unwrap();
     append.write_all(b"6").unwrap();
-    changed(open.check_unchanged(), &path);
-    changed(scanned.open(file).map(drop), &path);
+    for time in [modified, SystemTime::UNIX_EPOCH] {
+        append.set_modified(time).unwrap();
+        changed(scanned.open(0).map(drop), &path);
+        changed(scanned.check_unchanged(), &path);
+        // The next time it has as many bytes as before, but not the time.
+        append.set_len(5).unwrap();
+    }
+    append.set_modified(modified).unwrap();
+    scanned.check_unchanged().unwrap();
 
-    append.set_len(4).unwrap();
-    changed(open.read_exact_at(&mut [0; 5], 0), &path);
-    changed(open.check_unchanged(), &path);
-
-    // As many bytes as before, but others.
-    append.set_len(5).unwrap();
-    let open = scanned.open(file).unwrap();
-    append.set_modified(SystemTime::UNIX_EPOCH).unwrap();
-    changed(open.check_unchanged(), &path);
+    // Another file with the same size and time, as behind a link that was changed.
+    fs::write(directory.join("other"), "67890").unwrap();
+    let other = File::open(directory.join("other")).unwrap();
+    other.set_modified(modified).unwrap();
+    fs::rename(directory.join("other"), &path).unwrap();
+    changed(scanned.open(0).map(drop), &path);
+    changed(scanned.check_unchanged(), &path);
 
     // Something else in its place; a pipe must not make this wait.
     fs::remove_file(&path).unwrap();
     nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
-    let error = scanned.open(file).map(drop);
+    let error = scanned.open(0).map(drop);
     assert!(matches!(error, Err(ReadError::NotAFile(named)) if named == path));
+    changed(scanned.check_unchanged(), &path);
     fs::remove_file(&path).unwrap();
-    let error = scanned.open(file).map(drop);
-    assert!(matches!(error, Err(ReadError::Io { path: named, .. }) if named == path));
+    for error in [scanned.open(0).map(drop), scanned.check_unchanged()] {
+        assert!(matches!(error, Err(ReadError::Io { path: named, .. }) if named == path));
+    }
 }
 
 #[test]

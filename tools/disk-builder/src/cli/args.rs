@@ -20,11 +20,75 @@ pub(super) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
+    Build(BuildArguments),
+    RootHash(RootHashArguments),
     Hash(HashArguments),
     Verify(VerifyArguments),
     Inspect(InspectArguments),
     Completions(CompletionsArguments),
     Man(ManArguments),
+}
+
+/// Make a disk of a model directory, and print its root hash
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  disk-builder build model/ --output model.img --exclude '*.md'
+
+The root hash depends on the relative paths and the bytes of the files, and on nothing else.
+Symbolic links are followed; empty directories, .git and .cache/huggingface are left out.
+A file appears whole or not at all. A block device is written over.")]
+pub(super) struct BuildArguments {
+    #[command(flatten)]
+    pub(super) model: ModelFlags,
+
+    /// Where the disk goes: a file outside of MODEL_DIR, or a block device
+    #[arg(long, value_name = "IMAGE", value_hint = ValueHint::FilePath)]
+    pub(super) output: PathBuf,
+
+    /// Where the model came from, for the manifest
+    #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
+    pub(super) source: Option<String>,
+
+    /// Which revision of the model it is, for the manifest
+    #[arg(long, value_name = "REV")]
+    pub(super) revision: Option<String>,
+
+    /// Where the manifest goes [default: IMAGE.json; none beside a block device]
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
+    pub(super) manifest: Option<PathBuf>,
+
+    /// Replace an existing image and manifest
+    #[arg(long)]
+    pub(super) force: bool,
+
+    #[command(flatten)]
+    pub(super) common: Common,
+}
+
+/// Print the root hash of the disk that `build` makes, and write nothing
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  disk-builder root-hash model/ --exclude '*.md'")]
+pub(super) struct RootHashArguments {
+    #[command(flatten)]
+    pub(super) model: ModelFlags,
+
+    #[command(flatten)]
+    pub(super) common: Common,
+}
+
+/// What `build` and `root-hash` are told of a model.
+#[derive(Debug, Args)]
+pub(super) struct ModelFlags {
+    /// The directory with the model's files
+    #[arg(value_name = "MODEL_DIR", value_hint = ValueHint::DirPath)]
+    pub(super) model: PathBuf,
+
+    /// Leave out what matches, of the paths relative to MODEL_DIR; may be given several times
+    #[arg(long, value_name = "GLOB")]
+    pub(super) exclude: Vec<String>,
 }
 
 /// Add a hash tree to an existing image, and print its root hash
@@ -128,6 +192,10 @@ pub(super) struct Common {
     /// Print one JSON object instead of text
     #[arg(long)]
     pub(super) json: bool,
+
+    /// Show no progress
+    #[arg(long, short)]
+    pub(super) quiet: bool,
 }
 
 /// Show what the superblocks of an image claim; nothing of it is verified

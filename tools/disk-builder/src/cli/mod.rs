@@ -4,6 +4,7 @@
 mod args;
 mod config;
 mod documents;
+mod progress;
 
 use std::{
     error::Error,
@@ -16,20 +17,23 @@ use std::{
 
 use clap::Parser;
 use disk_mounter::exit::ExitCode;
-use serde_json::Value;
+use serde_json::{Value, json};
 use signal_hook::{
     consts::{SIGINT, SIGTERM},
     flag,
 };
 
 use crate::{
+    build::{self, Build, BuildError},
     engine::Workers,
     hash::{Hash, HashError},
     inspect::Claims,
     medium::MediumError,
-    verify::{Verify, VerifyError},
+    model::ExcludeError,
+    verify::{ManifestMismatch, ManifestReport, Verify, VerifyError, VerifyReport},
 };
 use args::{Arguments, Command, Common};
+use progress::ProgressLine;
 
 /// Arguments that do not go together.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +41,9 @@ enum UsageError {
     /// Nothing tells where the tree is.
     #[error("without a superblock, --hash-offset or --hash-device must be given")]
     NoHashOffset,
+    /// What is to be left out cannot be understood.
+    #[error(transparent)]
+    Exclude(#[from] ExcludeError),
     /// No such command.
     #[error("there is no command {0:?}: --help lists them")]
     NoCommand(String),
@@ -48,6 +55,8 @@ enum Failure {
     #[error(transparent)]
     Usage(#[from] UsageError),
     #[error(transparent)]
+    Build(#[from] BuildError),
+    #[error(transparent)]
     Hash(#[from] HashError),
     #[error(transparent)]
     Verify(#[from] VerifyError),
@@ -58,6 +67,12 @@ enum Failure {
         path: String,
         hash_blocks: usize,
         ranges: usize,
+    },
+    #[error("{path} is not about {image}")]
+    Manifest {
+        path: String,
+        image: String,
+        source: ManifestMismatch,
     },
     #[error("cannot start threads")]
     Threads(#[from] rayon::ThreadPoolBuildError),
@@ -71,10 +86,11 @@ impl Failure {
     fn exit_code(&self) -> ExitCode {
         match self {
             Self::Usage(_) => ExitCode::Usage,
+            Self::Build(error) => error.exit_code(),
             Self::Hash(error) => error.exit_code(),
             Self::Verify(error) => error.exit_code(),
             Self::Inspect(error) => error.exit_code(),
-            Self::Corrupt { .. } => ExitCode::Integrity,
+            Self::Corrupt { .. } | Self::Manifest { .. } => ExitCode::Integrity,
             // Nobody reads on, and all is done.
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::Success,
             Self::Threads(_) | Self::Signals(_) | Self::Output(_) => ExitCode::Failure,
@@ -99,26 +115,43 @@ pub fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<(), Failure> {
     match command {
-        Command::Hash(arguments) => {
-            let workers = workers(&arguments.common, interrupted_by_signals()?)?;
+        Command::Build(arguments) => {
             let json = arguments.common.json;
+            let workers = workers(&arguments.common, interrupted_by_signals()?)?;
+            let line = ProgressLine::start(workers.progress(), arguments.common.quiet);
+            let report = Build::try_from(arguments)?.run(&workers)?;
+            line.finish();
+            print(&report, report.to_json(), json)
+        }
+        Command::RootHash(arguments) => {
+            let excludes = arguments.model.excludes()?;
+            // A signal just ends it: there is nothing to take back.
+            let workers = workers(&arguments.common, Arc::default())?;
+            let line = ProgressLine::start(workers.progress(), arguments.common.quiet);
+            let root_hash = build::root_hash(&arguments.model.model, &excludes, &workers)?;
+            line.finish();
+            print(
+                &format_args!("{root_hash}\n"),
+                json!({ "root_hash": root_hash.to_string() }),
+                arguments.common.json,
+            )
+        }
+        Command::Hash(arguments) => {
+            let json = arguments.common.json;
+            let workers = workers(&arguments.common, interrupted_by_signals()?)?;
+            let line = ProgressLine::start(workers.progress(), arguments.common.quiet);
             let report = Hash::from(arguments).run(&workers)?;
+            line.finish();
             print(&report, report.to_json(), json)
         }
         Command::Verify(arguments) => {
-            // A signal just ends it: there is nothing to take back.
-            let workers = workers(&arguments.common, Arc::default())?;
             let json = arguments.common.json;
+            let workers = workers(&arguments.common, Arc::default())?;
+            let line = ProgressLine::start(workers.progress(), arguments.common.quiet);
             let report = Verify::try_from(arguments)?.run(&workers)?;
+            line.finish();
             print(&report, report.to_json(), json)?;
-            if report.findings.is_clean() {
-                return Ok(());
-            }
-            Err(Failure::Corrupt {
-                path: report.image.display().to_string(),
-                hash_blocks: report.findings.corrupt_hash_blocks.len(),
-                ranges: report.findings.corrupt_data.len(),
-            })
+            judge(report)
         }
         Command::Inspect(arguments) => {
             let offset = arguments.hash_offset.map(|offset| offset.0);
@@ -127,6 +160,29 @@ fn run(command: Command) -> Result<(), Failure> {
         }
         Command::Completions(arguments) => write(&documents::completions(arguments.shell)),
         Command::Man(arguments) => write(&documents::man(arguments.command.as_deref())?),
+    }
+}
+
+/// What `verify` found, as success or failure.
+fn judge(report: VerifyReport) -> Result<(), Failure> {
+    let image = report.image.display().to_string();
+    if !report.findings.is_clean() {
+        return Err(Failure::Corrupt {
+            path: image,
+            hash_blocks: report.findings.corrupt_hash_blocks.len(),
+            ranges: report.findings.corrupt_data.len(),
+        });
+    }
+    match report.manifest {
+        Some(ManifestReport {
+            path,
+            mismatch: Some(source),
+        }) => Err(Failure::Manifest {
+            path: path.display().to_string(),
+            image,
+            source,
+        }),
+        _ => Ok(()),
     }
 }
 

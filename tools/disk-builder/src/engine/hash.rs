@@ -33,6 +33,7 @@ pub fn hash_tree(
     workers: &Workers,
 ) -> Result<RootHash, HashTreeError> {
     let runs = Runs::new(params);
+    workers.progress().start(params.data_bytes());
     let digester = Digester::new(params);
     // With room for the zeros that make hash blocks of it.
     let kept_bytes = runs.units() as usize * params.digest_size();
@@ -47,7 +48,10 @@ pub fn hash_tree(
         sink,
     };
     workers.for_each(runs.count(), Vec::new, |window, index| {
-        builder.run(&runs.get(index), window)
+        let run = runs.get(index);
+        builder.run(&run, window)?;
+        workers.progress().advance(run.bytes(params));
+        Ok::<_, HashTreeError>(())
     })?;
     source.check_unchanged()?;
 

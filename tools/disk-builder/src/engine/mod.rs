@@ -10,6 +10,7 @@
 mod blocks;
 mod findings;
 mod hash;
+mod progress;
 mod runs;
 mod sink;
 mod source;
@@ -18,7 +19,8 @@ mod workers;
 
 pub use findings::{Findings, HashBlock};
 pub use hash::{HashTreeError, hash_tree};
-pub use sink::{FileSink, NullSink, Sink, SinkError};
+pub use progress::Progress;
+pub use sink::{FileSink, ImageSink, NullSink, Sink, SinkError};
 pub use source::{Extent, FileSource, Source, SourceError};
 pub use verify::{RootHashMismatch, VerifyTreeError, verify_tree};
 pub use workers::{Interrupted, Workers};

@@ -33,6 +33,13 @@ pub(super) struct Run {
     pub(super) units: Range<u64>,
 }
 
+impl Run {
+    /// How many bytes of data it has.
+    pub(super) fn bytes(&self, params: &VerityParams) -> u64 {
+        (self.blocks.end - self.blocks.start) * params.data_block_size().bytes()
+    }
+}
+
 impl Runs {
     pub(super) fn new(params: &VerityParams) -> Self {
         let layout = TreeLayout::new(params);

@@ -56,17 +56,41 @@ impl<'a> FileSink<'a> {
     pub fn new(file: &'a File, path: &'a Path, area: HashArea) -> Self {
         Self { file, path, area }
     }
-}
 
-impl Sink for FileSink<'_> {
-    fn hash_blocks(&self, first: u64, blocks: &[u8]) -> Result<(), SinkError> {
-        let offset = self.area.block_offset(first);
+    fn write(&self, offset: u64, bytes: &[u8]) -> Result<(), SinkError> {
         self.file
-            .write_all_at(blocks, offset)
+            .write_all_at(bytes, offset)
             .map_err(|source| SinkError {
                 path: self.path.to_owned(),
                 offset,
                 source,
             })
+    }
+}
+
+impl Sink for FileSink<'_> {
+    fn hash_blocks(&self, first: u64, blocks: &[u8]) -> Result<(), SinkError> {
+        self.write(self.area.block_offset(first), blocks)
+    }
+}
+
+/// Writes the data too, to where it was in the source.
+#[derive(Debug)]
+pub struct ImageSink<'a>(FileSink<'a>);
+
+impl<'a> ImageSink<'a> {
+    /// As [`FileSink::new`]; the data starts at byte 0.
+    pub fn new(file: &'a File, path: &'a Path, area: HashArea) -> Self {
+        Self(FileSink::new(file, path, area))
+    }
+}
+
+impl Sink for ImageSink<'_> {
+    fn data(&self, offset: u64, data: &[u8]) -> Result<(), SinkError> {
+        self.0.write(offset, data)
+    }
+
+    fn hash_blocks(&self, first: u64, blocks: &[u8]) -> Result<(), SinkError> {
+        self.0.hash_blocks(first, blocks)
     }
 }

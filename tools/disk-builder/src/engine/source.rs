@@ -70,6 +70,12 @@ pub enum SourceError {
         /// Where it should.
         expected: u64,
     },
+    /// It was written to, or something else has taken its place.
+    #[error(
+        "{} changed while it was read: try again when nothing writes to it",
+        .0.display()
+    )]
+    Changed(PathBuf),
     /// There are more or fewer bytes than there were.
     #[error("{} changed from {expected} to {found} bytes while it was read", path.display())]
     Resized {

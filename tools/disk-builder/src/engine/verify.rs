@@ -64,6 +64,7 @@ pub fn verify_tree(
     workers: &Workers,
 ) -> Result<Findings, VerifyTreeError> {
     let runs = Runs::new(params);
+    workers.progress().start(params.data_bytes());
     let verifier = Verifier {
         findings: Mutex::default(),
         runs: &runs,
@@ -91,7 +92,10 @@ pub fn verify_tree(
         above = verifier.hash_blocks(level, all, &above)?;
     }
     workers.for_each(runs.count(), Vec::new, |window, index| {
-        verifier.run(&runs.get(index), &above, window)
+        let run = runs.get(index);
+        verifier.run(&run, &above, window)?;
+        workers.progress().advance(run.bytes(params));
+        Ok::<_, VerifyTreeError>(())
     })?;
     data.check_unchanged()?;
     hashes.check_unchanged()?;

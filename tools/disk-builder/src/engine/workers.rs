@@ -7,6 +7,8 @@ use std::sync::{
 
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 
+use super::Progress;
+
 /// Somebody asked to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("interrupted")]
@@ -17,13 +19,23 @@ pub struct Interrupted;
 pub struct Workers {
     pool: ThreadPool,
     interrupted: Arc<AtomicBool>,
+    progress: Arc<Progress>,
 }
 
 impl Workers {
     /// Starts so many threads. They stop soon after `interrupted` becomes true.
     pub fn new(threads: usize, interrupted: Arc<AtomicBool>) -> Result<Self, ThreadPoolBuildError> {
         let pool = ThreadPoolBuilder::new().num_threads(threads).build()?;
-        Ok(Self { pool, interrupted })
+        Ok(Self {
+            pool,
+            interrupted,
+            progress: Arc::default(),
+        })
+    }
+
+    /// How far they are with the data.
+    pub fn progress(&self) -> &Arc<Progress> {
+        &self.progress
     }
 
     /// An error once somebody has asked to stop.

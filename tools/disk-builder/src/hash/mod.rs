@@ -5,7 +5,7 @@ mod plan;
 mod report;
 mod target;
 
-use std::{io, path::PathBuf};
+use std::path::PathBuf;
 
 use disk_mounter::{
     exit::ExitCode,
@@ -18,9 +18,10 @@ pub use report::HashReport;
 
 use crate::{
     engine::{FileSink, HashTreeError, Workers, hash_tree},
-    medium::{self, Kind, Medium, MediumError, failed_to},
+    medium::{self, Kind, Medium, MediumError},
+    output::{Output, OutputError},
 };
-use target::Target;
+pub(crate) use target::Target;
 
 /// What `hash` is to do.
 #[derive(Clone, Debug)]
@@ -51,9 +52,9 @@ pub enum HashError {
         /// Why.
         reason: PlanError,
     },
-    /// There is a file already.
-    #[error("{} exists: --force replaces it", .0.display())]
-    Exists(PathBuf),
+    /// The tree cannot go where it should.
+    #[error(transparent)]
+    Output(#[from] OutputError),
     /// A tree over data and tree is hardly what anybody wants.
     #[error(
         "{} already has a hash tree, with its superblock at byte {offset}: to make it again, name \
@@ -77,7 +78,8 @@ impl HashError {
         match self {
             Self::Medium(error) => error.exit_code(),
             Self::Plan { reason, .. } => reason.exit_code(),
-            Self::Exists(_) | Self::AlreadyHashed { .. } => ExitCode::InTheWay,
+            Self::Output(error) => error.exit_code(),
+            Self::AlreadyHashed { .. } => ExitCode::InTheWay,
             Self::Tree(_) => ExitCode::Failure,
         }
     }
@@ -87,10 +89,8 @@ impl HashError {
 enum Place {
     /// Into the data's own file or device.
     Data,
-    /// Onto another block device.
-    Device(Medium),
-    /// Into a file of its own, which may replace another.
-    File { path: PathBuf, replace: bool },
+    /// Onto another block device, or into a file of its own.
+    Other(Output),
 }
 
 impl Hash {
@@ -104,8 +104,8 @@ impl Hash {
         };
         let hashes = match &place {
             Place::Data => None,
-            Place::Device(device) => Some(Room::of(device)),
-            Place::File { .. } => Some(Room {
+            Place::Other(Output::Device(device)) => Some(Room::of(device)),
+            Place::Other(Output::File { .. }) => Some(Room {
                 kind: Kind::File,
                 bytes: 0,
             }),
@@ -126,8 +126,10 @@ impl Hash {
                 }
                 Target::in_place(&data, &plan)?
             }
-            Place::Device(device) => Target::in_place(device, &plan)?,
-            Place::File { path, replace } => Target::new_file(path, *replace, &plan)?,
+            Place::Other(Output::Device(device)) => Target::in_place(device, &plan)?,
+            Place::Other(Output::File { path, replace }) => {
+                Target::new_file(path, *replace, &plan)?
+            }
         };
         let file_bytes = match place {
             Place::Data => target::length_after(&data, &plan),
@@ -159,27 +161,6 @@ impl Hash {
         if medium::is_same(path, &self.data) {
             return Ok(Place::Data);
         }
-        // The name that a symbolic link leads to is the one to be replaced.
-        match path.canonicalize() {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Place::File {
-                path: path.clone(),
-                replace: false,
-            }),
-            Err(error) => Err(failed_to("open", path)(error).into()),
-            Ok(path) if Kind::at(&path)? == Kind::BlockDevice => {
-                Ok(Place::Device(Medium::open_to_write(&path)?))
-            }
-            Ok(path) => {
-                // Nothing is lost with an empty file, as `mktemp` makes it.
-                let empty = Medium::open(&path)?.bytes() == 0;
-                if !empty && !self.force {
-                    return Err(HashError::Exists(path));
-                }
-                Ok(Place::File {
-                    path,
-                    replace: true,
-                })
-            }
-        }
+        Ok(Place::Other(Output::find(path, self.force)?))
     }
 }

@@ -29,6 +29,21 @@ pub struct TreeRequest {
     pub superblock: bool,
 }
 
+/// What a disk of layout 1 has.
+impl Default for TreeRequest {
+    fn default() -> Self {
+        Self {
+            algorithm: HashAlgorithm::Sha256,
+            data_block_size: BlockSize::DEFAULT,
+            hash_block_size: BlockSize::DEFAULT,
+            data_blocks: None,
+            salt: None,
+            hash_offset: None,
+            superblock: true,
+        }
+    }
+}
+
 /// A file or block device as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Room {

@@ -1,41 +1,31 @@
 //! Where a tree is written so that nothing looks finished that is not.
 
-use std::{
-    fs::{File, Permissions},
-    io,
-    os::unix::fs::{FileExt, PermissionsExt},
-    path::{Path, PathBuf},
-};
+use std::{fs::File, io, os::unix::fs::FileExt, path::Path};
 
 use disk_mounter::verity::SUPERBLOCK_SIZE;
-use tempfile::NamedTempFile;
 
 use super::Plan;
-use crate::medium::{Kind, Medium, MediumError, failed_to};
+use crate::{
+    medium::{Kind, Medium, MediumError, failed_to},
+    new_file::NewFile,
+};
 
 /// Where a tree goes. Dropped before it is finished, it takes back what it did.
-pub(super) enum Target<'a> {
+pub(crate) enum Target<'a> {
     InPlace(InPlace<'a>),
     NewFile(NewFile),
 }
 
 /// A file or block device that has more on it than the tree.
-pub(super) struct InPlace<'a> {
+pub(crate) struct InPlace<'a> {
     medium: &'a Medium,
     plan: &'a Plan,
     finished: bool,
 }
 
-/// A file of its own, written beside its place.
-pub(super) struct NewFile {
-    file: NamedTempFile,
-    path: PathBuf,
-    replace: bool,
-}
-
 impl<'a> Target<'a> {
     /// Makes room on a medium. No old superblock can make the new tree look finished.
-    pub(super) fn in_place(medium: &'a Medium, plan: &'a Plan) -> Result<Self, MediumError> {
+    pub(crate) fn in_place(medium: &'a Medium, plan: &'a Plan) -> Result<Self, MediumError> {
         let target = InPlace {
             medium,
             plan,
@@ -55,44 +45,36 @@ impl<'a> Target<'a> {
     }
 
     /// A file to be at `path`, which may `replace` another.
-    pub(super) fn new_file(path: &Path, replace: bool, plan: &Plan) -> Result<Self, MediumError> {
-        let file = tempfile::Builder::new()
-            .prefix(".disk-builder-")
-            .permissions(Permissions::from_mode(0o666))
-            .tempfile_in(directory(path))
-            .map_err(failed_to("write beside", path))?;
-        file.as_file()
+    pub(crate) fn new_file(path: &Path, replace: bool, plan: &Plan) -> Result<Self, MediumError> {
+        let new = NewFile::create(path, replace)?;
+        new.file()
             .set_len(plan.area.end(&plan.layout))
             .map_err(failed_to("write", path))?;
-        Ok(Self::NewFile(NewFile {
-            file,
-            path: path.to_owned(),
-            replace,
-        }))
+        Ok(Self::NewFile(new))
     }
 
-    pub(super) fn file(&self) -> &File {
+    pub(crate) fn file(&self) -> &File {
         match self {
             Self::InPlace(target) => target.medium.file(),
-            Self::NewFile(target) => target.file.as_file(),
+            Self::NewFile(target) => target.file(),
         }
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         match self {
             Self::InPlace(target) => target.medium.path(),
-            Self::NewFile(target) => &target.path,
+            Self::NewFile(target) => target.path(),
         }
     }
 
     /// The tree is on the disk when this returns.
-    pub(super) fn sync(&self) -> Result<(), MediumError> {
+    pub(crate) fn sync(&self) -> Result<(), MediumError> {
         let synced = self.file().sync_data();
         synced.map_err(failed_to("sync", self.path()))
     }
 
     /// Writes the superblock, last of all, and keeps what has been written.
-    pub(super) fn finish(
+    pub(crate) fn finish(
         self,
         plan: &Plan,
         superblock: Option<&[u8; SUPERBLOCK_SIZE]>,
@@ -127,21 +109,6 @@ impl Drop for InPlace<'_> {
     }
 }
 
-impl NewFile {
-    fn put(self) -> Result<(), MediumError> {
-        let put = if self.replace {
-            self.file.persist(&self.path)
-        } else {
-            self.file.persist_noclobber(&self.path)
-        };
-        put.map_err(|error| failed_to("create", &self.path)(error.error))?;
-        let directory = directory(&self.path);
-        File::open(directory)
-            .and_then(|directory| directory.sync_all())
-            .map_err(failed_to("sync", directory))
-    }
-}
-
 /// How long a file is with the tree in it.
 pub(super) fn length_after(medium: &Medium, plan: &Plan) -> u64 {
     medium.bytes().max(plan.area.end(&plan.layout))
@@ -161,16 +128,9 @@ fn write_slot(
     file.write_all_at(&slot, start)
 }
 
-fn directory(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::{fs, path::PathBuf};
 
     use disk_mounter::verity::{BlockSize, HashAlgorithm};
     use tempfile::TempDir;

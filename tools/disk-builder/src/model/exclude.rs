@@ -87,6 +87,11 @@ impl Excludes {
         &self.patterns
     }
 
+    /// The patterns besides the default ones.
+    pub fn given(&self) -> &[String] {
+        &self.patterns[DEFAULT_EXCLUDES.len()..]
+    }
+
     /// Whether a path, of a file or a directory, is left out. Ask for each
     /// directory from the top, as what is in one that is left out need not match.
     pub(super) fn matches(&self, path: &[u8]) -> bool {

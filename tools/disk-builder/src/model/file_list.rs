@@ -2,14 +2,19 @@
 
 use std::ops::Deref;
 
+use serde::{Deserialize, Serialize};
+
 use super::RelativePath;
 
-/// A file of a model, as it was when the model was looked through.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A file of a model, as it was when the model was looked through. In JSON it is an object with
+/// the path as [`RelativePath`] writes it, and `bytes`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModelFile {
     /// Its path within the model.
+    #[serde(flatten)]
     pub path: RelativePath,
     /// Its size in bytes.
+    #[serde(rename = "bytes")]
     pub size: u64,
 }
 

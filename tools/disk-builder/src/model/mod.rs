@@ -10,19 +10,27 @@ mod path;
 mod scan;
 mod source_file;
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs::{self, Metadata},
+    path::{Path, PathBuf},
+};
 
 pub use exclude::{DEFAULT_EXCLUDES, ExcludeError, Excludes};
 pub use file_list::{FileList, FileListError, ModelFile};
 pub use path::{PathError, RelativePath};
+pub(crate) use path::{WrittenPath, escaped};
 pub use scan::ScanError;
 pub use source_file::{ReadError, SourceFile};
+
+use source_file::Stamp;
 
 /// A model directory and what it holds.
 #[derive(Clone, Debug)]
 pub struct Model {
     directory: PathBuf,
     files: FileList,
+    /// Of each file, what it was when the directory was looked through.
+    stamps: Vec<Stamp>,
 }
 
 impl Model {
@@ -31,9 +39,11 @@ impl Model {
     /// what `excludes` says. Every file is opened once, so that one that cannot
     /// be read is found now and not hours into a build.
     pub fn scan(directory: &Path, excludes: &Excludes) -> Result<Self, ScanError> {
+        let (files, stamps) = scan::scan(directory, excludes)?;
         Ok(Self {
             directory: directory.to_owned(),
-            files: scan::scan(directory, excludes)?,
+            files,
+            stamps,
         })
     }
 
@@ -42,8 +52,37 @@ impl Model {
         &self.files
     }
 
-    /// Opens a file of the list to read it.
-    pub fn open(&self, file: &ModelFile) -> Result<SourceFile, ReadError> {
-        SourceFile::open(file.path.below(&self.directory), file.size)
+    /// Opens the file with this place in the list, which must still be what it was.
+    pub fn open(&self, index: usize) -> Result<SourceFile, ReadError> {
+        let file = SourceFile::open(self.path(index))?;
+        if file.stamp() == self.stamps[index] {
+            Ok(file)
+        } else {
+            Err(ReadError::Changed(self.path(index)))
+        }
+    }
+
+    /// To be asked when all has been read: whether each file is still what it was, by its size
+    /// and its time of modification.
+    pub fn check_unchanged(&self) -> Result<(), ReadError> {
+        for (index, stamp) in self.stamps.iter().enumerate() {
+            let path = self.path(index);
+            match fs::metadata(&path) {
+                Ok(metadata) if Stamp::of(&metadata) == *stamp => {}
+                Ok(_) => return Err(ReadError::Changed(path)),
+                Err(source) => return Err(ReadError::Io { path, source }),
+            }
+        }
+        Ok(())
+    }
+
+    /// Where in the model this file is, if it is one of the model's.
+    pub fn find(&self, metadata: &Metadata) -> Option<PathBuf> {
+        let found = self.stamps.iter().position(|stamp| stamp.is_of(metadata))?;
+        Some(self.path(found))
+    }
+
+    fn path(&self, index: usize) -> PathBuf {
+        self.files[index].path.below(&self.directory)
     }
 }

@@ -3,12 +3,13 @@
 use std::{
     cmp::Ordering,
     ffi::OsStr,
-    fmt::{self, Write as _},
+    fmt,
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
 };
 
 use disk_mounter::erofs::MAX_NAME_SIZE;
+use serde::{Deserialize, Serialize};
 
 /// The path of a file within a model: one or more names with a `/` between two,
 /// each of 1 to 255 bytes of any value but `/` and NUL, and neither `.` nor `..`.
@@ -17,8 +18,48 @@ use disk_mounter::erofs::MAX_NAME_SIZE;
 /// Paths are ordered as a walk through the tree meets them that takes each
 /// directory's entries in the order of their bytes: name by name, so that `a/b`
 /// comes before `a.b`, although `/` comes after `.` among the bytes.
-#[derive(Clone, PartialEq, Eq, Hash)]
+///
+/// In JSON it is the member `path`, a string, where it is UTF-8; where it is not, `path_hex`, a
+/// string with its bytes in hex.
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "WrittenPath", into = "WrittenPath")]
 pub struct RelativePath(Vec<u8>);
+
+/// A path as it stands in JSON.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum WrittenPath {
+    Path(String),
+    PathHex(String),
+}
+
+impl WrittenPath {
+    pub(crate) fn new(bytes: Vec<u8>) -> Self {
+        match String::from_utf8(bytes) {
+            Ok(text) => Self::Path(text),
+            Err(error) => Self::PathHex(hex::encode(error.as_bytes())),
+        }
+    }
+}
+
+impl From<RelativePath> for WrittenPath {
+    fn from(path: RelativePath) -> Self {
+        Self::new(path.0)
+    }
+}
+
+impl TryFrom<WrittenPath> for RelativePath {
+    type Error = PathError;
+
+    fn try_from(written: WrittenPath) -> Result<Self, PathError> {
+        match written {
+            WrittenPath::Path(text) => Self::new(text),
+            WrittenPath::PathHex(digits) => {
+                Self::new(hex::decode(digits).map_err(|_| PathError::Hex)?)
+            }
+        }
+    }
+}
 
 /// Why bytes are no path within a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -29,6 +70,9 @@ pub enum PathError {
     /// `.` or `..`.
     #[error("the path has a name `.` or `..`")]
     Dots,
+    /// It should be written in hex, and is not.
+    #[error("the path is not written in hex digits")]
+    Hex,
     /// A NUL byte.
     #[error("the path has a NUL byte")]
     Nul,
@@ -89,22 +133,28 @@ impl PartialOrd for RelativePath {
     }
 }
 
-/// For messages: bytes that are not UTF-8 and control characters are escaped.
+/// For messages, see [`escaped`].
 impl fmt::Display for RelativePath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for chunk in self.0.utf8_chunks() {
-            for character in chunk.valid().chars() {
-                match character.is_control() {
-                    true => write!(f, "{}", character.escape_default())?,
-                    false => f.write_char(character)?,
-                }
-            }
-            for byte in chunk.invalid() {
-                write!(f, "\\x{byte:02x}")?;
+        f.write_str(&escaped(&self.0))
+    }
+}
+
+/// A path as it can be shown: bytes that are not UTF-8 and control characters are escaped.
+pub(crate) fn escaped(path: &[u8]) -> String {
+    let mut text = String::new();
+    for chunk in path.utf8_chunks() {
+        for character in chunk.valid().chars() {
+            match character.is_control() {
+                true => text.extend(character.escape_default()),
+                false => text.push(character),
             }
         }
-        Ok(())
+        for byte in chunk.invalid() {
+            text.push_str(&format!("\\x{byte:02x}"));
+        }
     }
+    text
 }
 
 impl fmt::Debug for RelativePath {

@@ -14,6 +14,7 @@ use std::{
 
 use super::{
     Excludes, FileList, FileListError, ModelFile, PathError, ReadError, RelativePath, SourceFile,
+    source_file::Stamp,
 };
 
 /// Why a model directory cannot go onto a disk.
@@ -101,13 +102,16 @@ pub enum ScanError {
     },
 }
 
-/// Lists the files below a directory that are not left out.
-pub(super) fn scan(directory: &Path, excludes: &Excludes) -> Result<FileList, ScanError> {
+/// Lists the files below a directory that are not left out, and what each is now.
+pub(super) fn scan(
+    directory: &Path,
+    excludes: &Excludes,
+) -> Result<(FileList, Vec<Stamp>), ScanError> {
     let metadata = fs::metadata(directory).map_err(|error| failed(directory, error))?;
     if !metadata.is_dir() {
         return Err(ScanError::NotADirectory(directory.to_owned()));
     }
-    let mut files = Vec::new();
+    let mut found = Vec::new();
     // The directories on the way down to where the scan is.
     let mut stack = vec![Frame::enter(
         directory.to_owned(),
@@ -140,15 +144,16 @@ pub(super) fn scan(directory: &Path, excludes: &Excludes) -> Result<FileList, Sc
                 entry.is_link,
             )?);
         } else if entry.metadata.is_file() {
-            let size = entry.metadata.len();
-            match RelativePath::new(relative) {
-                Ok(path) => files.push(ModelFile { path, size }),
+            let path = match RelativePath::new(relative) {
+                Ok(path) => path,
                 Err(source) => {
                     let path = entry.path;
                     return Err(ScanError::Path { path, source });
                 }
-            }
-            SourceFile::open(entry.path, size)?;
+            };
+            let stamp = SourceFile::open(entry.path)?.stamp();
+            let size = stamp.size;
+            found.push((ModelFile { path, size }, stamp));
         } else {
             return Err(ScanError::Special {
                 path: entry.path,
@@ -156,10 +161,14 @@ pub(super) fn scan(directory: &Path, excludes: &Excludes) -> Result<FileList, Sc
             });
         }
     }
-    FileList::new(files).map_err(|source| ScanError::List {
+    // In the order of the list.
+    found.sort_unstable_by(|(one, _), (other, _)| one.path.cmp(&other.path));
+    let (files, stamps) = found.into_iter().unzip();
+    let files = FileList::new(files).map_err(|source| ScanError::List {
         directory: directory.to_owned(),
         source,
-    })
+    })?;
+    Ok((files, stamps))
 }
 
 /// A directory that is being looked through.

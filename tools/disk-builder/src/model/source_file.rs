@@ -1,13 +1,13 @@
-//! Reading a file of a model.
+//! Opening a file of a model.
 
 use std::{
     fs::{File, Metadata, OpenOptions},
     io,
-    os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt},
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
-/// An open file of a model, which must stay as it was when the plan was made.
+/// An open file of a model.
 #[derive(Debug)]
 pub struct SourceFile {
     file: File,
@@ -15,10 +15,11 @@ pub struct SourceFile {
     stamp: Stamp,
 }
 
-/// What changes when someone writes into a file.
+/// Which file it is, and what changes when someone writes into it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp {
-    size: u64,
+pub(super) struct Stamp {
+    id: (u64, u64),
+    pub(super) size: u64,
     mtime: (i64, i64),
 }
 
@@ -36,14 +37,14 @@ pub enum ReadError {
     /// Something else has taken its place.
     #[error("{} is no longer a regular file", .0.display())]
     NotAFile(PathBuf),
-    /// It was written to.
+    /// It was written to, or another file has taken its place.
     #[error("{} changed while the model was read: try again when nothing writes to it", .0.display())]
     Changed(PathBuf),
 }
 
 impl SourceFile {
-    /// Opens a file whose size is known from before. Links are followed.
-    pub(super) fn open(path: PathBuf, size: u64) -> Result<Self, ReadError> {
+    /// Opens what a path leads to. Links are followed.
+    pub(super) fn open(path: PathBuf) -> Result<Self, ReadError> {
         let io_error = |source| ReadError::Io {
             path: path.clone(),
             source,
@@ -59,14 +60,10 @@ impl SourceFile {
             return Err(ReadError::NotAFile(path));
         }
         let stamp = Stamp::of(&metadata);
-        if stamp.size != size {
-            return Err(ReadError::Changed(path));
-        }
         Ok(Self { file, path, stamp })
     }
 
-    /// The file, to look for holes or to give advice. To read, use
-    /// [`read_exact_at`](Self::read_exact_at).
+    /// The file.
     pub fn file(&self) -> &File {
         &self.file
     }
@@ -76,41 +73,22 @@ impl SourceFile {
         &self.path
     }
 
-    /// Fills a buffer from a byte offset. A file that has become too short has
-    /// changed.
-    pub fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> Result<(), ReadError> {
-        self.file
-            .read_exact_at(buffer, offset)
-            .map_err(|source| match source.kind() {
-                io::ErrorKind::UnexpectedEof => ReadError::Changed(self.path.clone()),
-                _ => self.io_error(source),
-            })
-    }
-
-    /// To be asked after the last byte was read: whether the file is still the
-    /// one that was opened, by its size and time of modification.
-    pub fn check_unchanged(&self) -> Result<(), ReadError> {
-        let metadata = self.file.metadata().map_err(|error| self.io_error(error))?;
-        if Stamp::of(&metadata) == self.stamp {
-            Ok(())
-        } else {
-            Err(ReadError::Changed(self.path.clone()))
-        }
-    }
-
-    fn io_error(&self, source: io::Error) -> ReadError {
-        ReadError::Io {
-            path: self.path.clone(),
-            source,
-        }
+    pub(super) fn stamp(&self) -> Stamp {
+        self.stamp
     }
 }
 
 impl Stamp {
-    fn of(metadata: &Metadata) -> Self {
+    pub(super) fn of(metadata: &Metadata) -> Self {
         Self {
+            id: (metadata.dev(), metadata.ino()),
             size: metadata.len(),
             mtime: (metadata.mtime(), metadata.mtime_nsec()),
         }
+    }
+
+    /// Whether this is the file that the metadata is of, changed or not.
+    pub(super) fn is_of(&self, metadata: &Metadata) -> bool {
+        self.id == Self::of(metadata).id
     }
 }

@@ -1,26 +1,34 @@
 //! `verify`: checks every block of a disk.
 
+mod damage;
+mod manifest;
 mod parameters;
 mod report;
+mod verified;
 
 use std::path::{Path, PathBuf};
 
 use disk_mounter::{
     exit::ExitCode,
     verity::{
-        Binding, BindingError, HashArea, HashAreaError, RootHash, SuperblockError, TreeLayout,
-        VerityParams,
+        Binding, BindingError, HashArea, HashAreaError, RootHash, Superblock, SuperblockError,
+        TreeLayout,
     },
 };
 
+pub use damage::{Damage, Damages};
+pub use manifest::ManifestMismatch;
 pub use parameters::{ArgumentsError, Contradiction, TreeArguments};
-pub use report::VerifyReport;
+pub use report::{ManifestReport, VerifyReport};
 
 use crate::{
     engine::{SourceError, VerifyTreeError, Workers, verify_tree},
+    hash::Plan,
     medium::{self, Medium, MediumError},
     superblocks,
 };
+use manifest::Beside;
+use verified::Verified;
 
 /// What `verify` is to do.
 #[derive(Clone, Debug)]
@@ -126,6 +134,7 @@ impl Verify {
             .then(|| self.tree.params(&self.root_hash))
             .transpose()?;
         let data = Medium::open(&self.image)?;
+        let manifest = Beside::find(&self.image)?;
         let other = self.other_device().map(Medium::open).transpose()?;
         let hashes = other.as_ref().unwrap_or(&data);
         let filesystem = superblocks::erofs(&data)?.ok();
@@ -137,9 +146,12 @@ impl Verify {
             (None, None, None) => None,
         };
         let offset = offset.ok_or_else(|| VerifyError::NoHashArea(self.image.clone()))?;
-        let params = match from_arguments {
-            Some(params) => params,
-            None => self.claimed(hashes, offset)?,
+        let (params, uuid) = match from_arguments {
+            Some(params) => (params, None),
+            None => {
+                let superblock = self.claimed(hashes, offset)?;
+                (superblock.params, Some(superblock.uuid))
+            }
         };
         let area = HashArea::new(&params, offset, self.superblock)?;
         let binding = Binding::find(
@@ -164,15 +176,32 @@ impl Verify {
             &area,
             workers,
         )?;
+        let block_size = params.data_block_size();
+        let verified = Verified::new(&data, data_bytes, &findings, block_size);
+        let plan = Plan {
+            params,
+            layout,
+            area,
+        };
+        let manifest = manifest.map(|beside| ManifestReport {
+            path: beside.path.clone(),
+            mismatch: beside
+                .check(
+                    &plan,
+                    &self.root_hash,
+                    uuid,
+                    findings.is_clean().then_some(&verified),
+                )
+                .err(),
+        });
         Ok(VerifyReport {
             image: self.image.clone(),
             root_hash: self.root_hash,
-            data_blocks: params.data_blocks(),
-            data_block_size: params.data_block_size(),
-            hash_blocks: layout.blocks(),
-            hash_offset: offset,
             binding,
+            damages: Damages::locate(&findings, &verified, block_size),
             findings,
+            plan,
+            manifest,
         })
     }
 
@@ -181,7 +210,7 @@ impl Verify {
         (!medium::is_same(path, &self.image)).then_some(path)
     }
 
-    fn claimed(&self, hashes: &Medium, offset: u64) -> Result<VerityParams, VerifyError> {
+    fn claimed(&self, hashes: &Medium, offset: u64) -> Result<Superblock, VerifyError> {
         let superblock =
             superblocks::verity_at(hashes, offset)?.map_err(|reason| VerifyError::Superblock {
                 path: hashes.path().to_owned(),
@@ -189,7 +218,7 @@ impl Verify {
                 reason,
             })?;
         self.tree.check(&superblock.params, &self.root_hash)?;
-        Ok(superblock.params)
+        Ok(superblock)
     }
 }
 

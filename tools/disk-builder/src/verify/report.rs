@@ -1,91 +1,127 @@
 //! What `verify` prints.
 
-use std::{fmt, ops::Range, path::PathBuf};
+use std::{fmt, path::PathBuf};
 
-use disk_mounter::verity::{Binding, BlockSize, RootHash};
+use disk_mounter::verity::{Binding, RootHash};
 use serde_json::{Value, json};
 
-use crate::engine::Findings;
+use super::{Damage, Damages, ManifestMismatch};
+use crate::{
+    engine::Findings,
+    hash::Plan,
+    model::{WrittenPath, escaped},
+};
 
 /// What was found on a disk whose top is what the root hash says.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct VerifyReport {
     /// The data.
     pub image: PathBuf,
     /// What it was compared with.
     pub root_hash: RootHash,
-    /// How many data blocks were checked.
-    pub data_blocks: u64,
-    /// Of how many bytes each.
-    pub data_block_size: BlockSize,
-    /// How many hash blocks were checked.
-    pub hash_blocks: u64,
-    /// Where the hash area starts, in bytes.
-    pub hash_offset: u64,
+    /// The tree that was checked, and its place.
+    pub plan: Plan,
     /// What binds the number of blocks to the root hash.
     pub binding: Binding,
     /// What is corrupt.
     pub findings: Findings,
+    /// The same ranges, with the files that they lie in.
+    pub damages: Damages,
+    /// The manifest, where there is one.
+    pub manifest: Option<ManifestReport>,
+}
+
+/// A manifest beside a disk.
+#[derive(Debug)]
+pub struct ManifestReport {
+    /// Where it is.
+    pub path: PathBuf,
+    /// How it differs from the disk.
+    pub mismatch: Option<ManifestMismatch>,
 }
 
 impl VerifyReport {
     /// As a JSON object. Ranges are of data blocks.
     pub fn to_json(&self) -> Value {
-        let ranges = |ranges: &[Range<u64>]| -> Value {
-            ranges
-                .iter()
-                .map(|range| json!({ "first": range.start, "count": range.end - range.start }))
-                .collect()
-        };
-        let findings = &self.findings;
+        let (params, findings) = (&self.plan.params, &self.findings);
+        let manifest = self.manifest.as_ref().map(|manifest| {
+            json!({
+                "path": manifest.path.display().to_string(),
+                "agrees": manifest.mismatch.is_none(),
+            })
+        });
         json!({
             "verified": findings.is_clean(),
             "root_hash": self.root_hash.to_string(),
             "bound_by": self.binding.as_str(),
-            "data_blocks": self.data_blocks,
-            "data_block_size": self.data_block_size.get(),
-            "hash_blocks": self.hash_blocks,
-            "hash_offset": self.hash_offset,
+            "data_blocks": params.data_blocks(),
+            "data_block_size": params.data_block_size().get(),
+            "hash_blocks": self.plan.layout.blocks(),
+            "hash_offset": self.plan.area.offset(),
             "corrupt_hash_blocks": findings.corrupt_hash_blocks,
-            "corrupt_data": ranges(&findings.corrupt_data),
-            "unverifiable_data": ranges(&findings.unverifiable_data),
+            "corrupt_data": ranges(&self.damages.corrupt),
+            "unverifiable_data": ranges(&self.damages.unverifiable),
+            "files_unknown": self.damages.unknown,
             "incomplete": findings.incomplete,
+            "manifest": manifest,
         })
     }
 
-    fn write_ranges(
+    fn write_damages(
         &self,
         f: &mut fmt::Formatter<'_>,
         what: &str,
-        ranges: &[Range<u64>],
+        damages: &[Damage],
     ) -> fmt::Result {
-        let size = self.data_block_size.bytes();
-        for Range { start, end } in ranges {
+        let size = self.plan.params.data_block_size().bytes();
+        for Damage { blocks, paths } in damages {
             writeln!(
                 f,
-                "{what} data blocks {start} to {} (bytes {} to {})",
-                end - 1,
-                start * size,
-                end * size - 1
+                "{what} data blocks {} to {} (bytes {} to {})",
+                blocks.start,
+                blocks.end - 1,
+                blocks.start * size,
+                blocks.end * size - 1
             )?;
+            for path in paths {
+                writeln!(f, "    in {}", escaped(path))?;
+            }
+            if paths.is_empty() && self.damages.unknown.is_none() {
+                writeln!(f, "    in no file")?;
+            }
         }
         Ok(())
     }
 }
 
+/// In JSON, each with its paths as a manifest writes them.
+fn ranges(damages: &[Damage]) -> Value {
+    damages
+        .iter()
+        .map(|Damage { blocks, paths }| {
+            let paths: Vec<_> = paths.iter().cloned().map(WrittenPath::new).collect();
+            json!({
+                "first": blocks.start,
+                "count": blocks.end - blocks.start,
+                "files": paths,
+            })
+        })
+        .collect()
+}
+
 impl fmt::Display for VerifyReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let findings = &self.findings;
+        let (params, findings) = (&self.plan.params, &self.findings);
         if findings.is_clean() {
-            return writeln!(
+            writeln!(
                 f,
                 "verified: {} data blocks of {} bytes and {} hash blocks are what the root hash \
                  says; the geometry is bound by the {}",
-                self.data_blocks,
-                self.data_block_size,
-                self.hash_blocks,
+                params.data_blocks(),
+                params.data_block_size(),
+                self.plan.layout.blocks(),
                 self.binding.as_str()
-            );
+            )?;
         }
         for block in &findings.corrupt_hash_blocks {
             writeln!(
@@ -94,15 +130,20 @@ impl fmt::Display for VerifyReport {
                 block.block, block.level, block.offset
             )?;
         }
-        self.write_ranges(f, "corrupt", &findings.corrupt_data)?;
-        self.write_ranges(
-            f,
-            "under a corrupt hash block:",
-            &findings.unverifiable_data,
-        )?;
+        self.write_damages(f, "corrupt", &self.damages.corrupt)?;
+        self.write_damages(f, "under a corrupt hash block:", &self.damages.unverifiable)?;
         if findings.incomplete {
             writeln!(f, "and more, left out here")?;
         }
-        Ok(())
+        if let Some(reason) = &self.damages.unknown {
+            writeln!(f, "not all files that this lies in are known: {reason}")?;
+        }
+        match &self.manifest {
+            Some(ManifestReport {
+                path,
+                mismatch: None,
+            }) => writeln!(f, "manifest: {} is about this disk", path.display()),
+            _ => Ok(()),
+        }
     }
 }

@@ -68,17 +68,16 @@ pub(crate) fn build(model: &Path, image: &Path) -> (Model, Plan) {
                 out.write_all_at(bytes, extent.offset).unwrap();
             }
             Source::File(index) => {
-                let file = model.open(&model.files()[index]).unwrap();
+                let file = model.open(index).unwrap();
                 // Past the last data there is an error.
                 let mut end = 0;
                 while let Ok(start) = lseek(file.file(), end, Whence::SeekData) {
                     end = lseek(file.file(), start, Whence::SeekHole).unwrap();
                     let mut bytes = vec![0; (end - start) as usize];
-                    file.read_exact_at(&mut bytes, start as u64).unwrap();
+                    file.file().read_exact_at(&mut bytes, start as u64).unwrap();
                     out.write_all_at(&bytes, extent.offset + start as u64)
                         .unwrap();
                 }
-                file.check_unchanged().unwrap();
             }
             Source::Zeros => {}
         }

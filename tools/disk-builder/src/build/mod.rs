@@ -1,0 +1,273 @@
+//! `build`: makes the disk of a model directory. `root-hash`: its root hash alone.
+//!
+//! All is planned from the files' paths and sizes. Then workers read, hash and write in one pass,
+//! each byte once.
+
+mod open_files;
+mod outside;
+mod planned;
+mod preallocate;
+mod source;
+
+use std::{
+    fs, io,
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+};
+
+use disk_mounter::{
+    exit::ExitCode,
+    verity::{RootHash, Superblock, derived_uuid},
+};
+
+pub use planned::root_hash;
+
+use crate::{
+    engine::{HashTreeError, ImageSink, Workers, hash_tree},
+    hash::{self, HashReport, Target},
+    image::{self, BLOCK_SIZE},
+    manifest::{self, Disk, Manifest, SCHEMA},
+    medium::{Medium, MediumError, failed_to},
+    model::{Excludes, ScanError},
+    new_file::NewFile,
+    output::{Output, OutputError},
+};
+use planned::Planned;
+use preallocate::preallocate;
+
+/// What `build` is to do.
+#[derive(Clone, Debug)]
+pub struct Build {
+    /// The model directory.
+    pub model: PathBuf,
+    /// What of it does not go onto the disk.
+    pub excludes: Excludes,
+    /// The disk: a file or a block device.
+    pub output: PathBuf,
+    /// The manifest. Where it is none: beside the disk, and for a block device nowhere.
+    pub manifest: Option<PathBuf>,
+    /// Where the model came from, for the manifest.
+    pub source: Option<String>,
+    /// Its revision, for the manifest.
+    pub revision: Option<String>,
+    /// Replace files that are there.
+    pub force: bool,
+}
+
+/// Why there is no disk.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// The model directory is none that a disk can be made of.
+    #[error(transparent)]
+    Scan(#[from] ScanError),
+    /// The model is too large.
+    #[error(transparent)]
+    Image(#[from] image::PlanError),
+    /// There can be no such tree.
+    #[error(transparent)]
+    TreePlan(#[from] hash::PlanError),
+    /// There is something at the output's place, or it cannot be looked at.
+    #[error(transparent)]
+    Output(#[from] OutputError),
+    /// The output could not be written.
+    #[error(transparent)]
+    Medium(#[from] MediumError),
+    /// The output would be a part of the model.
+    #[error(
+        "{} is in the model directory {}: an output must be outside of it",
+        output.display(), model.display()
+    )]
+    Inside {
+        /// The output.
+        output: PathBuf,
+        /// The model directory.
+        model: PathBuf,
+    },
+    /// The output is a part of the model.
+    #[error("{} is a file of the model, as {}: writing it would destroy it", output.display(), file.display())]
+    IsModelFile {
+        /// The output.
+        output: PathBuf,
+        /// The same in the model.
+        file: PathBuf,
+    },
+    /// Disk and manifest have one place.
+    #[error("{} cannot be both the disk and its manifest", .0.display())]
+    SameOutput(PathBuf),
+    /// The manifest cannot be a device.
+    #[error("{} is a block device: a manifest is a file", .0.display())]
+    ManifestDevice(PathBuf),
+    /// A block device does not grow.
+    #[error("the disk takes {needed} bytes, and {} has only {bytes}", device.display())]
+    NoRoom {
+        /// The output.
+        device: PathBuf,
+        /// How large it is.
+        bytes: u64,
+        /// How large it should be.
+        needed: u64,
+    },
+    /// Reading or writing failed, or was stopped.
+    #[error(transparent)]
+    Tree(#[from] HashTreeError),
+}
+
+impl BuildError {
+    /// The code that the program ends with.
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Scan(ScanError::Io { source, .. }) => ExitCode::of_io(source),
+            Self::Scan(ScanError::Read(crate::model::ReadError::Io { source, .. })) => {
+                ExitCode::of_io(source)
+            }
+            Self::Scan(ScanError::NotADirectory(_))
+            | Self::Inside { .. }
+            | Self::IsModelFile { .. }
+            | Self::SameOutput(_)
+            | Self::ManifestDevice(_) => ExitCode::Usage,
+            Self::Output(error) => error.exit_code(),
+            Self::Medium(error) => error.exit_code(),
+            Self::Scan(_)
+            | Self::Image(_)
+            | Self::TreePlan(_)
+            | Self::NoRoom { .. }
+            | Self::Tree(_) => ExitCode::Failure,
+        }
+    }
+}
+
+impl Build {
+    /// Makes the disk and its manifest. When it fails, or when `workers` are interrupted, neither
+    /// is there, and what was there before still is; but not on a block device.
+    pub fn run(&self, workers: &Workers) -> Result<HashReport, BuildError> {
+        outside::check_place(&self.output, &self.model)?;
+        let output = Output::find(&self.output, self.force)?;
+        let manifest = self.manifest_place(&output)?;
+        let planned = Planned::new(&self.model, &self.excludes)?;
+        outside::check_files(&self.output, &planned.model)?;
+        if let Some(place) = &manifest {
+            outside::check_files(&place.path, &planned.model)?;
+        }
+
+        let target = match &output {
+            Output::Device(device) => start_device(device, &planned)?,
+            Output::File { path, replace } => start_file(path, *replace, &planned)?,
+        };
+        // Before hours of work, too.
+        let manifest_file = manifest
+            .as_ref()
+            .map(|place| NewFile::create(&place.path, place.replace))
+            .transpose()?;
+
+        let root_hash = self.write(&planned, &target, &output, workers)?;
+        let superblock = Superblock {
+            uuid: derived_uuid(&root_hash),
+            params: planned.tree.params.clone(),
+        };
+        if let Some(file) = &manifest_file {
+            let disk = Disk::new(&planned.tree, &root_hash, superblock.uuid);
+            self.manifest(&planned, disk)
+                .write(file.file())
+                .map_err(failed_to("write", file.path()))?;
+            file.file()
+                .sync_all()
+                .map_err(failed_to("sync", file.path()))?;
+        }
+        workers.check_interrupted().map_err(HashTreeError::from)?;
+        // An old manifest never stands beside a new disk: whenever this is killed, a manifest that
+        // is there belongs to the disk that is there.
+        if let Some(Place {
+            path,
+            replace: true,
+        }) = &manifest
+        {
+            fs::remove_file(path).map_err(failed_to("replace", path))?;
+        }
+        target.finish(&planned.tree, Some(&superblock.to_bytes()))?;
+        manifest_file.map(NewFile::put).transpose()?;
+        Ok(HashReport {
+            uuid: Some(superblock.uuid),
+            plan: planned.tree,
+            root_hash,
+        })
+    }
+
+    /// Writes all but the superblock. It is on the disk when this returns.
+    fn write(
+        &self,
+        planned: &Planned,
+        target: &Target<'_>,
+        output: &Output,
+        workers: &Workers,
+    ) -> Result<RootHash, BuildError> {
+        // On a device there is something where a new file has zeros.
+        let source = planned.source(matches!(output, Output::File { .. }));
+        let sink = ImageSink::new(target.file(), target.path(), planned.tree.area);
+        let root_hash = hash_tree(&planned.tree.params, &source, &sink, workers)?;
+        target.sync()?;
+        Ok(root_hash)
+    }
+
+    fn manifest_place(&self, output: &Output) -> Result<Option<Place>, BuildError> {
+        let path = match (&self.manifest, output) {
+            (Some(path), _) => path.clone(),
+            (None, Output::File { .. }) => manifest::default_path(&self.output),
+            (None, Output::Device(_)) => return Ok(None),
+        };
+        outside::check_place(&path, &self.model)?;
+        match Output::find(&path, self.force)? {
+            Output::Device(_) => Err(BuildError::ManifestDevice(path)),
+            Output::File { path, replace } => {
+                if outside::is_same_place(&path, &self.output) {
+                    return Err(BuildError::SameOutput(path));
+                }
+                Ok(Some(Place { path, replace }))
+            }
+        }
+    }
+
+    fn manifest<'a>(&'a self, planned: &'a Planned, disk: Disk) -> Manifest<'a> {
+        Manifest {
+            schema: SCHEMA,
+            disk,
+            source: self.source.clone(),
+            revision: self.revision.clone(),
+            excluded: self.excludes.given().into(),
+            files: planned.model.files()[..].into(),
+            builder_version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+}
+
+/// Of a file that is to be made.
+struct Place {
+    path: PathBuf,
+    replace: bool,
+}
+
+/// A new file with room for what is going to be written.
+fn start_file<'a>(
+    path: &Path,
+    replace: bool,
+    planned: &'a Planned,
+) -> Result<Target<'a>, BuildError> {
+    let target = Target::new_file(path, replace, &planned.tree)?;
+    let tree = planned.image.bytes()..planned.bytes();
+    preallocate(target.file(), path, &planned.source(true), tree)?;
+    Ok(target)
+}
+
+/// A device on which nothing looks like a disk any more.
+fn start_device<'a>(device: &'a Medium, planned: &'a Planned) -> Result<Target<'a>, BuildError> {
+    let needed = planned.bytes();
+    if needed > device.bytes() {
+        return Err(BuildError::NoRoom {
+            device: device.path().to_owned(),
+            bytes: device.bytes(),
+            needed,
+        });
+    }
+    let cleared: io::Result<()> = device.file().write_all_at(&[0; BLOCK_SIZE as usize], 0);
+    cleared.map_err(failed_to("write to", device.path()))?;
+    Ok(Target::in_place(device, &planned.tree)?)
+}

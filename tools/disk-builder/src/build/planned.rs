@@ -1,0 +1,62 @@
+//! The disk of a model, before it is made.
+
+use std::path::Path;
+
+use disk_mounter::verity::RootHash;
+
+use super::{BuildError, source::PlanSource};
+use crate::{
+    engine::{NullSink, Workers, hash_tree},
+    hash::{self, Room, TreeRequest},
+    image,
+    medium::Kind,
+    model::{Excludes, Model},
+};
+
+/// What a disk of layout 1 is going to be: all that is known before a file is read.
+pub(super) struct Planned {
+    pub(super) model: Model,
+    pub(super) image: image::Plan,
+    /// The tree, and its place after the image.
+    pub(super) tree: hash::Plan,
+}
+
+impl Planned {
+    /// Looks through a model directory.
+    pub(super) fn new(directory: &Path, excludes: &Excludes) -> Result<Self, BuildError> {
+        let model = Model::scan(directory, excludes)?;
+        let image = image::Plan::new(model.files())?;
+        let room = Room {
+            kind: Kind::File,
+            bytes: image.bytes(),
+        };
+        let tree = hash::Plan::new(&TreeRequest::default(), room, None)?;
+        Ok(Self { model, image, tree })
+    }
+
+    /// The image. Holes need not be found where they must be written too.
+    pub(super) fn source(&self, find_holes: bool) -> PlanSource<'_> {
+        PlanSource::new(&self.model, &self.image, find_holes)
+    }
+
+    /// How long the disk is in bytes.
+    pub(super) fn bytes(&self) -> u64 {
+        self.tree.area.end(&self.tree.layout)
+    }
+}
+
+/// The root hash of the disk that `build` makes of a model directory. Nothing is written.
+pub fn root_hash(
+    directory: &Path,
+    excludes: &Excludes,
+    workers: &Workers,
+) -> Result<RootHash, BuildError> {
+    let planned = Planned::new(directory, excludes)?;
+    let source = planned.source(true);
+    Ok(hash_tree(
+        &planned.tree.params,
+        &source,
+        &NullSink,
+        workers,
+    )?)
+}

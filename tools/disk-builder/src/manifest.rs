@@ -1,0 +1,157 @@
+//! What is written beside a disk about it, as JSON.
+//!
+//! Nobody needs it to mount or to verify a disk, and nobody should trust it: it says where a disk
+//! came from and what is on it. The fields are listed in `docs/layout.md`.
+
+use std::{
+    borrow::Cow,
+    ffi::OsString,
+    fs::File,
+    io::{self, BufReader, BufWriter, Read, Write},
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::{
+    hash::Plan,
+    medium::{Medium, MediumError, failed_to},
+    model::ModelFile,
+};
+use disk_mounter::verity::RootHash;
+
+/// The meaning of the fields; another number is another meaning.
+pub const SCHEMA: u32 = 1;
+
+/// The layout of the disks that this program makes.
+pub const LAYOUT: u32 = 1;
+
+/// None is longer, or it would fill the memory.
+const MAX_BYTES: u64 = 1 << 30;
+
+/// A manifest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest<'a> {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// What of the disk the root hash decides on.
+    #[serde(flatten)]
+    pub disk: Disk,
+    /// Where the model came from.
+    pub source: Option<String>,
+    /// Which of its revisions it is.
+    pub revision: Option<String>,
+    /// The patterns of what was left out besides what always is.
+    pub excluded: Cow<'a, [String]>,
+    /// All files, in the order of the disk.
+    pub files: Cow<'a, [ModelFile]>,
+    /// The version of the program that made the disk.
+    pub builder_version: String,
+}
+
+/// The shape of a disk and its root hash. Sizes and offsets are in bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)] // The names are those of the arguments and of the superblock.
+pub struct Disk {
+    /// [`LAYOUT`].
+    pub layout: u32,
+    pub root_hash: String,
+    pub data_blocks: u64,
+    pub data_block_size: u32,
+    pub hash_block_size: u32,
+    pub hash_offset: u64,
+    pub hash_algorithm: String,
+    pub salt: String,
+    pub uuid: String,
+    /// Of filesystem, superblock and tree together.
+    pub image_bytes: u64,
+}
+
+/// A manifest cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ManifestError {
+    /// It cannot be opened.
+    #[error(transparent)]
+    Medium(#[from] MediumError),
+    /// It is none.
+    #[error("{} is not a manifest", path.display())]
+    Syntax {
+        /// What was read.
+        path: PathBuf,
+        /// Where it is wrong.
+        source: serde_json::Error,
+    },
+    /// It is of another version.
+    #[error("{} is a manifest of schema {found}, and only schema {SCHEMA} is known", path.display())]
+    Schema {
+        /// What was read.
+        path: PathBuf,
+        /// What it says.
+        found: u32,
+    },
+    /// Too much to read.
+    #[error("{} is not a manifest: it has more than {MAX_BYTES} bytes", .0.display())]
+    TooLong(PathBuf),
+}
+
+impl Disk {
+    /// That of a tree whose superblock has this UUID.
+    pub fn new(plan: &Plan, root_hash: &RootHash, uuid: Uuid) -> Self {
+        let params = &plan.params;
+        Self {
+            layout: LAYOUT,
+            root_hash: root_hash.to_string(),
+            data_blocks: params.data_blocks(),
+            data_block_size: params.data_block_size().get(),
+            hash_block_size: params.hash_block_size().get(),
+            hash_offset: plan.area.offset(),
+            hash_algorithm: params.algorithm().to_string(),
+            salt: params.salt().to_string(),
+            uuid: uuid.to_string(),
+            image_bytes: plan.area.end(&plan.layout),
+        }
+    }
+}
+
+impl Manifest<'_> {
+    /// Writes it, ready for people to read.
+    pub fn write(&self, file: &File) -> io::Result<()> {
+        let mut out = BufWriter::new(file);
+        serde_json::to_writer_pretty(&mut out, self)?;
+        out.write_all(b"\n")?;
+        out.flush()
+    }
+}
+
+impl Manifest<'static> {
+    /// Reads one from a regular file. What it says is not to be trusted.
+    pub fn read(path: &Path) -> Result<Self, ManifestError> {
+        let medium = Medium::open(path)?;
+        if medium.bytes() > MAX_BYTES {
+            return Err(ManifestError::TooLong(path.to_owned()));
+        }
+        let reader = BufReader::new(medium.file().take(MAX_BYTES));
+        let parsed: Self = serde_json::from_reader(reader).map_err(|source| {
+            if source.is_io() {
+                return failed_to("read", path)(source.into()).into();
+            }
+            let path = path.to_owned();
+            ManifestError::Syntax { path, source }
+        })?;
+        if parsed.schema != SCHEMA {
+            return Err(ManifestError::Schema {
+                path: path.to_owned(),
+                found: parsed.schema,
+            });
+        }
+        Ok(parsed)
+    }
+}
+
+/// Where the manifest of an image is, unless somebody says otherwise: beside it, as `IMAGE.json`.
+pub fn default_path(image: &Path) -> PathBuf {
+    let mut path = OsString::from(image);
+    path.push(".json");
+    path.into()
+}

@@ -1,0 +1,72 @@
+//! Where a result goes, as far as its path tells.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use disk_mounter::exit::ExitCode;
+
+use crate::medium::{Kind, Medium, MediumError, failed_to};
+
+/// What is at the path of an output.
+#[derive(Debug)]
+pub enum Output {
+    /// A block device, which is written over.
+    Device(Medium),
+    /// A file, or none yet.
+    File {
+        /// Where it goes: symbolic links are followed, and what they lead to is replaced.
+        path: PathBuf,
+        /// There is a file, which may go.
+        replace: bool,
+    },
+}
+
+/// Why nothing can be written there.
+#[derive(Debug, thiserror::Error)]
+pub enum OutputError {
+    /// It cannot be looked at, or is in use.
+    #[error(transparent)]
+    Medium(#[from] MediumError),
+    /// There is a file already.
+    #[error("{} exists: --force replaces it", .0.display())]
+    Exists(PathBuf),
+}
+
+impl OutputError {
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Medium(error) => error.exit_code(),
+            Self::Exists(_) => ExitCode::InTheWay,
+        }
+    }
+}
+
+impl Output {
+    /// Looks what is there. A device is opened, so that nobody else writes to it; a file that is
+    /// not empty is replaced only by `force`.
+    pub fn find(path: &Path, force: bool) -> Result<Self, OutputError> {
+        match path.canonicalize() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::File {
+                path: path.to_owned(),
+                replace: false,
+            }),
+            Err(error) => Err(failed_to("open", path)(error).into()),
+            Ok(path) if Kind::at(&path)? == Kind::BlockDevice => {
+                Ok(Self::Device(Medium::open_to_write(&path)?))
+            }
+            Ok(path) => {
+                // Nothing is lost with an empty file, as `mktemp` makes it.
+                let empty = Medium::open(&path)?.bytes() == 0;
+                if !empty && !force {
+                    return Err(OutputError::Exists(path));
+                }
+                Ok(Self::File {
+                    path,
+                    replace: true,
+                })
+            }
+        }
+    }
+}
