@@ -75,7 +75,7 @@ pub(crate) struct MountArguments {
     #[arg(long, value_name = "BYTES")]
     pub(crate) hash_offset: Size,
     /// How often each is mounted
-    #[arg(long, value_name = "N", default_value_t = 9,
+    #[arg(long, value_name = "N", default_value_t = 15,
           value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) rounds: u32,
     /// How often each reads all files
@@ -141,14 +141,14 @@ impl Settings {
     }
 }
 
-/// Less than 16 MiB would be all start and end; and parts of it are whole blocks.
+/// Less than 4 MiB would be all start and end; and parts of it are whole blocks.
 fn size(text: &str) -> Result<Size, String> {
-    const LEAST: u64 = 16 << 20;
+    const LEAST: u64 = 4 << 20;
     let size: Size = text
         .parse()
         .map_err(|error: disk_mounter::units::SizeError| error.to_string())?;
     if size.0 < LEAST || !size.0.is_multiple_of(1 << 20) {
-        return Err("the size must be whole MiB, and 16 at least".into());
+        return Err("the size must be whole MiB, and 4 at least".into());
     }
     Ok(size)
 }
@@ -196,7 +196,7 @@ mod tests {
             "bench",
             "bench run --only none",
             "bench run --rounds 0",
-            "bench run --size 15M",
+            "bench run --size 3M",
             "bench run --size 16777217",
             "bench run --size 4GiB",
             "bench mount /dev/vda --root-hash 00 --hash-offset 0",

@@ -15,7 +15,7 @@ type Finish<'a> = Box<dyn Fn(&str) -> Result<()> + 'a>;
 /// What is run in turns with others, and timed.
 pub(crate) struct Contestant<'a> {
     pub(crate) name: String,
-    /// The data that it goes through, without holes.
+    /// The data that it goes through, without holes; 0 where the time is not for that.
     pub(crate) bytes: u64,
     pub(crate) memory_limit: Option<u64>,
     /// One after the other; only they are timed.

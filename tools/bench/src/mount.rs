@@ -32,6 +32,8 @@ const ABOUT_MOUNT: &str = "From the start of the program to a mounted filesystem
     the whole machine are dropped before each run. The script is run by `sh` and mounts with the \
     same flags.";
 
+const TITLE_READ: &str = "All files in the page cache";
+
 const ABOUT_READ: &str = "From the start of the program until all files are in the page cache, \
     which is checked by reading them once more. The caches are dropped before each run.";
 
@@ -84,6 +86,14 @@ impl Disk<'_> {
     }
 
     fn reading(&self) -> Result<Section> {
+        let (_, help) = child::run(Command::new("disk-mounter").args(["mount", "--help"]))?;
+        if !help.contains("--prefetch") {
+            let mut section = Section::new(TITLE_READ, ABOUT_READ, Vec::new());
+            section
+                .notes
+                .push("This disk-mounter cannot prefetch.".into());
+            return Ok(section);
+        }
         let mut ours = self.contestant(
             "disk-mounter mount --prefetch",
             Way::Mounter,
@@ -95,25 +105,20 @@ impl Disk<'_> {
             self.script(THEN_CAT),
         );
         for (contestant, way) in [(&mut ours, Way::Mounter), (&mut other, Way::Script)] {
+            contestant.bytes = self.bytes;
             contestant.finish = Box::new(move |_| {
                 self.check_cached()?;
                 self.check_and_unmount(way)
             });
         }
         let runs = experiment::run(vec![ours, other], self.arguments.read_rounds)?;
-        Ok(
-            Section::new("All files in the page cache", ABOUT_READ, runs).compare(
-                0,
-                1,
-                Measure::Faster(None),
-            ),
-        )
+        Ok(Section::new(TITLE_READ, ABOUT_READ, runs).compare(0, 1, Measure::Faster(None)))
     }
 
     fn contestant(&self, name: &str, way: Way, command: Command) -> Contestant<'_> {
         Contestant {
             name: name.into(),
-            bytes: self.bytes,
+            bytes: 0,
             memory_limit: None,
             commands: vec![command],
             then_sync: Vec::new(),

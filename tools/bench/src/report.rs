@@ -31,7 +31,7 @@ pub(crate) struct Section {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Runs {
     pub(crate) name: String,
-    /// The data that it went through, without holes.
+    /// The data that it went through, without holes; 0 where the time is not for going through it.
     pub(crate) bytes: u64,
     /// The most memory that it may take, where there is such a goal, in bytes.
     pub(crate) memory_limit: Option<u64>,

@@ -30,12 +30,10 @@ pub(crate) fn markdown(report: &Report) -> String {
         &["what", "against", "ratio", "in each round", "goal", "met"],
         ratios.map(ratio),
     ));
-    let limited = report
-        .sections
-        .iter()
-        .flat_map(|section| section.runs.iter().map(move |runs| (section, runs)))
-        .filter_map(|(section, runs)| memory(section, runs));
-    lines.extend(table(&["peak memory of", "MiB", "goal", "met"], limited));
+    lines.extend(table(
+        &["peak memory of", "MiB", "goal", "met"],
+        report.sections.iter().filter_map(memory),
+    ));
     for section in &report.sections {
         lines.push(format!("### {}", section.title));
         lines.push(String::new());
@@ -93,10 +91,16 @@ fn ratio(ratio: &Ratio) -> [String; 6] {
     ]
 }
 
-fn memory(section: &Section, runs: &Runs) -> Option<[String; 4]> {
-    let limit = runs.memory_limit?;
+/// Of the runs with a goal for their memory the one that comes nearest to it.
+fn memory(section: &Section) -> Option<[String; 4]> {
+    let limited = section
+        .runs
+        .iter()
+        .filter_map(|runs| Some((runs, runs.memory_limit?)));
+    let share = |(runs, limit): &(&Runs, u64)| runs.peak_memory() as f64 / *limit as f64;
+    let (runs, limit) = limited.max_by(|a, b| share(a).total_cmp(&share(b)))?;
     Some([
-        format!("{} ({})", runs.name, section.title),
+        format!("{}: {}", section.title, runs.name),
         mib(runs.peak_memory() as f64),
         format!("≤ {}", mib(limit as f64)),
         answer(Some(runs.peak_memory() <= limit)).into(),
@@ -114,14 +118,15 @@ fn answer(met: Option<bool>) -> &'static str {
 fn runs(runs: &Runs) -> [String; 9] {
     let (least, most) = runs.seconds_range();
     let bytes = runs.bytes as f64;
+    let of_data = |value: String| if runs.bytes > 0 { value } else { String::new() };
     [
         runs.name.clone(),
-        gib(runs.bytes),
+        of_data(gib(runs.bytes)),
         number(runs.seconds()),
         format!("{}–{}", number(least), number(most)),
         number(runs.cpu_seconds()),
-        number(bytes / 1e9 / runs.seconds()),
-        number(runs.seconds() / (bytes / f64::from(1 << 30))),
+        of_data(number(bytes / 1e9 / runs.seconds())),
+        of_data(number(runs.seconds() / (bytes / f64::from(1 << 30)))),
         mib(runs.peak_memory() as f64),
         mib(runs.disk_read()),
     ]
@@ -162,7 +167,11 @@ mod tests {
         let section = Section::new(
             "Hashing",
             "What is done.",
-            vec![ours, runs("other", 1 << 30, &[8.0, 6.0, 7.0])],
+            vec![
+                ours,
+                runs("other", 1 << 30, &[8.0, 6.0, 7.0]),
+                runs("start", 0, &[1.0]),
+            ],
         );
         let mut section = section
             .compare(0, 1, Measure::Faster(Some(4.5)))
@@ -197,7 +206,7 @@ Commit abc, SHA-256 kernel portable; veritysetup 2; cp 9
 
 | peak memory of | MiB | goal | met |
 |---|---|---|---|
-| ours (Hashing) | 5 | ≤ 4 | **no** |
+| Hashing: ours | 5 | ≤ 4 | **no** |
 
 ### Hashing
 
@@ -207,6 +216,7 @@ What is done.
 |---|---|---|---|---|---|---|---|---|
 | ours | 1.00 | 1.50 | 1.00–2.00 | 3.00 | 0.716 | 1.50 | 5 | 0 |
 | other | 1.00 | 7.00 | 6.00–8.00 | 14.0 | 0.153 | 7.00 | 5 | 0 |
+| start |  | 1.00 | 1.00–1.00 | 2.00 |  |  | 5 | 0 |
 
 Note: Beware.
 ";

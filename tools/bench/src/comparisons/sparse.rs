@@ -16,7 +16,10 @@ const ABOUT: &str = "A hash tree over an image of which nine tenths are holes, a
 pub(super) fn section(bench: &Bench) -> Result<Section> {
     let size = bench.settings.size;
     bench.check_memory(size)?;
-    let sparse = bench.data.sparse(size, size / 10)?.join("image");
+    let sparse = bench
+        .data
+        .sparse(size, (size / 10).max(1 << 20))?
+        .join("image");
     let sparse = [Input::whole(&sparse)?];
     let dense = [bench.image(size)?];
     let warm = Caches::Warm;
@@ -28,6 +31,7 @@ pub(super) fn section(bench: &Bench) -> Result<Section> {
     ];
     contestants[0].name += ", sparse";
     contestants[1].name += ", sparse";
+    contestants[2].name += ", no holes";
     let runs = experiment::run(contestants, bench.settings.rounds)?;
     let mut section = Section::new("Hash a sparse image", ABOUT, runs)
         .compare(0, 2, Measure::Faster(Some(5.0)))
