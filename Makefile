@@ -66,6 +66,16 @@ image: programs
 	@tools/scripts/image.sh target/image $(RELEASE)/disk-mounter
 	@tools/scripts/image.sh target/image $(RELEASE)/disk-builder
 
+## make bench   against veritysetup, mkfs.erofs and cp; BENCH="--quick" takes 2 minutes
+.PHONY: bench
+bench: programs
+	$(RELEASE)/bench run --json target/bench/results.json $(BENCH)
+
+## make bench-mount   against veritysetup and mount, on a kernel with dm-verity
+.PHONY: bench-mount
+bench-mount: programs
+	tools/bench/mount.sh $(PROGRAMS) $(RELEASE)/bench $(BENCH)
+
 ## make build   the programs, in target/*/release
 .PHONY: build programs
 build programs: setup

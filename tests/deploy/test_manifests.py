@@ -198,3 +198,35 @@ class Mounting(unittest.TestCase):
         for variant in VARIANTS:
             for container in containers_of(pod_of(variant)):
                 self.assertRegex(container["image"], r"^[a-z-]+@sha256:[0-9a-f]{64}$")
+
+
+class CommandLines(unittest.TestCase):
+    """The programs understand what the manifests say to them.
+
+    What a program does not understand is exit code 2. Here it is something that is not there (4):
+    a disk, a model, a mount or, for the probes, which look there first, the kernel's device-mapper
+    (6).
+    """
+
+    def assert_understood(self, program, arguments, path, codes=(4,)):
+        """Runs a program, which must miss a path."""
+        self.assertFalse(os.path.exists(path), f"{path} would be used by this test")
+        done = subprocess.run([os.environ[program], *arguments], stderr=subprocess.PIPE, text=True)
+        self.assertIn(done.returncode, codes, done.stderr)
+
+    def test_the_mounter(self):
+        for variant in ["workload", "contrast", "init-container"]:
+            with self.subTest(variant=variant):
+                arguments = mounter_of(variant)["args"] + ["--wait", "0"]
+                self.assert_understood("DISK_MOUNTER", arguments, "/dev/model")
+
+    def test_the_probes(self):
+        for variant in ["workload", "contrast"]:
+            for probe in ["startupProbe", "livenessProbe"]:
+                program, *arguments = mounter_of(variant)[probe]["exec"]["command"]
+                self.assertEqual(program, "/bin/disk-mounter")
+                self.assert_understood("DISK_MOUNTER", arguments, "/mnt/model/disk", (4, 6))
+
+    def test_the_builder(self):
+        (builder,) = containers_of(pod_of("build"))
+        self.assert_understood("DISK_BUILDER", builder["args"], "/model")

@@ -16,7 +16,10 @@ use std::{
 };
 
 use clap::Parser;
-use disk_mounter::exit::ExitCode;
+use disk_mounter::{
+    exit::ExitCode,
+    verity::sha256::{Kernel, KernelError},
+};
 use serde_json::{Value, json};
 use signal_hook::{
     consts::{SIGINT, SIGTERM},
@@ -74,6 +77,8 @@ enum Failure {
         image: String,
         source: ManifestMismatch,
     },
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
     #[error("cannot start threads")]
     Threads(#[from] rayon::ThreadPoolBuildError),
     #[error("cannot wait for signals")]
@@ -85,7 +90,7 @@ enum Failure {
 impl Failure {
     fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Usage(_) => ExitCode::Usage,
+            Self::Usage(_) | Self::Kernel(_) => ExitCode::Usage,
             Self::Build(error) => error.exit_code(),
             Self::Hash(error) => error.exit_code(),
             Self::Verify(error) => error.exit_code(),
@@ -114,6 +119,7 @@ pub fn main() -> ExitCode {
 }
 
 fn run(command: Command) -> Result<(), Failure> {
+    Kernel::choose_from_env()?;
     match command {
         Command::Build(arguments) => {
             let json = arguments.common.json;

@@ -148,3 +148,29 @@ pub(crate) fn data(bytes: usize, seed: u64) -> Vec<u8> {
         })
         .collect()
 }
+
+#[test]
+fn the_environment_can_choose_the_hash_kernel() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    std::fs::write(&data, vec![7; 300 * 4096]).unwrap();
+    let hash = |kernel: &str| {
+        std::process::Command::new(env!("CARGO_BIN_EXE_disk-builder"))
+            .env("DISK_MOUNTER_SHA256_KERNEL", kernel)
+            .args(["hash", "--force", "--hash-device"])
+            .args([folder.path().join("tree"), data.clone()])
+            .output()
+            .unwrap()
+    };
+    let portable = hash("portable");
+    assert!(portable.status.success(), "{portable:?}");
+    // Without a choice it is the fastest one, which gives the same.
+    let chosen = std::process::Command::new(env!("CARGO_BIN_EXE_disk-builder"))
+        .args(["hash", "--force", "--hash-device"])
+        .args([folder.path().join("tree"), data.clone()])
+        .output()
+        .unwrap();
+    assert_eq!(chosen.stdout, portable.stdout);
+    let unknown = hash("quantum");
+    assert_eq!(unknown.status.code(), Some(2), "{unknown:?}");
+}

@@ -1,0 +1,295 @@
+//! What is compared with what, and the goals.
+
+mod hash;
+mod kernels;
+mod model;
+mod scaling;
+mod sparse;
+mod verify;
+
+use std::{
+    fs::File,
+    io::Read,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, Result, bail};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    cache::{self, Caches, Input},
+    child,
+    cli::{Comparison, RunArguments, Settings},
+    data::{self, Data},
+    experiment::Contestant,
+    machine::{self, Machine},
+    report::{Report, Section},
+};
+
+const BLOCK: u64 = 4096;
+
+/// The peers, and the Debian packages that they are in. (fsck.erofs comes with mkfs.erofs.)
+const PEERS: [(&str, &str); 3] = [
+    ("veritysetup", "cryptsetup-bin"),
+    ("mkfs.erofs", "erofs-utils"),
+    ("cp", "coreutils"),
+];
+
+/// Makes the data and runs all comparisons.
+pub(crate) fn run(arguments: &RunArguments) -> Result<Report> {
+    for (program, package) in PEERS {
+        if Command::new(program).arg("--version").output().is_err() {
+            bail!("{program} is missing; on Debian: apt-get install {package}");
+        }
+    }
+    let bench = Bench::new(arguments)?;
+    let machine = Machine::look(bench.data.directory(), &PEERS.map(|(program, _)| program))?;
+    let sections = bench.settings.comparisons.iter().map(|comparison| {
+        let section = match comparison {
+            Comparison::Kernels => kernels::section(&bench),
+            Comparison::Hash => hash::section(&bench, Caches::Warm),
+            Comparison::Cold => hash::section(&bench, Caches::Cold),
+            Comparison::Verify => verify::section(&bench),
+            Comparison::RootHash => model::root_hash(&bench),
+            Comparison::Build => model::build(&bench),
+            Comparison::Sparse => sparse::section(&bench),
+            Comparison::Scaling => scaling::section(&bench),
+        };
+        section.with_context(|| format!("{comparison:?}"))
+    });
+    Ok(Report {
+        sections: sections.collect::<Result<_>>()?,
+        machine,
+    })
+}
+
+/// What all comparisons share.
+struct Bench {
+    settings: Settings,
+    data: Data,
+    /// Where the programs put what they make. It is empty between runs.
+    outputs: PathBuf,
+    builder: PathBuf,
+}
+
+impl Bench {
+    fn new(arguments: &RunArguments) -> Result<Self> {
+        let builder = match &arguments.builder {
+            Some(path) => path.clone(),
+            None => std::env::current_exe()?.with_file_name("disk-builder"),
+        };
+        let builder = builder.canonicalize().with_context(|| {
+            format!(
+                "there is no {}: `make build` makes it, or name it with --builder",
+                builder.display()
+            )
+        })?;
+        let settings = Settings::new(arguments);
+        let data = Data::new(&arguments.dir, arguments.keep)?;
+        let outputs = data.outputs()?;
+        let bench = Self {
+            settings,
+            data,
+            outputs,
+            builder,
+        };
+        bench.check_room()?;
+        Ok(bench)
+    }
+
+    fn check_room(&self) -> Result<()> {
+        let size = self.settings.size;
+        let mut needed = self.image_bytes() + size / 10;
+        if self.settings.has(Comparison::RootHash) || self.settings.has(Comparison::Build) {
+            needed += size / 10 * 22;
+        }
+        if self.settings.has(Comparison::Scaling) {
+            needed += scaling::sparse_room(size);
+        }
+        let files = cache::files(self.data.directory())?;
+        let there = files
+            .iter()
+            .map(|file| Ok(file.metadata()?.blocks() * 512))
+            .sum::<Result<u64>>()?;
+        self.data.check_room(needed.saturating_sub(there))
+    }
+
+    /// How long the longest image is that any comparison takes a part of.
+    fn image_bytes(&self) -> u64 {
+        match self.settings.has(Comparison::Scaling) {
+            true => scaling::sizes(self.settings.size)[2],
+            false => self.settings.size,
+        }
+    }
+
+    /// The first bytes of an image without holes.
+    fn image(&self, length: u64) -> Result<Input> {
+        let path = self.data.image(self.image_bytes())?;
+        Ok(Input { path, length })
+    }
+
+    fn output(&self, name: &str) -> PathBuf {
+        self.outputs.join(name)
+    }
+
+    fn builder(&self, command: &str) -> Command {
+        let mut builder = Command::new(&self.builder);
+        builder.arg(command);
+        builder
+    }
+
+    /// A contestant that reads `inputs` and leaves files in the outputs. After each run
+    /// `check` gets what was printed; then the outputs are removed.
+    fn contestant<'a>(
+        &'a self,
+        name: impl Into<String>,
+        (inputs, caches): (&'a [Input], Caches),
+        commands: Vec<Command>,
+        check: impl Fn(&str) -> Result<()> + 'a,
+    ) -> Result<Contestant<'a>> {
+        let bytes = inputs.iter().map(Input::data_bytes).sum::<Result<u64>>()?;
+        Ok(Contestant {
+            name: name.into(),
+            bytes,
+            memory_limit: None,
+            commands,
+            then_sync: Vec::new(),
+            prepare: Box::new(move || {
+                cache::flush(&self.outputs)?;
+                inputs.iter().try_for_each(|input| input.prepare(caches))
+            }),
+            finish: Box::new(move |printed| {
+                check(printed)?;
+                self.clean()
+            }),
+        })
+    }
+
+    fn clean(&self) -> Result<()> {
+        for entry in self.outputs.read_dir()? {
+            data::remove(&entry?.path())?;
+        }
+        Ok(())
+    }
+
+    /// Makes sure that data of this size can stay in the page cache.
+    fn check_memory(&self, bytes: u64) -> Result<()> {
+        if !fits(bytes)? {
+            bail!(
+                "{} MiB of data do not stay in this machine's memory: choose a smaller --size",
+                bytes >> 20
+            );
+        }
+        Ok(())
+    }
+}
+
+/// Whether data of this size stays in the page cache, with a tenth to spare.
+fn fits(bytes: u64) -> Result<bool> {
+    Ok(bytes + bytes / 10 <= machine::available_memory()?)
+}
+
+/// The goal for the memory of disk-builder.
+fn memory_limit(image_bytes: u64) -> u64 {
+    (64 << 20) + image_bytes / 16_384
+}
+
+/// Notes which runs did not find their data where they should have.
+fn note_caches(section: &mut Section, caches: Caches) {
+    for runs in &section.runs {
+        let from_disk = runs.disk_read();
+        let bytes = runs.bytes as f64;
+        let unlike = match caches {
+            // Beside data there may be a program or a block of the filesystem to read.
+            Caches::Warm => from_disk > bytes / 100.0 + f64::from(4 << 20),
+            Caches::Cold => from_disk < bytes * 0.9,
+        };
+        if unlike {
+            section.notes.push(format!(
+                "{} was to run {}, but read {:.0} % of its data from the disk. Its figures are not \
+                 what they are called.",
+                runs.name,
+                caches.name(),
+                from_disk / bytes * 100.0
+            ));
+        }
+    }
+}
+
+/// The root hash in what disk-builder or veritysetup printed.
+fn root_hash(printed: &str) -> Result<&str> {
+    let line = printed
+        .lines()
+        .find_map(|line| line.strip_prefix("Root hash:"));
+    line.map(str::trim)
+        .with_context(|| format!("there is no root hash in what was printed: {printed}"))
+}
+
+/// What a hash area holds after its superblock, in which the UUID may be any.
+fn tree_digest(path: &Path) -> Result<String> {
+    let mut file = File::open(path).with_context(|| path.display().to_string())?;
+    let mut buffer = vec![0; 1 << 20];
+    let mut skip = BLOCK as usize;
+    let mut hasher = Sha256::new();
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(hex::encode(hasher.finalize())),
+            length => {
+                hasher.update(&buffer[skip.min(length)..length]);
+                skip -= skip.min(length);
+            }
+        }
+    }
+}
+
+/// Runs a program whose time does not matter.
+fn call(command: &mut Command) -> Result<String> {
+    Ok(child::run(command)?.1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::tests::runs;
+
+    #[test]
+    fn root_hashes_are_found() {
+        assert_eq!(
+            root_hash("UUID: x\nRoot hash:      \tabc\n").unwrap(),
+            "abc"
+        );
+        assert!(root_hash("abc").is_err());
+    }
+
+    #[test]
+    fn the_superblock_does_not_count() {
+        let directory = tempfile::tempdir().unwrap();
+        let digest = |bytes: &[u8]| {
+            let path = directory.path().join("tree");
+            std::fs::write(&path, bytes).unwrap();
+            tree_digest(&path).unwrap()
+        };
+        let (mut first, mut second) = ([1; 8192], [1; 8192]);
+        second[4095] = 2;
+        assert_eq!(digest(&first), digest(&second));
+        first[4096] = 2;
+        assert_ne!(digest(&first), digest(&second));
+    }
+
+    #[test]
+    fn runs_are_noted_that_read_from_elsewhere() {
+        let with = |caches, disk_read| {
+            let mut runs = runs("a", 1 << 30, &[1.0]);
+            runs.samples[0].disk_read = disk_read;
+            let mut section = Section::new("", "", vec![runs]);
+            note_caches(&mut section, caches);
+            section.notes.len()
+        };
+        assert_eq!(with(Caches::Warm, 0), 0);
+        assert_eq!(with(Caches::Warm, 1 << 29), 1);
+        assert_eq!(with(Caches::Cold, 1 << 30), 0);
+        assert_eq!(with(Caches::Cold, 1 << 29), 1);
+    }
+}
