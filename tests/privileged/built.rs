@@ -159,7 +159,7 @@ fn a_sparse_file_of_five_gib() {
     let size = (5 << 30) + 5;
     let places = [0, (1 << 30) - 2048, (4 << 30) - 10, size - 4096];
     let model = Model::of(&[(b"a", content(1, 10)), (b"z", content(2, 10))]);
-    let sparse = File::create(model.path("model/sparse")).unwrap();
+    let sparse = File::create_new(model.path("model/sparse")).unwrap();
     sparse.set_len(size).unwrap();
     for (place, seed) in places.into_iter().zip(3..) {
         sparse.write_all_at(&content(seed, 4096), place).unwrap();
@@ -169,6 +169,7 @@ fn a_sparse_file_of_five_gib() {
     let metadata = fs::metadata(&image).unwrap();
     assert!(metadata.len() > size && metadata.blocks() * 512 < 100 << 20);
     model.mounted(&image, &root, |mount_point| {
+        let source = File::open(model.path("model/sparse")).unwrap();
         let file = File::open(mount_point.join("sparse")).unwrap();
         assert_eq!(file.metadata().unwrap().len(), size);
         // Around each place there is some of the hole beside it.
@@ -176,7 +177,7 @@ fn a_sparse_file_of_five_gib() {
             let start = place.saturating_sub(8192);
             let mut expected = vec![0; (size.min(place + 16384) - start) as usize];
             let mut found = expected.clone();
-            sparse.read_exact_at(&mut expected, start).unwrap();
+            source.read_exact_at(&mut expected, start).unwrap();
             file.read_exact_at(&mut found, start).unwrap();
             assert!(found == expected, "at {place}");
         }

@@ -149,16 +149,15 @@ impl Build {
             outside::check_files(&place.path, &planned.model)?;
         }
 
-        let target = match &output {
-            Output::Device(device) => start_device(device, &planned)?,
-            Output::File { path, replace } => start_file(path, *replace, &planned)?,
-        };
-        // Before hours of work, too.
+        // Before hours of work: there may be no room, or no right to write.
         let manifest_file = manifest
             .as_ref()
             .map(|place| NewFile::create(&place.path, place.replace))
             .transpose()?;
-
+        let target = match &output {
+            Output::Device(device) => start_device(device, &planned, manifest.as_ref())?,
+            Output::File { path, replace } => start_file(path, *replace, &planned)?,
+        };
         let root_hash = self.write(&planned, &target, &output, workers)?;
         let superblock = Superblock {
             uuid: derived_uuid(&root_hash),
@@ -176,13 +175,7 @@ impl Build {
         workers.check_interrupted().map_err(HashTreeError::from)?;
         // An old manifest never stands beside a new disk: whenever this is killed, a manifest that
         // is there belongs to the disk that is there.
-        if let Some(Place {
-            path,
-            replace: true,
-        }) = &manifest
-        {
-            fs::remove_file(path).map_err(failed_to("replace", path))?;
-        }
+        remove_old(manifest.as_ref())?;
         target.finish(&planned.tree, Some(&superblock.to_bytes()))?;
         manifest_file.map(NewFile::put).transpose()?;
         Ok(HashReport {
@@ -245,6 +238,19 @@ struct Place {
     replace: bool,
 }
 
+/// Removes the manifest of the disk that is going to be replaced.
+fn remove_old(manifest: Option<&Place>) -> Result<(), MediumError> {
+    let Some(Place { path, .. }) = manifest.filter(|place| place.replace) else {
+        return Ok(());
+    };
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(failed_to("replace", path)(error))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// A new file with room for what is going to be written.
 fn start_file<'a>(
     path: &Path,
@@ -258,7 +264,11 @@ fn start_file<'a>(
 }
 
 /// A device on which nothing looks like a disk any more.
-fn start_device<'a>(device: &'a Medium, planned: &'a Planned) -> Result<Target<'a>, BuildError> {
+fn start_device<'a>(
+    device: &'a Medium,
+    planned: &'a Planned,
+    manifest: Option<&Place>,
+) -> Result<Target<'a>, BuildError> {
     let needed = planned.bytes();
     if needed > device.bytes() {
         return Err(BuildError::NoRoom {
@@ -267,6 +277,7 @@ fn start_device<'a>(device: &'a Medium, planned: &'a Planned) -> Result<Target<'
             needed,
         });
     }
+    remove_old(manifest)?;
     let cleared: io::Result<()> = device.file().write_all_at(&[0; BLOCK_SIZE as usize], 0);
     cleared.map_err(failed_to("write to", device.path()))?;
     Ok(Target::in_place(device, &planned.tree)?)
