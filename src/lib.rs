@@ -9,21 +9,20 @@
 //! | module | holds | does I/O |
 //! |---|---|---|
 //! | `mounter` | the mounter's commands and the ladder that they climb | yes |
-//! | `sys` | system calls, and every `unsafe` that is not a hash kernel | yes |
+//! | [`sys`] | system calls, and every `unsafe` that is not a hash kernel | yes |
 //! | [`filesystem`] | filesystem types, and the sizes that their superblocks claim | no |
 //! | [`erofs`] | the on-disk structs of the EROFS filesystem | no |
 //! | [`verity`] | dm-verity: parameters, superblock, tree layout, digests | no |
 //! | [`units`] | sizes as people write them | no |
 //! | [`exit`] | exit codes, shared by both programs | no |
 //!
-//! `mounter` and `sys` need the feature `mount` (on by default).
+//! `mounter` and most of `sys` need the feature `mount` (on by default).
 
 pub mod erofs;
 pub mod exit;
 pub mod filesystem;
 #[cfg(feature = "mount")]
 pub mod mounter;
-#[cfg(feature = "mount")]
-mod sys;
+pub mod sys;
 pub mod units;
 pub mod verity;

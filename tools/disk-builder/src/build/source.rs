@@ -1,5 +1,7 @@
 //! The image of a model, read before it is written.
 
+use disk_mounter::sys::window::Window;
+
 use crate::{
     engine::{Extent, FileSource, Source, SourceError},
     image::{self, Plan},
@@ -92,6 +94,17 @@ impl Source for PlanSource<'_> {
             self.read(extent, from, part)?;
         }
         Ok(())
+    }
+
+    fn cached(&self, offset: u64, length: usize) -> Option<Window> {
+        let [extent] = self.plan.extents_in(offset..offset + length as u64) else {
+            return None;
+        };
+        let image::Source::File(index) = extent.source else {
+            return None;
+        };
+        let file = self.files.get(index).ok()?;
+        source(&file, extent).cached(offset - extent.offset, length)
     }
 
     /// Data of one file after the other is one stretch, so that many small files are read and

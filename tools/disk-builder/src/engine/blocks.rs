@@ -6,8 +6,15 @@ use disk_mounter::verity::{BlockHasher, BlockSize, VerityParams};
 
 use super::{Source, SourceError};
 
-/// About how many bytes of data are read and hashed at once: they stay in the cache.
-const WINDOW_BYTES: usize = 1 << 20;
+/// About how many bytes of data are read and hashed at once: they stay in the processor's cache.
+const WINDOW_BYTES: usize = 512 << 10;
+
+/// About how many bytes of the page cache are hashed where they are at once: so many that mapping
+/// them costs little beside it.
+const MAPPED_BYTES: usize = 4 << 20;
+
+/// What takes data that has been read, with its offset.
+pub(super) type Take<'a, E> = &'a dyn Fn(u64, &[u8]) -> Result<(), E>;
 
 /// Makes the digests of one tree's blocks.
 pub(super) struct Digester {
@@ -63,13 +70,15 @@ impl Digester {
     }
 
     /// The digests of a range of data blocks, which is not empty. `window` is a worker's buffer.
-    /// What is read goes to `data` too, with its offset.
+    ///
+    /// What is read goes to `take` too. That must be what was hashed, whatever happens to the file
+    /// meanwhile: a copy. Where nobody takes it, data in the page cache is hashed where it is.
     pub(super) fn data<E: From<SourceError>>(
         &self,
         source: &dyn Source,
         blocks: &Range<u64>,
         window: &mut Vec<u8>,
-        mut data: impl FnMut(u64, &[u8]) -> Result<(), E>,
+        take: Option<Take<'_, E>>,
     ) -> Result<DataDigests, E> {
         let size = self.data_block_size;
         let count = (blocks.end - blocks.start) as usize;
@@ -88,15 +97,45 @@ impl Digester {
                 continue;
             }
             all_zeros = false;
-            let here = (WINDOW_BYTES / size.as_usize()) as u64;
-            let here = here.min(whole.max(1));
+            let upto = |bytes: usize| ((bytes / size.as_usize()) as u64).min(whole).max(1);
+            if take.is_none()
+                && self.append_cached(source, offset, upto(MAPPED_BYTES), &mut digests)
+            {
+                block += upto(MAPPED_BYTES);
+                continue;
+            }
+            let here = upto(WINDOW_BYTES);
             window.resize(here as usize * size.as_usize(), 0);
             source.read_exact_at(window, offset)?;
             self.append(window, size, &mut digests);
-            data(offset, window)?;
+            if let Some(take) = take {
+                take(offset, window)?;
+            }
             block += here;
         }
         Ok(DataDigests { digests, all_zeros })
+    }
+
+    /// Adds the digests of data in the page cache. False, and nothing added, where it is not there
+    /// or could not be read to its end: reading it tells why.
+    fn append_cached(
+        &self,
+        source: &dyn Source,
+        offset: u64,
+        blocks: u64,
+        digests: &mut Vec<u8>,
+    ) -> bool {
+        let length = blocks as usize * self.data_block_size.as_usize();
+        let Some(window) = source.cached(offset, length) else {
+            return false;
+        };
+        let old = digests.len();
+        self.append(window.bytes(), self.data_block_size, digests);
+        if window.check().is_err() {
+            digests.truncate(old);
+            return false;
+        }
+        true
     }
 
     /// The digests of hash blocks.

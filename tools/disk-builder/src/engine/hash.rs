@@ -6,7 +6,7 @@ use disk_mounter::verity::{Digest, RootHash, VerityParams};
 
 use super::{
     Interrupted, Sink, SinkError, Source, SourceError, Workers,
-    blocks::{Digester, Levels},
+    blocks::{Digester, Levels, Take},
     runs::{Run, Runs},
 };
 
@@ -80,11 +80,13 @@ struct Builder<'a> {
 
 impl Builder<'_> {
     fn run(&self, run: &Run, window: &mut Vec<u8>) -> Result<(), HashTreeError> {
-        let data = self
-            .digester
-            .data(self.source, &run.blocks, window, |offset, data| {
-                Ok::<_, HashTreeError>(self.sink.data(offset, data)?)
-            })?;
+        let take = |offset, data: &[u8]| Ok::<_, HashTreeError>(self.sink.data(offset, data)?);
+        let take: Option<Take<'_, _>> = if self.sink.takes_data() {
+            Some(&take)
+        } else {
+            None
+        };
+        let data = self.digester.data(self.source, &run.blocks, window, take)?;
         let over = || {
             self.digester
                 .levels_over(data.digests, self.runs.lower_levels())

@@ -13,6 +13,11 @@ use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 
 /// Takes what the engine has finished, from many threads at a time, each place once.
 pub trait Sink: Sync {
+    /// Whether [`Sink::data`] does anything.
+    fn takes_data(&self) -> bool {
+        false
+    }
+
     /// Takes data that has been read and hashed. Zeros that were known without reading are
     /// left out.
     fn data(&self, _offset: u64, _data: &[u8]) -> Result<(), SinkError> {
@@ -96,6 +101,10 @@ impl<'a> ImageSink<'a> {
 }
 
 impl Sink for ImageSink<'_> {
+    fn takes_data(&self) -> bool {
+        true
+    }
+
     fn data(&self, offset: u64, data: &[u8]) -> Result<(), SinkError> {
         let turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         self.file.write(offset, data)?;

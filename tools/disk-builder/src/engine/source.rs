@@ -7,10 +7,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use disk_mounter::sys::window::Window;
 use nix::{
     errno::Errno,
     unistd::{Whence, lseek},
 };
+
+/// Fewer bytes are copied sooner than mapped.
+const MIN_CACHED: usize = 128 << 10;
 
 /// Bytes that can be read at any place, by many threads at a time.
 pub trait Source: Sync {
@@ -19,6 +23,12 @@ pub trait Source: Sync {
 
     /// Fills `buf` with the bytes from `offset` on.
     fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> Result<(), SourceError>;
+
+    /// The bytes from `offset` on without a copy, if all of them are in the page cache and that is
+    /// worth it. They may change while they are looked at: [`Source::check_unchanged`] tells.
+    fn cached(&self, _offset: u64, _length: usize) -> Option<Window> {
+        None
+    }
 
     /// What is known without reading of the bytes from `offset` (below [`Source::bytes`]) on.
     fn extent_at(&self, _offset: u64) -> Result<Extent, SourceError> {
@@ -141,6 +151,12 @@ impl Source for FileSource<'_> {
             }
         }
         Ok(())
+    }
+
+    fn cached(&self, offset: u64, length: usize) -> Option<Window> {
+        (length >= MIN_CACHED)
+            .then(|| Window::onto_cached(self.file, offset, length))
+            .flatten()
     }
 
     /// Only a regular file has holes, and not every filesystem tells them. One that was cut

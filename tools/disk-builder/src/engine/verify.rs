@@ -154,9 +154,9 @@ impl Verifier<'_> {
         blocks: &Range<u64>,
         window: &mut Vec<u8>,
     ) -> Result<Vec<u8>, SourceError> {
-        let data =
-            self.digester
-                .data(self.data, blocks, window, |_, _| Ok::<_, SourceError>(()))?;
+        let data = self
+            .digester
+            .data::<SourceError>(self.data, blocks, window, None)?;
         Ok(data.digests)
     }
 

@@ -110,6 +110,10 @@ fn in_order(mut pieces: Vec<(u64, Vec<u8>)>, unit: usize) -> Vec<u8> {
 }
 
 impl Sink for Written {
+    fn takes_data(&self) -> bool {
+        true
+    }
+
     fn data(&self, offset: u64, data: &[u8]) -> Result<(), SinkError> {
         self.data.lock().unwrap().push((offset, data.to_vec()));
         Ok(())
