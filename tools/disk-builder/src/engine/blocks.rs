@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use disk_mounter::verity::{BlockHasher, BlockSize, VerityParams};
 
-use super::{Source, SourceError};
+use super::{Source, SourceError, window::Window};
 
 /// About how many bytes of data are read and hashed at once: they stay in the cache.
 const WINDOW_BYTES: usize = 1 << 20;
@@ -68,7 +68,7 @@ impl Digester {
         &self,
         source: &dyn Source,
         blocks: &Range<u64>,
-        window: &mut Vec<u8>,
+        window: &mut Window,
         mut data: impl FnMut(u64, &[u8]) -> Result<(), E>,
     ) -> Result<DataDigests, E> {
         let size = self.data_block_size;
@@ -90,7 +90,7 @@ impl Digester {
             all_zeros = false;
             let here = (WINDOW_BYTES / size.as_usize()) as u64;
             let here = here.min(whole.max(1));
-            window.resize(here as usize * size.as_usize(), 0);
+            let window = window.bytes(here as usize * size.as_usize());
             source.read_exact_at(window, offset)?;
             self.append(window, size, &mut digests);
             data(offset, window)?;

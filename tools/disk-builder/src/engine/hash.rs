@@ -8,6 +8,7 @@ use super::{
     Interrupted, Sink, SinkError, Source, SourceError, Workers,
     blocks::{Digester, Levels},
     runs::{Run, Runs},
+    window::Window,
 };
 
 /// Why no tree was made.
@@ -47,7 +48,7 @@ pub fn hash_tree(
         source,
         sink,
     };
-    workers.for_each(runs.count(), Vec::new, |window, index| {
+    workers.for_each(runs.count(), Window::default, |window, index| {
         let run = runs.get(index);
         builder.run(&run, window)?;
         workers.progress().advance(run.bytes(params));
@@ -79,7 +80,7 @@ struct Builder<'a> {
 }
 
 impl Builder<'_> {
-    fn run(&self, run: &Run, window: &mut Vec<u8>) -> Result<(), HashTreeError> {
+    fn run(&self, run: &Run, window: &mut Window) -> Result<(), HashTreeError> {
         let data = self
             .digester
             .data(self.source, &run.blocks, window, |offset, data| {

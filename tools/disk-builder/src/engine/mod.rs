@@ -15,6 +15,7 @@ mod runs;
 mod sink;
 mod source;
 mod verify;
+mod window;
 mod workers;
 
 pub use findings::{Findings, HashBlock};

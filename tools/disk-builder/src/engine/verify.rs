@@ -12,6 +12,7 @@ use super::{
     blocks::Digester,
     findings::{Findings, HashBlock},
     runs::{Run, Runs},
+    window::Window,
 };
 
 /// Why a tree could not be checked, or not be what it should.
@@ -91,7 +92,7 @@ pub fn verify_tree(
         let all = 0..runs.layout().levels()[level].blocks;
         above = verifier.hash_blocks(level, all, &above)?;
     }
-    workers.for_each(runs.count(), Vec::new, |window, index| {
+    workers.for_each(runs.count(), Window::default, |window, index| {
         let run = runs.get(index);
         verifier.run(&run, &above, window)?;
         workers.progress().advance(run.bytes(params));
@@ -144,7 +145,7 @@ impl Verifier<'_> {
                 self.hashes.read_exact_at(&mut block, offset)?;
                 self.digester.hash_blocks(&block)
             }
-            None => self.data_digests(&(0..1), &mut Vec::new())?,
+            None => self.data_digests(&(0..1), &mut Window::default())?,
         };
         Ok(Digest::new(params.algorithm(), &digests).into())
     }
@@ -152,7 +153,7 @@ impl Verifier<'_> {
     fn data_digests(
         &self,
         blocks: &Range<u64>,
-        window: &mut Vec<u8>,
+        window: &mut Window,
     ) -> Result<Vec<u8>, SourceError> {
         let data =
             self.digester
@@ -161,7 +162,7 @@ impl Verifier<'_> {
     }
 
     /// Checks the lower levels of a run from the top down, then its data.
-    fn run(&self, run: &Run, units: &Checked, window: &mut Vec<u8>) -> Result<(), VerifyTreeError> {
+    fn run(&self, run: &Run, units: &Checked, window: &mut Window) -> Result<(), VerifyTreeError> {
         let mut lowest = None;
         for level in (0..self.runs.lower_levels()).rev() {
             let blocks = self.runs.hash_blocks(level, &run.blocks);
