@@ -185,7 +185,7 @@ pub(super) struct TreeFlags {
 
 #[derive(Debug, Args)]
 pub(super) struct Common {
-    /// How many threads to use [default: one for each processor]
+    /// How many threads to use [default: one for each processor; to build, two]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(super) threads: Option<u16>,
 

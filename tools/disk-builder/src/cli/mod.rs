@@ -38,6 +38,9 @@ use crate::{
 use args::{Arguments, Command, Common};
 use progress::ProgressLine;
 
+/// More threads than this do not make a disk faster, and each takes more than a mebibyte.
+const MAX_BUILD_THREADS: usize = 32;
+
 /// Arguments that do not go together.
 #[derive(Debug, thiserror::Error)]
 enum UsageError {
@@ -123,7 +126,9 @@ fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Build(arguments) => {
             let json = arguments.common.json;
-            let workers = workers(&arguments.common, interrupted_by_signals()?)?;
+            // Half of them wait for the disk.
+            let threads = (2 * processors()).min(MAX_BUILD_THREADS);
+            let workers = workers(&arguments.common, threads, interrupted_by_signals()?)?;
             let line = ProgressLine::start(workers.progress(), arguments.common.quiet);
             let report = Build::try_from(arguments)?.run(&workers)?;
             line.finish();
@@ -132,7 +137,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::RootHash(arguments) => {
             let excludes = arguments.model.excludes()?;
             // A signal just ends it: there is nothing to take back.
-            let workers = workers(&arguments.common, Arc::default())?;
+            let workers = workers(&arguments.common, processors(), Arc::default())?;
             let line = ProgressLine::start(workers.progress(), arguments.common.quiet);
             let root_hash = build::root_hash(&arguments.model.model, &excludes, &workers)?;
             line.finish();
@@ -144,7 +149,7 @@ fn run(command: Command) -> Result<(), Failure> {
         }
         Command::Hash(arguments) => {
             let json = arguments.common.json;
-            let workers = workers(&arguments.common, interrupted_by_signals()?)?;
+            let workers = workers(&arguments.common, processors(), interrupted_by_signals()?)?;
             let line = ProgressLine::start(workers.progress(), arguments.common.quiet);
             let report = Hash::from(arguments).run(&workers)?;
             line.finish();
@@ -152,7 +157,7 @@ fn run(command: Command) -> Result<(), Failure> {
         }
         Command::Verify(arguments) => {
             let json = arguments.common.json;
-            let workers = workers(&arguments.common, Arc::default())?;
+            let workers = workers(&arguments.common, processors(), Arc::default())?;
             let line = ProgressLine::start(workers.progress(), arguments.common.quiet);
             let report = Verify::try_from(arguments)?.run(&workers)?;
             line.finish();
@@ -192,12 +197,18 @@ fn judge(report: VerifyReport) -> Result<(), Failure> {
     }
 }
 
-fn workers(common: &Common, interrupted: Arc<AtomicBool>) -> Result<Workers, Failure> {
-    let threads = match common.threads {
-        Some(threads) => threads.into(),
-        None => thread::available_parallelism().map_or(1, NonZero::get),
-    };
+/// As many threads as the user says, or else this many.
+fn workers(
+    common: &Common,
+    threads: usize,
+    interrupted: Arc<AtomicBool>,
+) -> Result<Workers, Failure> {
+    let threads = common.threads.map_or(threads, usize::from);
     Ok(Workers::new(threads, interrupted)?)
+}
+
+fn processors() -> usize {
+    thread::available_parallelism().map_or(1, NonZero::get)
 }
 
 /// A flag that SIGINT and SIGTERM set. The second one ends the process at once.

@@ -4,10 +4,10 @@ use std::ops::Range;
 
 use disk_mounter::verity::{BlockHasher, BlockSize, VerityParams};
 
-use super::{Source, SourceError};
+use super::{Source, SourceError, buffer::Buffer};
 
 /// About how many bytes of data are read and hashed at once: they stay in the processor's cache.
-const WINDOW_BYTES: usize = 512 << 10;
+const WINDOW_BYTES: usize = 1 << 20;
 
 /// About how many bytes of the page cache are hashed where they are at once: so many that mapping
 /// them costs little beside it.
@@ -69,7 +69,7 @@ impl Digester {
         self.hash_block_size.bytes() / self.digest_size as u64
     }
 
-    /// The digests of a range of data blocks, which is not empty. `window` is a worker's buffer.
+    /// The digests of a range of data blocks, which is not empty. `buffer` is a worker's own.
     ///
     /// What is read goes to `take` too. That must be what was hashed, whatever happens to the file
     /// meanwhile: a copy. Where nobody takes it, data in the page cache is hashed where it is.
@@ -77,7 +77,7 @@ impl Digester {
         &self,
         source: &dyn Source,
         blocks: &Range<u64>,
-        window: &mut Vec<u8>,
+        buffer: &mut Buffer,
         take: Option<Take<'_, E>>,
     ) -> Result<DataDigests, E> {
         let size = self.data_block_size;
@@ -105,11 +105,11 @@ impl Digester {
                 continue;
             }
             let here = upto(WINDOW_BYTES);
-            window.resize(here as usize * size.as_usize(), 0);
-            source.read_exact_at(window, offset)?;
-            self.append(window, size, &mut digests);
+            let buffer = buffer.bytes(here as usize * size.as_usize());
+            source.read_exact_at(buffer, offset)?;
+            self.append(buffer, size, &mut digests);
             if let Some(take) = take {
-                take(offset, window)?;
+                take(offset, buffer)?;
             }
             block += here;
         }

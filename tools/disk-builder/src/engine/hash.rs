@@ -7,6 +7,7 @@ use disk_mounter::verity::{Digest, RootHash, VerityParams};
 use super::{
     Interrupted, Sink, SinkError, Source, SourceError, Workers,
     blocks::{Digester, Levels, Take},
+    buffer::Buffer,
     runs::{Run, Runs},
 };
 
@@ -47,9 +48,9 @@ pub fn hash_tree(
         source,
         sink,
     };
-    workers.for_each(runs.count(), Vec::new, |window, index| {
+    workers.for_each(runs.count(), Buffer::default, |buffer, index| {
         let run = runs.get(index);
-        builder.run(&run, window)?;
+        builder.run(&run, buffer)?;
         workers.progress().advance(run.bytes(params));
         Ok::<_, HashTreeError>(())
     })?;
@@ -79,14 +80,14 @@ struct Builder<'a> {
 }
 
 impl Builder<'_> {
-    fn run(&self, run: &Run, window: &mut Vec<u8>) -> Result<(), HashTreeError> {
+    fn run(&self, run: &Run, buffer: &mut Buffer) -> Result<(), HashTreeError> {
         let take = |offset, data: &[u8]| Ok::<_, HashTreeError>(self.sink.data(offset, data)?);
         let take: Option<Take<'_, _>> = if self.sink.takes_data() {
             Some(&take)
         } else {
             None
         };
-        let data = self.digester.data(self.source, &run.blocks, window, take)?;
+        let data = self.digester.data(self.source, &run.blocks, buffer, take)?;
         let over = || {
             self.digester
                 .levels_over(data.digests, self.runs.lower_levels())

@@ -8,6 +8,7 @@
 //! size / 16,384; odd pairs of block sizes take up to eight times that.
 
 mod blocks;
+mod buffer;
 mod findings;
 mod hash;
 mod progress;

@@ -10,6 +10,7 @@ use disk_mounter::verity::{Digest, HashArea, Level, RootHash, VerityParams};
 use super::{
     Interrupted, Source, SourceError, Workers,
     blocks::Digester,
+    buffer::Buffer,
     findings::{Findings, HashBlock},
     runs::{Run, Runs},
 };
@@ -91,9 +92,9 @@ pub fn verify_tree(
         let all = 0..runs.layout().levels()[level].blocks;
         above = verifier.hash_blocks(level, all, &above)?;
     }
-    workers.for_each(runs.count(), Vec::new, |window, index| {
+    workers.for_each(runs.count(), Buffer::default, |buffer, index| {
         let run = runs.get(index);
-        verifier.run(&run, &above, window)?;
+        verifier.run(&run, &above, buffer)?;
         workers.progress().advance(run.bytes(params));
         Ok::<_, VerifyTreeError>(())
     })?;
@@ -144,7 +145,7 @@ impl Verifier<'_> {
                 self.hashes.read_exact_at(&mut block, offset)?;
                 self.digester.hash_blocks(&block)
             }
-            None => self.data_digests(&(0..1), &mut Vec::new())?,
+            None => self.data_digests(&(0..1), &mut Buffer::default())?,
         };
         Ok(Digest::new(params.algorithm(), &digests).into())
     }
@@ -152,23 +153,23 @@ impl Verifier<'_> {
     fn data_digests(
         &self,
         blocks: &Range<u64>,
-        window: &mut Vec<u8>,
+        buffer: &mut Buffer,
     ) -> Result<Vec<u8>, SourceError> {
         let data = self
             .digester
-            .data::<SourceError>(self.data, blocks, window, None)?;
+            .data::<SourceError>(self.data, blocks, buffer, None)?;
         Ok(data.digests)
     }
 
     /// Checks the lower levels of a run from the top down, then its data.
-    fn run(&self, run: &Run, units: &Checked, window: &mut Vec<u8>) -> Result<(), VerifyTreeError> {
+    fn run(&self, run: &Run, units: &Checked, buffer: &mut Buffer) -> Result<(), VerifyTreeError> {
         let mut lowest = None;
         for level in (0..self.runs.lower_levels()).rev() {
             let blocks = self.runs.hash_blocks(level, &run.blocks);
             lowest = Some(self.hash_blocks(level, blocks, lowest.as_ref().unwrap_or(units))?);
         }
         let expected = lowest.as_ref().unwrap_or(units);
-        let found = self.data_digests(&run.blocks, window)?;
+        let found = self.data_digests(&run.blocks, buffer)?;
         self.compare(run.blocks.start, &found, expected, |findings, block| {
             findings.corrupt_data_block(block);
         });

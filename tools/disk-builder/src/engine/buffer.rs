@@ -1,0 +1,39 @@
+//! A worker's buffer.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+const PAGE_BYTES: usize = 4096;
+
+/// The alignment that a device may ask of memory that it is to read from itself.
+#[derive(Clone, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C, align(4096))]
+struct Page([u8; PAGE_BYTES]);
+
+/// Memory that starts at a page, so that it can be written past the page cache.
+#[derive(Default)]
+pub(super) struct Buffer(Vec<Page>);
+
+impl Buffer {
+    /// So many bytes of it; what is in them is of no meaning.
+    pub(super) fn bytes(&mut self, length: usize) -> &mut [u8] {
+        let pages = length.div_ceil(PAGE_BYTES);
+        if self.0.len() < pages {
+            self.0.resize(pages, Page([0; PAGE_BYTES]));
+        }
+        &mut self.0.as_mut_slice().as_mut_bytes()[..length]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn aligned_and_as_long_as_asked() {
+        let mut buffer = Buffer::default();
+        for length in [0, 1, 512, 4096, 1 << 20, 5000] {
+            let bytes = buffer.bytes(length);
+            assert_eq!((bytes.len(), bytes.as_ptr().addr() % 4096), (length, 0));
+        }
+    }
+}
