@@ -15,6 +15,10 @@ pub(crate) const TESTS: &[Test] = &[
         hash_offsets_where_nothing_is,
     ),
     ("every_length", every_length),
+    (
+        "a_bad_superblock_after_padding",
+        a_bad_superblock_after_padding,
+    ),
     ("more_than_there_should_be", more_than_there_should_be),
 ];
 
@@ -135,4 +139,31 @@ fn more_than_there_should_be() {
             ),
         }
     }
+}
+
+/// The first place with the magic counts, and what is wrong there is what is told: not that there
+/// is no superblock at the place before.
+fn a_bad_superblock_after_padding() {
+    let bench = Bench::new();
+    let image = Image::new(&data(40 * 512, 25), (512, 8192), SaltKind::Geometry);
+    // At the next multiple of 8192 bytes after 20480.
+    let mut disk = image.data().to_vec();
+    disk.resize(24576, 0);
+    disk.extend(&image.bytes[image.data_end()..]);
+    for (offset, reason) in [
+        (8, "version"),
+        (12, "hash type"),
+        (35, "algorithm"),
+        (511, "padding"),
+    ] {
+        let mut disk = disk.clone();
+        disk[24576 + offset] ^= 0x40;
+        bench.refuses(&disk, &image.root_hash, Options::default(), &[reason]);
+    }
+    bench.refuses(
+        &disk[..24576 + 511],
+        &image.root_hash,
+        Options::default(),
+        &["magic"],
+    );
 }
