@@ -92,6 +92,7 @@ impl Bench {
         if let Ok(checked) = &result {
             assert_sound(
                 disk,
+                None,
                 root_hash,
                 options.fs_type,
                 options.data_blocks,

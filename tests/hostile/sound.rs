@@ -7,11 +7,12 @@ use disk_mounter::{
 };
 use sha2::{Digest as _, Sha256, Sha512};
 
-/// Data and tree are within the disk and apart, the root block is the one of the root hash, and
-/// the number of data blocks is bound.
+/// Data and tree are within their devices and apart, the root block is the one of the root hash,
+/// and the number of data blocks is bound.
 #[track_caller]
 pub(crate) fn assert_sound(
     disk: &[u8],
+    hash_device: Option<&[u8]>,
     root_hash: &RootHash,
     fs_type: FsType,
     data_blocks: Option<u64>,
@@ -22,13 +23,16 @@ pub(crate) fn assert_sound(
     let hash_block = params.hash_block_size().bytes();
     let tree_start = checked.hash_area.first_block() * hash_block;
     let tree_end = tree_start + TreeLayout::new(params).blocks() * hash_block;
-    assert!(data_end <= u128::from(checked.hash_area.offset()), "apart");
+    let apart = data_end <= u128::from(checked.hash_area.offset());
+    assert!(apart || hash_device.is_some(), "apart");
     assert!(checked.hash_area.offset() <= tree_start, "in order");
-    assert!(tree_end <= disk.len() as u64, "within the disk");
+    assert!(data_end <= disk.len() as u128, "the data is on its device");
+    let hash_device = hash_device.unwrap_or(disk);
+    assert!(tree_end <= hash_device.len() as u64, "so is the tree");
 
     let root_block = match params.data_blocks() {
         1 => &disk[..data_end as usize],
-        _ => &disk[tree_start as usize..][..hash_block as usize],
+        _ => &hash_device[tree_start as usize..][..hash_block as usize],
     };
     let salted = [params.salt().as_bytes(), root_block].concat();
     let digest = match params.algorithm() {
