@@ -13,6 +13,7 @@ mod corruption;
 mod disk;
 mod foreign;
 mod geometry;
+mod hostile;
 mod machine;
 mod mounting;
 mod oci;
@@ -30,11 +31,12 @@ use machine::Leftovers;
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
-    let groups: [(&str, &[Test]); 10] = [
+    let groups: [(&str, &[Test]); 11] = [
         ("mounting", mounting::TESTS),
         ("refusal", refusal::TESTS),
         ("corruption", corruption::TESTS),
         ("geometry", geometry::TESTS),
+        ("hostile", hostile::TESTS),
         ("container", container::TESTS),
         ("sidecar", sidecar::TESTS),
         ("restart", restart::TESTS),
