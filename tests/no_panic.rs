@@ -4,6 +4,9 @@
 //! Text is all that is looked at: calls and macros that panic, and indexing. What text does not
 //! show (arithmetic, memory) the fuzzers try, with overflow checks.
 
+// A failure is a panic here, as in any test.
+#![allow(clippy::unwrap_used)]
+
 use std::{
     collections::BTreeMap,
     fs,

@@ -26,6 +26,10 @@ pub fn run(bytes: &[u8]) {
         .split(|byte| *byte == b' ')
         .map(|word| OsString::from_vec(word.to_vec()))
         .collect();
+    // Any other number of words is refused before they are looked at, and slowly.
+    if words.len() != 3 {
+        return;
+    }
     if let Ok(request) = cli::drop_in(&words) {
         assert!(
             request

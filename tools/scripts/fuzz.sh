@@ -36,7 +36,7 @@ for target in "${targets[@]}"; do
         -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
         >"$log" 2>&1 || status=$?
     if [ $status != 0 ]; then
-        cat "$log" >&2
+        cut -c -300 "$log" >&2
         echo "$target: failed; the input is in fuzz/artifacts/$target" >&2
         exit 1
     fi
