@@ -36,6 +36,11 @@ check: setup-tests
 	cargo clippy --workspace --all-targets --quiet -- -D warnings
 	cargo test --workspace --exclude testvm --quiet
 
+## make fuzz    each fuzz target for SECONDS=60 (FUZZ="disk erofs" names some); corpus: fuzz/corpus
+.PHONY: fuzz
+fuzz: setup
+	@tools/scripts/fuzz.sh $(or $(SECONDS),60) $(FUZZ)
+
 # testvm's own tests, which boot the virtual machine.
 .PHONY: test-testvm
 test-testvm: setup-tests

@@ -13,9 +13,13 @@ use super::{
 /// most on an image that was made to waste time.
 const MAX_ENTRIES: u64 = 1 << 24;
 
-/// The same for directories in directories: no path that a system call takes is
-/// deeper.
-const MAX_DEPTH: usize = 2048;
+/// The same for directories in directories: no longer path can be given to a
+/// system call, so no file has one that could be opened.
+const MAX_PATH_SIZE: usize = 4095;
+
+/// How many paths of one range of bytes are told. That many files in one block
+/// are there only to fill memory.
+const MAX_PATHS: usize = 256;
 
 /// A file, directory or symbolic link of an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,7 +56,7 @@ pub enum WalkError {
     #[error("directory {0} of the EROFS image is damaged")]
     DirectoryBlock(u64),
     /// A loop, most likely.
-    #[error("the EROFS image has directories more than {MAX_DEPTH} deep")]
+    #[error("the EROFS image has a path longer than {MAX_PATH_SIZE} bytes")]
     TooDeep,
     /// More than can be looked at.
     #[error("the EROFS image has more than {MAX_ENTRIES} directory entries")]
@@ -63,8 +67,8 @@ pub enum WalkError {
 /// order of the directories' entries.
 ///
 /// `read` fills a buffer from a byte offset of the image. The image may be
-/// hostile or damaged: what is read, how often and how deep is bounded, and what
-/// was visited before an error was there.
+/// hostile or damaged: what is read, how often, how deep and into how much memory
+/// is bounded, and what was visited before an error was there.
 pub fn walk(
     read: impl FnMut(&mut [u8], u64) -> io::Result<()>,
     mut visit: impl FnMut(Node<'_>),
@@ -111,12 +115,12 @@ pub fn walk(
             path.push(b'/');
         }
         path.extend_from_slice(name);
+        if path.len() > MAX_PATH_SIZE {
+            return Err(WalkError::TooDeep);
+        }
         let found = image.find(nid)?;
         visit(found.node(&path));
         if found.inode.is_directory() {
-            if stack.len() == MAX_DEPTH {
-                return Err(WalkError::TooDeep);
-            }
             stack.push(Frame::enter(found, path.len())?);
         }
     }
@@ -124,8 +128,8 @@ pub fn walk(
 }
 
 /// The paths of the files and directories with data in a range of an image's
-/// bytes. None of them means that the range holds inodes, padding, or what lies
-/// after the filesystem.
+/// bytes: the first 256, where there are more. None of them means that the range
+/// holds inodes, padding, or what lies after the filesystem.
 pub fn paths_in(
     read: impl FnMut(&mut [u8], u64) -> io::Result<()>,
     bytes: Range<u64>,
@@ -133,7 +137,7 @@ pub fn paths_in(
     let mut paths = Vec::new();
     let overlaps = |data: &Range<u64>| data.start.max(bytes.start) < data.end.min(bytes.end);
     walk(read, |node| {
-        if node.data.iter().any(overlaps) {
+        if paths.len() < MAX_PATHS && node.data.iter().any(overlaps) {
             paths.push(node.path.to_vec());
         }
     })?;
@@ -249,5 +253,95 @@ impl Frame {
         } else {
             Some(tail.clone())
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::erofs::{DIRENT_SIZE, MODE_DIRECTORY, MODE_REGULAR};
+
+    const BLOCK: usize = 512;
+
+    /// The inode of the number `place` stands at the start of block 4 + `place` / 16; the data
+    /// of a directory with this number is block 20 + `place` / 16.
+    struct Crafted(Vec<u8>);
+
+    impl Crafted {
+        fn new() -> Self {
+            let mut image = vec![0; 40 * BLOCK];
+            image[1024..1028].copy_from_slice(&crate::erofs::MAGIC.to_le_bytes());
+            image[1036] = 9;
+            image[1060] = 40;
+            image[1064] = 4;
+            Self(image)
+        }
+
+        fn inode(&mut self, place: usize, mode: u16) {
+            let at = 4 * BLOCK + place * 32;
+            self.0[at + 4..at + 6].copy_from_slice(&mode.to_le_bytes());
+            self.0[at + 8..at + 12].copy_from_slice(&(BLOCK as u32).to_le_bytes());
+            self.0[at + 16] = 20 + place as u8 / 16;
+        }
+
+        fn directory(&mut self, place: usize, entries: &[(&str, usize)]) {
+            self.inode(place, MODE_DIRECTORY);
+            let block = &mut self.0[(20 + place / 16) * BLOCK..][..BLOCK];
+            let mut end = entries.len() * DIRENT_SIZE;
+            for (index, (name, nid)) in entries.iter().enumerate() {
+                let entry = &mut block[index * DIRENT_SIZE..];
+                entry[0] = *nid as u8;
+                entry[8..10].copy_from_slice(&(end as u16).to_le_bytes());
+                block[end..end + name.len()].copy_from_slice(name.as_bytes());
+                end += name.len();
+            }
+        }
+
+        fn read(&self) -> impl FnMut(&mut [u8], u64) -> io::Result<()> {
+            |buffer, offset| {
+                let bytes = self.0.get(offset as usize..).unwrap_or_default();
+                let bytes = bytes.get(..buffer.len());
+                buffer.copy_from_slice(bytes.ok_or(io::ErrorKind::UnexpectedEof)?);
+                Ok(())
+            }
+        }
+    }
+
+    /// A directory in itself, by the longest name: without a limit on the path, 2048 of them
+    /// would take 535 MB.
+    #[test]
+    fn a_loop_of_long_names_takes_little_memory() {
+        let mut image = Crafted::new();
+        image.directory(0, &[(&"n".repeat(255), 0)]);
+        let mut longest = 0;
+        let result = walk(image.read(), |node| longest = longest.max(node.path.len()));
+        assert!(matches!(result, Err(WalkError::TooDeep)), "{result:?}");
+        assert_eq!(longest, 15 * 256 + 255);
+    }
+
+    /// One file by 20^4 paths: an image of a few blocks.
+    #[test]
+    fn many_paths_of_one_file_take_little_memory() {
+        let mut image = Crafted::new();
+        let names: Vec<String> = (b'a'..b'u')
+            .map(|byte| char::from(byte).to_string())
+            .collect();
+        for level in 0..4 {
+            let entries: Vec<_> = names
+                .iter()
+                .map(|name| (&**name, 16 * (level + 1)))
+                .collect();
+            image.directory(16 * level, &entries);
+        }
+        image.inode(64, MODE_REGULAR);
+        let mut files = 0;
+        walk(image.read(), |node| {
+            files += usize::from(node.path.len() == 7)
+        })
+        .unwrap();
+        assert_eq!(files, 20 * 20 * 20 * 20);
+        let paths = paths_in(image.read(), 24 * 512..25 * 512).unwrap();
+        assert_eq!(paths.len(), MAX_PATHS);
+        assert_eq!(paths[..2], [b"a/a/a/a", b"a/a/a/b"]);
     }
 }

@@ -231,15 +231,10 @@ impl DeviceMapper {
         let Some(status) = self.verity_target(name, DmFlags::empty())? else {
             return Ok(None);
         };
-        // Kernels may say more after the letter.
-        let status = match status.split_ascii_whitespace().next() {
-            Some("V") => VerityStatus::Verified,
-            _ => VerityStatus::Corrupt,
-        };
         Ok(Some(Description {
             name: name.clone(),
             table,
-            status,
+            status: self::status(&status),
         }))
     }
 
@@ -560,6 +555,15 @@ impl Drop for Mapping<'_> {
     }
 }
 
+/// Reads a status line: a letter, after which newer kernels say more. What is not known to be
+/// verified is taken for corrupt.
+pub(super) fn status(text: &str) -> VerityStatus {
+    match text.split_ascii_whitespace().next() {
+        Some("V") => VerityStatus::Verified,
+        _ => VerityStatus::Corrupt,
+    }
+}
+
 /// Marks the mapping as this project's. A UUID has less room than two names could need.
 fn uuid(name: &MappingName) -> DmUuidBuf {
     let digest = Sha256::digest(name.to_string());
@@ -617,6 +621,16 @@ mod tests {
             &"n".repeat(128),
         ] {
             assert!(bad.parse::<MappingName>().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn the_first_word_of_a_status_counts() {
+        for text in ["V", "V 0 1", "V -", " V\n"] {
+            assert_eq!(status(text), VerityStatus::Verified, "{text:?}");
+        }
+        for text in ["C", "C V", "", "v", "VV", "?"] {
+            assert_eq!(status(text), VerityStatus::Corrupt, "{text:?}");
         }
     }
 

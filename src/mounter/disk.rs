@@ -345,7 +345,9 @@ pub(crate) fn superblock_after_filesystem(
             ) => {
                 first.get_or_insert(error);
             }
-            Err(error) => return Err(first.unwrap_or(error)),
+            // The places that come after are beyond the end as well.
+            Err(error @ DiskError::CutShort { .. }) => return Err(first.unwrap_or(error)),
+            Err(error) => return Err(error),
         }
     }
     Err(first.unwrap_or_else(none))

@@ -6,6 +6,7 @@
 //! - `disk` reads what it claims to be, and refuses what cannot be,
 //! - `loop_device` and `device_mapper` make the kernel's devices, `node` their nodes,
 //! - [`mount()`], [`sidecar()`], [`unmount()`], [`status()`] and [`inspect()`] are the commands,
+//!   [`check()`] is what a mount does before the kernel has a part in it,
 //! - `confine` is what the sidecar gives up while it waits,
 //! - `signals` and `uevent` are what the sidecar waits for, `prefetch` what it does meanwhile,
 //! - [`cli`] is the command line, `log` what is said on standard error.
@@ -13,11 +14,14 @@
 //! Every byte of a disk is hostile until dm-verity, or a check in here, has passed it. Only the
 //! command line is trusted.
 
+mod check;
 pub mod cli;
 mod confine;
 mod device;
 mod device_mapper;
 mod disk;
+#[doc(hidden)]
+pub mod fuzzing;
 mod inspect;
 pub mod log;
 mod loop_device;
@@ -35,6 +39,7 @@ mod status;
 mod uevent;
 mod unmount;
 
+pub use check::{Checked, check};
 pub use device::DeviceError;
 pub use device_mapper::{BadName, MappingError, MappingName, VerityStatus};
 pub use disk::{DiskError, ParamsSource};

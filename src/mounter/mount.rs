@@ -187,13 +187,7 @@ pub fn mount(request: &MountRequest) -> Result<Mounted, MountError> {
 /// Climbs the ladder. `pause` is what is done while something is waited for.
 pub(crate) fn climb(request: &MountRequest, pause: Pause<'_>) -> Result<Mounted, MountError> {
     let deadline = Deadline::after(request.wait);
-    let data = Device::find(&request.device, &deadline, pause)?;
-    let hash = request.hash_device.as_ref();
-    let hash = hash
-        .map(|path| Device::find(path, &deadline, pause))
-        .transpose()?;
-    let disk = Disk::read(data, hash, request.fs_type, &request.params)?;
-    disk.check_root(&request.root_hash)?;
+    let disk = find_disk(request, &deadline, pause)?;
 
     let mount_point = MountPoint::prepare(&request.mount_point, &deadline, pause)?;
     let reserve = MinFree::raise(request.min_free)
@@ -242,6 +236,23 @@ pub(crate) fn climb(request: &MountRequest, pause: Pause<'_>) -> Result<Mounted,
         mount_point: mount_point.keep(),
         found: false,
     })
+}
+
+/// The first rungs: finds the devices, and refuses what cannot be the disk that is asked for. The
+/// kernel gets to see none of it.
+pub(crate) fn find_disk(
+    request: &MountRequest,
+    deadline: &Deadline,
+    pause: Pause<'_>,
+) -> Result<Disk, MountError> {
+    let data = Device::find(&request.device, deadline, pause)?;
+    let hash = request.hash_device.as_ref();
+    let hash = hash
+        .map(|path| Device::find(path, deadline, pause))
+        .transpose()?;
+    let disk = Disk::read(data, hash, request.fs_type, &request.params)?;
+    disk.check_root(&request.root_hash)?;
+    Ok(disk)
 }
 
 /// The last rungs, on an active mapping: its first bytes are read through dm-verity, they bind

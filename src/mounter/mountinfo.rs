@@ -30,7 +30,7 @@ pub(crate) fn mounted_at(mount_point: &Path) -> io::Result<Option<Mount>> {
 }
 
 /// All mounts, in the order in which they were made. A line of an unknown form is left out.
-fn parse(text: &[u8]) -> Vec<Mount> {
+pub(super) fn parse(text: &[u8]) -> Vec<Mount> {
     text.split(|byte| *byte == b'\n').filter_map(line).collect()
 }
 

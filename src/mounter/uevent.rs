@@ -71,7 +71,7 @@ impl AsFd for Uevents {
 }
 
 /// Finds the corrupt block in a uevent: `ACTION@DEVPATH` and variables, each ended by a NUL.
-fn parse(message: &[u8], device: DeviceNumber) -> Option<CorruptBlock> {
+pub(super) fn parse(message: &[u8], device: DeviceNumber) -> Option<CorruptBlock> {
     let variable = |name: &str| {
         message.split(|byte| *byte == 0).find_map(|variable| {
             str::from_utf8(variable)

@@ -14,6 +14,7 @@ mod corruption;
 mod disk;
 mod foreign;
 mod geometry;
+mod hostile;
 mod machine;
 mod mounting;
 mod oci;
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
         ("refusal", refusal::TESTS),
         ("corruption", corruption::TESTS),
         ("geometry", geometry::TESTS),
+        ("hostile", hostile::TESTS),
         ("container", container::TESTS),
         ("sidecar", sidecar::TESTS),
         ("restart", restart::TESTS),

@@ -1,0 +1,221 @@
+//! Makes the seeds of the fuzzers: one good input of each kind, from which they start.
+//!
+//! `cargo run --package disk-mounter-fuzz --example seeds` writes them to `fuzz/corpus`.
+
+// Something is wrong with the program itself where it panics.
+#![allow(clippy::unwrap_used)]
+
+use std::{fs, path::Path};
+
+use disk_builder::{
+    image::{Plan, Source},
+    model::{FileList, ModelFile, RelativePath},
+};
+use disk_mounter::verity::{HashAlgorithm, Salt, VerityParams};
+use disk_mounter_fuzz::{TARGETS, disk::ARGUMENTS_SIZE};
+use image::{Image, SaltKind, data};
+
+#[path = "../../tests/hostile/image.rs"]
+#[allow(dead_code)] // Disks are bent by the fuzzers here.
+mod image;
+
+type Seed = (&'static str, Vec<u8>);
+
+fn main() {
+    for (target, _) in TARGETS {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("corpus")
+            .join(target);
+        fs::create_dir_all(&folder).unwrap();
+        let seeds = match *target {
+            "arguments" => arguments(),
+            "disk" => disks(),
+            "erofs" => vec![("model", erofs()[1024..].to_vec())],
+            "filesystem" => filesystems(),
+            "kernel" => kernel(),
+            "sha256_kernels" => sha256_kernels(),
+            "superblock" => superblocks(),
+            other => panic!("no seeds are known for {other}"),
+        };
+        for (name, bytes) in seeds {
+            fs::write(folder.join(name), bytes).unwrap();
+        }
+    }
+}
+
+fn arguments() -> Vec<Seed> {
+    let root = "5a".repeat(32);
+    [
+        ("size", "12T".to_owned()),
+        ("block-size", "4096".to_owned()),
+        ("device", "253:1".to_owned()),
+        ("algorithm", "sha512".to_owned()),
+        ("filesystem", "squashfs".to_owned()),
+        ("name", "disk-mounter-0a".to_owned()),
+        ("salt", "-".to_owned()),
+        ("root-hash-512", root.repeat(2)),
+        ("words", format!("llama 0 {root}")),
+        ("root-hash", root),
+    ]
+    .map(|(name, text)| (name, text.into_bytes()))
+    .into()
+}
+
+/// The shapes that differ in how they are bound and how many levels they have.
+fn images() -> [(&'static str, Image); 5] {
+    let deep = data(17 * 512, 1);
+    let sha512 = HashAlgorithm::Sha512;
+    [
+        (
+            "geometry",
+            Image::new(&deep, (512, 512), SaltKind::Geometry),
+        ),
+        ("zero", Image::new(&deep, (512, 512), SaltKind::Zero)),
+        (
+            "one-block",
+            Image::new(&data(2048, 2), (2048, 512), SaltKind::Empty),
+        ),
+        (
+            "padded",
+            Image::new(&data(3072, 3), (1024, 2048), SaltKind::Geometry),
+        ),
+        (
+            "sha512",
+            Image::with_algorithm(&data(2048, 4), (512, 512), SaltKind::Zero, sha512),
+        ),
+    ]
+}
+
+fn with_arguments(flags: u8, numbers: [usize; 3], disk: &[u8]) -> Vec<u8> {
+    let mut seed = vec![flags];
+    for number in numbers {
+        seed.extend((number as u32).to_le_bytes());
+    }
+    assert_eq!(seed.len(), ARGUMENTS_SIZE);
+    seed.extend(disk);
+    seed
+}
+
+fn disks() -> Vec<Seed> {
+    let mut seeds: Vec<Seed> = images()
+        .into_iter()
+        .map(|(name, image)| (name, with_arguments(0, [0; 3], &image.bytes)))
+        .collect();
+    let image = Image::new(&data(1024, 5), (512, 512), SaltKind::Zero);
+    let end = image.data_end();
+    let hash_device = image.bytes.len() - end;
+    seeds.push((
+        "arguments",
+        with_arguments(0b1100, [end, 2, 0], &image.bytes),
+    ));
+    seeds.push((
+        "hash-device",
+        with_arguments(0b11000, [0, 2, hash_device], &image.bytes),
+    ));
+    for (name, number, fields) in [
+        ("squashfs", 1, &[(0, &b"hsqs"[..]), (40, &[0, 16])][..]),
+        ("ext4", 2, &[(1080, &[0x53, 0xef]), (1028, &[4])]),
+        ("xfs", 3, &[(0, b"XFSB\0\0\x02\0"), (15, &[8])]),
+    ] {
+        let mut model = vec![0; 4096];
+        fields
+            .iter()
+            .for_each(|(at, bytes)| model[*at..at + bytes.len()].copy_from_slice(bytes));
+        let image = Image::new(&model, (4096, 512), SaltKind::Zero);
+        seeds.push((name, with_arguments(number, [0; 3], &image.bytes)));
+    }
+    seeds
+}
+
+/// An image with files and directories.
+fn erofs() -> Vec<u8> {
+    let files = [
+        (&b"a/b/c"[..], 5),
+        (b"a/d", 0),
+        (b"config.json", 612),
+        (b"z", 4097),
+    ];
+    let files = files.map(|(path, size)| ModelFile {
+        path: RelativePath::new(path).unwrap(),
+        size,
+    });
+    let plan = Plan::new(&FileList::new(files.into()).unwrap()).unwrap();
+    let mut image = Vec::new();
+    for extent in plan.extents() {
+        let length = extent.length as usize;
+        match extent.source {
+            Source::Metadata(start) => image.extend(&plan.metadata()[start..start + length]),
+            Source::File(_) | Source::Zeros => image.resize(image.len() + length, 0),
+        }
+    }
+    image
+}
+
+fn filesystems() -> Vec<Seed> {
+    let header = |fields: &[(usize, &[u8])]| {
+        let mut header = vec![0; 2048];
+        fields
+            .iter()
+            .for_each(|(at, bytes)| header[*at..at + bytes.len()].copy_from_slice(bytes));
+        header
+    };
+    vec![
+        ("erofs", data(2048, 6)),
+        ("squashfs", header(&[(0, b"hsqs"), (40, &[0, 16])])),
+        (
+            "ext4",
+            header(&[(1080, &[0x53, 0xef]), (1028, &[4]), (1120, &[0x80])]),
+        ),
+        ("xfs", header(&[(0, b"XFSB\0\0\x10\0"), (15, &[8])])),
+    ]
+}
+
+fn kernel() -> Vec<Seed> {
+    let root = "5a".repeat(32);
+    [
+        ("status", "V 0 1".to_owned()),
+        (
+            "table",
+            format!("1 7:0 7:0 4096 4096 300 301 sha256 {root} 00 1 panic_on_corruption"),
+        ),
+        (
+            "uevent",
+            "change@/devices/virtual/block/dm-0\0ACTION=change\0DM_VERITY_ERR_BLOCK_NR=0,12\0\
+             MAJOR=253\0MINOR=0\0DEVNAME=dm-0\0"
+                .to_owned(),
+        ),
+        (
+            "mountinfo",
+            "36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw\n\
+             37 36 253:1 / /mnt/a\\040b\\134 ro - erofs /dev/dm-1 ro\n"
+                .to_owned(),
+        ),
+    ]
+    .map(|(name, text)| (name, text.into_bytes()))
+    .into()
+}
+
+fn sha256_kernels() -> Vec<Seed> {
+    // The fuzzer takes the salt's length, the sizes and the bytes from wherever it likes.
+    vec![("short", vec![7; 40]), ("long", data(2048, 7))]
+}
+
+fn superblocks() -> Vec<Seed> {
+    let mut seeds: Vec<Seed> = images()
+        .into_iter()
+        .map(|(name, image)| (name, image.bytes[image.data_end()..][..512].to_vec()))
+        .collect();
+    let largest = VerityParams::new(
+        HashAlgorithm::Sha256,
+        disk_mounter::verity::BlockSize::DEFAULT,
+        disk_mounter::verity::BlockSize::DEFAULT,
+        (1 << 50) - 1,
+        Salt::new(&[0xee; 256]).unwrap(),
+    );
+    let superblock = disk_mounter::verity::Superblock {
+        uuid: uuid::Uuid::from_u128(9),
+        params: largest.unwrap(),
+    };
+    seeds.push(("largest", superblock.to_bytes().to_vec()));
+    seeds
+}

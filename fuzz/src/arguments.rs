@@ -1,0 +1,48 @@
+//! The texts of the command line. What is taken is written and read again as the same.
+
+use std::{ffi::OsString, fmt::Display, os::unix::ffi::OsStringExt, str::FromStr};
+
+use disk_mounter::{
+    filesystem::FsType,
+    mounter::{MappingName, cli},
+    units::Size,
+    verity::{BlockSize, DeviceNumber, HashAlgorithm, RootHash, Salt},
+};
+
+/// Takes a text.
+pub fn run(bytes: &[u8]) {
+    if let Ok(text) = str::from_utf8(bytes) {
+        there_and_back::<BlockSize>(text);
+        there_and_back::<DeviceNumber>(text);
+        there_and_back::<FsType>(text);
+        there_and_back::<HashAlgorithm>(text);
+        there_and_back::<MappingName>(text);
+        there_and_back::<RootHash>(text);
+        there_and_back::<Salt>(text);
+        there_and_back::<Size>(text);
+    }
+    // As the three words of another container's command line.
+    let words: Vec<_> = bytes
+        .split(|byte| *byte == b' ')
+        .map(|word| OsString::from_vec(word.to_vec()))
+        .collect();
+    // Any other number of words is refused before they are looked at, and slowly.
+    if words.len() != 3 {
+        return;
+    }
+    if let Ok(request) = cli::drop_in(&words) {
+        assert!(
+            request
+                .device
+                .parent()
+                .is_some_and(|parent| parent.as_os_str() == "/dev")
+        );
+    }
+}
+
+fn there_and_back<T: FromStr + Display + PartialEq>(text: &str) {
+    if let Ok(value) = text.parse::<T>() {
+        let again = value.to_string().parse().ok();
+        assert!(again == Some(value), "{text:?}");
+    }
+}

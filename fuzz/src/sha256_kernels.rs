@@ -1,0 +1,51 @@
+//! Every SHA-256 kernel of this CPU gives the digests of the crate `sha2`: any
+//! salt, block size, number of blocks, bytes and place in memory.
+
+use arbitrary::{Arbitrary, Unstructured};
+use disk_mounter::verity::{
+    BlockHasher, BlockSize, HashAlgorithm, MAX_SALT_SIZE, Salt, sha256::Kernel,
+};
+use sha2::{Digest, Sha256};
+
+#[derive(Arbitrary, Debug)]
+struct Input<'a> {
+    salt: &'a [u8],
+    size: u8,
+    count: u8,
+    offset: u8,
+    bytes: &'a [u8],
+}
+
+/// Takes a salt and blocks.
+pub fn run(bytes: &[u8]) {
+    let Ok(input) = Input::arbitrary_take_rest(Unstructured::new(bytes)) else {
+        return;
+    };
+    let salt = &input.salt[..input.salt.len().min(MAX_SALT_SIZE)];
+    let size = 512usize << (input.size % 8);
+    // More than two groups of the widest kernel, within a megabyte.
+    let count = usize::from(input.count % 36).min((1 << 20) / size);
+    let offset = usize::from(input.offset % 64);
+
+    let mut memory = vec![0; offset + count * size];
+    for (i, byte) in memory.iter_mut().enumerate() {
+        *byte = input.bytes.get(i % 4099).copied().unwrap_or(i as u8);
+    }
+    let blocks = &memory[offset..];
+    let expected: Vec<u8> = blocks
+        .chunks(size)
+        .flat_map(|block| Sha256::new_with_prefix(salt).chain_update(block).finalize())
+        .collect();
+
+    let salt = Salt::new(salt).unwrap();
+    let size = BlockSize::new(size as u64).unwrap();
+    let hasher = BlockHasher::new(HashAlgorithm::Sha256, &salt);
+    for kernel in Kernel::supported() {
+        let mut digests = vec![0; expected.len()];
+        hasher
+            .clone()
+            .with_kernel(kernel)
+            .digest_blocks(blocks, size, &mut digests);
+        assert!(digests == expected, "{kernel}");
+    }
+}

@@ -1,0 +1,39 @@
+//! Checking a disk without mounting it.
+
+use super::{
+    disk::header,
+    mount::{MountError, MountRequest, find_disk},
+    pause::{Deadline, sleep},
+};
+use crate::verity::{Binding, HashArea, VerityParams};
+
+/// What a disk is, as far as that can be known before dm-verity reads it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checked {
+    /// The parameters of its tree.
+    pub params: VerityParams,
+    /// Where the tree is on the hash device.
+    pub hash_area: HashArea,
+    /// What binds the number of data blocks to the root hash. [`Binding::Filesystem`] is a claim
+    /// until the filesystem's superblock has been read through dm-verity.
+    pub binding: Binding,
+}
+
+/// Finds a disk, and checks all that a mount checks before the kernel has a part in it: the
+/// parameters, their binding, and the root block. Nothing is made or changed, and no more is
+/// needed than the right to read the devices.
+///
+/// The blocks below the root block are not read. What is accepted here can still be corrupt.
+///
+/// # Errors
+///
+/// Those of [`super::mount()`] that are told before anything is activated.
+pub fn check(request: &MountRequest) -> Result<Checked, MountError> {
+    let disk = find_disk(request, &Deadline::after(request.wait), &sleep)?;
+    let header = header(disk.data_device())?;
+    Ok(Checked {
+        params: disk.params().clone(),
+        hash_area: disk.hash_area(),
+        binding: disk.bind(&header)?,
+    })
+}

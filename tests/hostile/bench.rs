@@ -1,0 +1,130 @@
+//! Where disks are tried.
+
+use std::{
+    fs::File,
+    os::{fd::AsRawFd, unix::fs::FileExt},
+    path::PathBuf,
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
+
+use disk_mounter::{
+    exit::ExitCode,
+    filesystem::FsType,
+    mounter::{Checked, MountError, MountRequest, ParamsSource, check},
+    verity::{OnCorruption, RootHash},
+};
+
+use crate::{image::Image, sound::assert_sound};
+
+static TRIED: AtomicUsize = AtomicUsize::new(0);
+
+/// How many disks have been tried.
+pub(crate) fn tried() -> usize {
+    TRIED.load(Ordering::Relaxed)
+}
+
+/// What the arguments say besides the root hash.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Options {
+    /// `--fs-type`
+    pub(crate) fs_type: FsType,
+    /// `--hash-offset`
+    pub(crate) hash_offset: Option<u64>,
+    /// `--data-blocks`
+    pub(crate) data_blocks: Option<u64>,
+}
+
+impl Options {
+    /// The superblock is at this place.
+    pub(crate) fn at(hash_offset: usize) -> Self {
+        Self {
+            hash_offset: Some(hash_offset as u64),
+            ..Self::default()
+        }
+    }
+
+    /// There are so many data blocks.
+    pub(crate) fn data_blocks(self, data_blocks: u64) -> Self {
+        Self {
+            data_blocks: Some(data_blocks),
+            ..self
+        }
+    }
+}
+
+/// A file that becomes one disk after the other.
+pub(crate) struct Bench(File);
+
+impl Bench {
+    /// A new one.
+    pub(crate) fn new() -> Self {
+        Self(tempfile::tempfile().unwrap())
+    }
+
+    /// Checks a disk as the mounter does. What is accepted must be sound.
+    pub(crate) fn check(
+        &self,
+        disk: &[u8],
+        root_hash: &RootHash,
+        options: Options,
+    ) -> Result<Checked, MountError> {
+        self.0.set_len(disk.len() as u64).unwrap();
+        self.0.write_all_at(disk, 0).unwrap();
+        TRIED.fetch_add(1, Ordering::Relaxed);
+        let result = check(&MountRequest {
+            root_hash: *root_hash,
+            device: PathBuf::from(format!("/proc/self/fd/{}", self.0.as_raw_fd())),
+            hash_device: None,
+            params: ParamsSource::Superblock {
+                hash_offset: options.hash_offset,
+                data_blocks: options.data_blocks,
+            },
+            mount_point: PathBuf::new(),
+            fs_type: options.fs_type,
+            wait: Duration::ZERO,
+            on_corruption: OnCorruption::Eio,
+            name: None,
+            read_ahead: None,
+            min_free: None,
+            prefetch: false,
+        });
+        if let Ok(checked) = &result {
+            assert_sound(
+                disk,
+                None,
+                root_hash,
+                options.fs_type,
+                options.data_blocks,
+                checked,
+            );
+        }
+        result
+    }
+
+    /// A disk that is refused for integrity, with one of these reasons.
+    #[track_caller]
+    pub(crate) fn refuses(
+        &self,
+        disk: &[u8],
+        root_hash: &RootHash,
+        options: Options,
+        reasons: &[&str],
+    ) {
+        let (code, message) = match self.check(disk, root_hash, options) {
+            Ok(checked) => panic!("accepted: {checked:?}, {options:?}"),
+            Err(error) => (error.exit_code(), error.to_string()),
+        };
+        assert!(
+            code == ExitCode::Integrity && reasons.iter().any(|reason| message.contains(reason)),
+            "expected one of {reasons:?}: {code:?}: {message}, {options:?}"
+        );
+    }
+
+    /// A disk that is as it should be.
+    #[track_caller]
+    pub(crate) fn accepts(&self, image: &Image, options: Options) {
+        let checked = self.check(&image.bytes, &image.root_hash, options).unwrap();
+        assert_eq!(checked.params, image.params);
+    }
+}
