@@ -11,6 +11,8 @@
 mod container;
 mod corruption;
 mod disk;
+mod fault_device;
+mod faults;
 mod foreign;
 mod geometry;
 mod machine;
@@ -30,7 +32,7 @@ use machine::Leftovers;
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
-    let groups: [(&str, &[Test]); 10] = [
+    let groups: [(&str, &[Test]); 11] = [
         ("mounting", mounting::TESTS),
         ("refusal", refusal::TESTS),
         ("corruption", corruption::TESTS),
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
         ("sidecar", sidecar::TESTS),
         ("restart", restart::TESTS),
         ("foreign", foreign::TESTS),
+        ("faults", faults::TESTS),
         ("oci", oci::TESTS),
         ("real_model", real_model::TESTS),
     ];
