@@ -6,6 +6,7 @@
 //! - `disk` reads what it claims to be, and refuses what cannot be,
 //! - `loop_device` and `device_mapper` make the kernel's devices, `node` their nodes,
 //! - [`mount()`], [`sidecar()`], [`unmount()`], [`status()`] and [`inspect()`] are the commands,
+//! - `watch` bounds how long a device may take to answer,
 //! - `signals` and `uevent` are what the sidecar waits for, `prefetch` what it does meanwhile,
 //! - [`cli`] is the command line, `log` what is said on standard error.
 //!
@@ -32,6 +33,7 @@ mod signals;
 mod status;
 mod uevent;
 mod unmount;
+mod watch;
 
 pub use device::DeviceError;
 pub use device_mapper::{BadName, MappingError, MappingName, VerityStatus};
