@@ -3,7 +3,8 @@
 use super::{
     disk::header,
     mount::{MountError, MountRequest, find_disk},
-    pause::{Deadline, sleep},
+    pause::Deadline,
+    watch::Steps,
 };
 use crate::verity::{Binding, HashArea, VerityParams};
 
@@ -29,7 +30,7 @@ pub struct Checked {
 ///
 /// Those of [`super::mount()`] that are told before anything is activated.
 pub fn check(request: &MountRequest) -> Result<Checked, MountError> {
-    let disk = find_disk(request, &Deadline::after(request.wait), &sleep)?;
+    let disk = find_disk(request, &Deadline::after(request.wait), &Steps::new())?;
     let header = header(disk.data_device())?;
     Ok(Checked {
         params: disk.params().clone(),

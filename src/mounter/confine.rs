@@ -47,6 +47,13 @@ const CALLS: &[libc::c_long] = &[
     libc::SYS_write,
     libc::SYS_writev,
     libc::SYS_ftruncate,
+    // Threads that do what may not end.
+    libc::SYS_clone,
+    libc::SYS_clone3,
+    libc::SYS_set_robust_list,
+    libc::SYS_rseq,
+    libc::SYS_prctl,
+    libc::SYS_sched_getaffinity,
     // Memory, threads that end, and the end.
     libc::SYS_brk,
     libc::SYS_mmap,

@@ -504,6 +504,8 @@ impl Mapping<'_> {
         match self.name.open(self.number) {
             Ok(open) => {
                 self.open = Some(open);
+                // From now on it goes with this program, whatever becomes of that.
+                self.dm.remove_with_last_user(&self.name)?;
                 Ok(true)
             }
             // The mapping has gone, or somebody who shares it has just removed the node.
@@ -529,10 +531,8 @@ impl Mapping<'_> {
     }
 
     /// Leaves the mapping to those who use it by now: it goes with the last of them.
-    pub(crate) fn leave(mut self) -> Result<(), MappingError> {
-        self.dm.remove_with_last_user(&self.name)?;
+    pub(crate) fn leave(mut self) {
         self.undo = false;
-        Ok(())
     }
 }
 

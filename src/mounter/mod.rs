@@ -8,6 +8,7 @@
 //! - [`mount()`], [`sidecar()`], [`unmount()`], [`status()`] and [`inspect()`] are the commands,
 //!   [`check()`] is what a mount does before the kernel has a part in it,
 //! - `confine` is what the sidecar gives up while it waits,
+//! - `watch` bounds how long a device may take to answer,
 //! - `signals` and `uevent` are what the sidecar waits for, `prefetch` what it does meanwhile,
 //! - [`cli`] is the command line, `log` what is said on standard error.
 //!
@@ -38,6 +39,7 @@ mod signals;
 mod status;
 mod uevent;
 mod unmount;
+mod watch;
 
 pub use check::{Checked, check};
 pub use device::DeviceError;

@@ -31,8 +31,9 @@ use super::{
     mount_point::{MountPoint, MountPointError},
     mountinfo,
     node::device_number,
-    pause::{Deadline, Pause, sleep},
+    pause::{Deadline, Interrupted, Pause},
     prefetch::Prefetch,
+    watch::{Steps, Stuck, watched},
 };
 use crate::{
     exit::ExitCode,
@@ -43,6 +44,10 @@ use crate::{
     },
     verity::{Binding, BlockSize, DeviceNumber, OnCorruption, RootHash, VerityTable},
 };
+
+/// What a device may take for an answer at least, so that one that is there counts as there
+/// without any wait.
+const LEAST_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What `mount` is asked for. All of it is trusted.
 #[derive(Clone, Debug)]
@@ -59,7 +64,8 @@ pub struct MountRequest {
     pub mount_point: PathBuf,
     /// The filesystem on the disk.
     pub fs_type: FsType,
-    /// How long the devices may take to appear.
+    /// How long the devices may take to appear, and then, but at least ten seconds, for each
+    /// answer.
     pub wait: Duration,
     /// What the kernel does about a corrupt block.
     pub on_corruption: OnCorruption,
@@ -135,6 +141,19 @@ pub enum MountError {
          {0} bytes, which are the sectors of a dm-verity device; mkfs.xfs -s size={0} makes it fit"
     )]
     XfsSectors(BlockSize),
+    /// A device does not answer.
+    #[error("{device} does not answer: no end of {step} after {seconds} s (--wait sets the time)")]
+    NoAnswer {
+        /// The data device.
+        device: PathBuf,
+        /// What was begun.
+        step: &'static str,
+        /// How long ago.
+        seconds: u64,
+    },
+    /// The program was asked to end before anything was mounted.
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
     /// What got mounted is not what was asked for.
     #[error("the mount is not what it should be: {0}")]
     Unexpected(String),
@@ -162,6 +181,8 @@ impl MountError {
             Self::InTheWay { .. } => ExitCode::InTheWay,
             Self::NoFilesystem(_) | Self::XfsSectors(_) => ExitCode::Unsupported,
             Self::Unexpected(_) => ExitCode::Integrity,
+            Self::NoAnswer { .. } => ExitCode::NotFound,
+            Self::Interrupted(_) => ExitCode::Failure,
             Self::Filesystem { source, .. } | Self::Io { source, .. } => ExitCode::of_io(source),
         }
     }
@@ -177,17 +198,43 @@ impl MountError {
 
 /// Mounts a disk, and reads its files into the page cache if that is asked for.
 pub fn mount(request: &MountRequest) -> Result<Mounted, MountError> {
-    let mounted = climb(request, &sleep)?;
+    let mounted = climb_watched(request, &|| false)?;
     if request.prefetch {
-        Prefetch::start(&mounted.mount_point).finish();
+        Prefetch::start(&mounted.mount_point).finish(patience(request));
     }
     Ok(mounted)
 }
 
-/// Climbs the ladder. `pause` is what is done while something is waited for.
-pub(crate) fn climb(request: &MountRequest, pause: Pause<'_>) -> Result<Mounted, MountError> {
+/// Climbs the ladder, in a bounded time for each answer of a device, unless `asked_to_end` says
+/// something before it is at the top.
+///
+/// Where a device does not answer, nothing is undone here: the mapping, the loop device and the
+/// mount that nobody sees yet go with the program.
+pub(crate) fn climb_watched(
+    request: &MountRequest,
+    asked_to_end: &dyn Fn() -> bool,
+) -> Result<Mounted, MountError> {
+    let (patience, climber) = (patience(request), request.clone());
+    watched(patience, asked_to_end, move |steps| climb(&climber, steps)).unwrap_or_else(|stuck| {
+        Err(match stuck {
+            Stuck::Interrupted => Interrupted.into(),
+            Stuck::NoAnswer(step) => MountError::NoAnswer {
+                device: request.device.clone(),
+                step,
+                seconds: patience.as_secs(),
+            },
+        })
+    })
+}
+
+fn patience(request: &MountRequest) -> Duration {
+    request.wait.max(LEAST_PATIENCE)
+}
+
+fn climb(request: &MountRequest, steps: &Steps) -> Result<Mounted, MountError> {
+    let pause = &|time| steps.pause(time);
     let deadline = Deadline::after(request.wait);
-    let disk = find_disk(request, &deadline, pause)?;
+    let disk = find_disk(request, &deadline, steps)?;
 
     let mount_point = MountPoint::prepare(&request.mount_point, &deadline, pause)?;
     let reserve = MinFree::raise(request.min_free)
@@ -198,6 +245,7 @@ pub(crate) fn climb(request: &MountRequest, pause: Pause<'_>) -> Result<Mounted,
         return Ok(found);
     }
 
+    steps.begin("activating the mapping")?;
     // The loop devices are held until the mapping holds them.
     let (data_device, hash_device) = disk.attach()?;
     let table = VerityTable {
@@ -210,17 +258,14 @@ pub(crate) fn climb(request: &MountRequest, pause: Pause<'_>) -> Result<Mounted,
     };
     let name = request.name.clone().unwrap_or_else(|| default_name(&table));
     let mapping = device_mapper.activate(&name, &table)?;
-    let binding = mount_mapping(&mapping, &disk, request, mount_point.path())?;
+    let binding = mount_mapping(&mapping, &disk, request, steps, mount_point.path())?;
     let number = mapping.number();
     let joined = if mapping.is_joined() {
         ", in a mapping that was there"
     } else {
         ""
     };
-    if let Err(error) = mapping.leave() {
-        unmount_own(mount_point.path());
-        return Err(error.into());
-    }
+    mapping.leave();
     log::info(format_args!(
         "{} is mounted at {}: root hash {}, geometry bound by {}, mapping {name}{joined}",
         request.device.display(),
@@ -243,14 +288,18 @@ pub(crate) fn climb(request: &MountRequest, pause: Pause<'_>) -> Result<Mounted,
 pub(crate) fn find_disk(
     request: &MountRequest,
     deadline: &Deadline,
-    pause: Pause<'_>,
+    steps: &Steps,
 ) -> Result<Disk, MountError> {
+    let pause: Pause<'_> = &|time| steps.pause(time);
+    steps.begin("opening it")?;
     let data = Device::find(&request.device, deadline, pause)?;
     let hash = request.hash_device.as_ref();
     let hash = hash
         .map(|path| Device::find(path, deadline, pause))
         .transpose()?;
+    steps.begin("reading its superblocks")?;
     let disk = Disk::read(data, hash, request.fs_type, &request.params)?;
+    steps.begin("reading the root block of its tree")?;
     disk.check_root(&request.root_hash)?;
     Ok(disk)
 }
@@ -261,6 +310,7 @@ fn mount_mapping(
     mapping: &Mapping<'_>,
     disk: &Disk,
     request: &MountRequest,
+    steps: &Steps,
     mount_point: &Path,
 ) -> Result<Binding, MountError> {
     let (node, device) = mapping.device();
@@ -268,9 +318,11 @@ fn mount_mapping(
         sys::block::set_read_ahead(device, sectors)
             .map_err(MountError::io(node, "set its read-ahead"))?;
     }
+    steps.begin("reading its first block through dm-verity")?;
     let header = read_header(mapping, device, disk)?;
     let binding = disk.bind(&header)?;
 
+    steps.begin("mounting its filesystem")?;
     let mount = match mount_filesystem(request.fs_type, node.as_os_str()) {
         // Somebody who shares the mapping has just removed the node; the descriptor stays.
         Err(MountError::Filesystem { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
@@ -289,6 +341,8 @@ fn mount_mapping(
     };
     check_mount(&mount, mapping)?;
     mapping.check_status()?;
+    // From here on nothing waits for a device, and the mount is seen.
+    steps.begin("showing the mount")?;
     mount
         .attach(mount_point)
         .map_err(MountError::io(mount_point, "mount onto it"))?;
@@ -448,13 +502,4 @@ fn default_name(table: &VerityTable) -> MappingName {
     format!("disk-mounter-{digest}")
         .parse()
         .unwrap_or_else(|_| unreachable!("45 plain characters"))
-}
-
-fn unmount_own(mount_point: &Path) {
-    if let Err(error) = nix::mount::umount2(mount_point, nix::mount::MntFlags::UMOUNT_NOFOLLOW) {
-        log::warn(format_args!(
-            "{} stays mounted: {error}",
-            mount_point.display()
-        ));
-    }
 }

@@ -9,8 +9,9 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+        mpsc::{self, RecvTimeoutError},
     },
-    thread::{self, JoinHandle},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -28,20 +29,34 @@ const THREADS_PER_CPU: usize = 2;
 /// How often the progress is told.
 const PROGRESS: Duration = Duration::from_secs(10);
 
+/// How long a thread may take to stop. One that reads from a device that does not answer is left:
+/// it goes with the program.
+const STOP: Duration = Duration::from_secs(1);
+
 /// A prefetch that goes on in the background. Dropped, it is stopped.
 pub(crate) struct Prefetch {
-    work: Arc<Work>,
-    threads: Vec<JoinHandle<()>>,
+    shared: Arc<Shared>,
+    /// Disconnected when all threads have ended.
+    ended: mpsc::Receiver<()>,
 }
 
-/// What the threads share.
-struct Work {
+/// What is known of the threads.
+#[derive(Default)]
+struct Shared {
+    stopped: AtomicBool,
+    /// How many bytes they have read.
+    read: AtomicU64,
+}
+
+/// What the threads do.
+struct Work<'a> {
+    shared: &'a Shared,
     chunks: Vec<Chunk>,
     /// How many bytes of the chunks there is room for.
     bytes: u64,
     next: AtomicUsize,
+    /// How many bytes of chunks have come whole.
     done: AtomicU64,
-    stopped: AtomicBool,
     started: Instant,
     /// When progress was told last, in milliseconds after the start.
     told: AtomicU64,
@@ -57,79 +72,119 @@ struct Chunk {
 impl Prefetch {
     /// Starts to read the files below a folder.
     pub(crate) fn start(folder: &Path) -> Self {
-        let files = list(folder).unwrap_or_else(|error| {
-            log::warn(format_args!("prefetch: {}: {error}", folder.display()));
-            Vec::new()
+        let shared = Arc::<Shared>::default();
+        let (sender, ended) = mpsc::channel();
+        let (folder, threads) = (folder.to_owned(), Arc::clone(&shared));
+        thread::spawn(move || {
+            read_all(&folder, &threads);
+            drop(sender);
         });
-        let total: u64 = files.iter().map(|(_, length)| length).sum();
-        let room = memory::room_for_cache();
-        let chunks = cut(files, room.unwrap_or(u64::MAX));
-        let bytes = chunks.iter().map(|chunk| chunk.length).sum();
-        match room {
-            Some(room) if bytes < total => log::warn(format_args!(
-                "prefetch: {bytes} of {total} bytes, as memory has room for {room}"
-            )),
-            Some(_) => log::info(format_args!("prefetch: {total} bytes")),
-            None => log::info(format_args!(
-                "prefetch: {total} bytes; free memory is unknown"
-            )),
-        }
-        let work = Arc::new(Work {
-            chunks,
-            bytes,
-            next: AtomicUsize::new(0),
-            done: AtomicU64::new(0),
-            stopped: AtomicBool::new(false),
-            started: Instant::now(),
-            told: AtomicU64::new(0),
-        });
-        let cpus = thread::available_parallelism().map_or(1, usize::from);
-        let threads = (0..cpus * THREADS_PER_CPU)
-            .map(|_| {
-                let work = Arc::clone(&work);
-                thread::spawn(move || work.run())
-            })
-            .collect();
-        Self { work, threads }
+        Self { shared, ended }
     }
 
-    /// Waits until everything is read.
-    pub(crate) fn finish(mut self) {
-        self.join();
+    /// Waits until everything is read, or nothing has been for a while.
+    pub(crate) fn finish(self, patience: Duration) {
+        let mut before = 0;
+        while !self.has_ended(patience) {
+            let read = self.shared.read.load(Ordering::Relaxed);
+            if read == before {
+                log::warn(format_args!(
+                    "prefetch: given up: the device does not answer"
+                ));
+                return;
+            }
+            before = read;
+        }
     }
 
-    fn join(&mut self) {
-        for thread in self.threads.drain(..) {
-            // A thread that panicked has said so.
-            let _ = thread.join();
-        }
+    fn has_ended(&self, wait: Duration) -> bool {
+        self.ended.recv_timeout(wait) == Err(RecvTimeoutError::Disconnected)
     }
 }
 
 impl Drop for Prefetch {
     fn drop(&mut self) {
-        self.work.stopped.store(true, Ordering::Relaxed);
-        self.join();
+        self.shared.stopped.store(true, Ordering::Relaxed);
+        self.has_ended(STOP);
     }
 }
 
-impl Work {
+/// Reads the files below a folder, in threads.
+fn read_all(folder: &Path, shared: &Shared) {
+    let files = list(folder).unwrap_or_else(|error| {
+        log::warn(format_args!("prefetch: {}: {error}", folder.display()));
+        Vec::new()
+    });
+    let total: u64 = files.iter().map(|(_, length)| length).sum();
+    let room = memory::room_for_cache();
+    let chunks = cut(files, room.unwrap_or(u64::MAX));
+    let bytes = chunks.iter().map(|chunk| chunk.length).sum();
+    match room {
+        Some(room) if bytes < total => log::warn(format_args!(
+            "prefetch: {bytes} of {total} bytes, as memory has room for {room}"
+        )),
+        Some(_) => log::info(format_args!("prefetch: {total} bytes")),
+        None => log::info(format_args!(
+            "prefetch: {total} bytes; free memory is unknown"
+        )),
+    }
+    let work = Work {
+        shared,
+        chunks,
+        bytes,
+        next: AtomicUsize::new(0),
+        done: AtomicU64::new(0),
+        started: Instant::now(),
+        told: AtomicU64::new(0),
+    };
+    let cpus = thread::available_parallelism().map_or(1, usize::from);
+    thread::scope(|scope| {
+        for _ in 0..cpus * THREADS_PER_CPU {
+            scope.spawn(|| work.run());
+        }
+    });
+}
+
+impl Work<'_> {
     fn run(&self) {
         let mut buffer = vec![0; BUFFER];
-        while !self.stopped.load(Ordering::Relaxed) {
+        while !self.shared.stopped.load(Ordering::Relaxed) {
             let index = self.next.fetch_add(1, Ordering::Relaxed);
             let Some(chunk) = self.chunks.get(index) else {
                 return;
             };
-            if let Err(error) = chunk.read(&mut buffer, &self.stopped) {
-                // The rest may be well, but a reader should not wait for it.
-                if !self.stopped.swap(true, Ordering::Relaxed) {
-                    log::warn(format_args!("prefetch: {}: {error}", chunk.path.display()));
+            match self.read(chunk, &mut buffer) {
+                Ok(()) if self.shared.stopped.load(Ordering::Relaxed) => return,
+                Ok(()) => {
+                    self.tell(self.done.fetch_add(chunk.length, Ordering::Relaxed) + chunk.length);
                 }
-                return;
+                Err(error) => {
+                    // The rest may be well, but a reader should not wait for it.
+                    if !self.shared.stopped.swap(true, Ordering::Relaxed) {
+                        log::warn(format_args!("prefetch: {}: {error}", chunk.path.display()));
+                    }
+                    return;
+                }
             }
-            self.tell(self.done.fetch_add(chunk.length, Ordering::Relaxed) + chunk.length);
         }
+    }
+
+    /// Reads a chunk, or a part of it if it is told to stop.
+    fn read(&self, chunk: &Chunk, buffer: &mut [u8]) -> io::Result<()> {
+        let file = File::open(&chunk.path)?;
+        let mut offset = chunk.offset;
+        let end = chunk.offset + chunk.length;
+        while offset < end && !self.shared.stopped.load(Ordering::Relaxed) {
+            let wanted = (end - offset).min(buffer.len() as u64) as usize;
+            match file.read_at(&mut buffer[..wanted], offset)? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                length => {
+                    offset += length as u64;
+                    self.shared.read.fetch_add(length as u64, Ordering::Relaxed);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Tells the progress now and then, and the end.
@@ -149,22 +204,6 @@ impl Work {
         if due && self.told.compare_exchange(told, now, order, order).is_ok() {
             log::info(format_args!("prefetch: {done} of {} bytes", self.bytes));
         }
-    }
-}
-
-impl Chunk {
-    fn read(&self, buffer: &mut [u8], stopped: &AtomicBool) -> io::Result<()> {
-        let file = File::open(&self.path)?;
-        let mut offset = self.offset;
-        let end = self.offset + self.length;
-        while offset < end && !stopped.load(Ordering::Relaxed) {
-            let wanted = (end - offset).min(buffer.len() as u64) as usize;
-            match file.read_at(&mut buffer[..wanted], offset)? {
-                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-                length => offset += length as u64,
-            }
-        }
-        Ok(())
     }
 }
 
@@ -254,8 +293,8 @@ mod tests {
         fs::write(folder.path().join("a"), vec![1; 3 << 20]).unwrap();
         fs::write(folder.path().join("b"), b"").unwrap();
         let prefetch = Prefetch::start(folder.path());
-        let work = Arc::clone(&prefetch.work);
-        prefetch.finish();
-        assert_eq!(work.done.load(Ordering::Relaxed), 3 << 20);
+        let shared = Arc::clone(&prefetch.shared);
+        prefetch.finish(Duration::from_secs(600));
+        assert_eq!(shared.read.load(Ordering::Relaxed), 3 << 20);
     }
 }

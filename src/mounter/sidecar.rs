@@ -1,6 +1,7 @@
 //! `sidecar`: mounts a disk, watches it, and unmounts it in the end.
 
 use std::{
+    cell::Cell,
     fs::File,
     io,
     os::{fd::AsFd, unix::fs::FileExt},
@@ -13,12 +14,13 @@ use super::{
     confine::confine,
     device_mapper::{DeviceMapper, MappingError, VerityStatus},
     log,
-    mount::{MountError, MountRequest, Mounted, climb},
+    mount::{MountError, MountRequest, Mounted, climb_watched},
     mountinfo,
     prefetch::Prefetch,
     signals::{Signals, wait_for},
     uevent::{CorruptBlock, Uevents},
     unmount::{UnmountError, detach, unmount},
+    watch::in_time,
 };
 use crate::{erofs, exit::ExitCode};
 
@@ -27,6 +29,9 @@ const POLL: Duration = Duration::from_secs(1);
 
 /// How long the kernel's event may come after the status that it tells of.
 const LATE_EVENT: Duration = Duration::from_millis(200);
+
+/// How long the files in a corrupt block are looked for, on a disk that may not answer any more.
+const FILES: Duration = Duration::from_secs(5);
 
 /// How long a mount that is in use is tried again, and how often.
 const BUSY: Duration = Duration::from_secs(10);
@@ -113,9 +118,15 @@ fn run(request: &MountRequest, tell: &dyn Fn(&SidecarError)) -> Result<(), (Side
             ));
         })
         .ok();
-    let mounted = match climb(request, &|time| signals.pause(time)) {
+    let asked_to_end = Cell::new(false);
+    let mounted = match climb_watched(request, &|| {
+        // Without a way to read signals there is none to be asked: ending is the safe side.
+        asked_to_end.set(signals.end_requested().unwrap_or(true));
+        asked_to_end.get()
+    }) {
         Err(
-            MountError::Device(DeviceError::Interrupted(_))
+            MountError::Interrupted(_)
+            | MountError::Device(DeviceError::Interrupted(_))
             | MountError::MountPoint(MountPointError::Interrupted(_)),
         ) => {
             log::info(format_args!("asked to end before anything was mounted"));
@@ -123,9 +134,8 @@ fn run(request: &MountRequest, tell: &dyn Fn(&SidecarError)) -> Result<(), (Side
         }
         mounted => mounted.map_err(|error| untold(error.into()))?,
     };
-    let prefetch = request
-        .prefetch
-        .then(|| Prefetch::start(&mounted.mount_point));
+    let prefetch =
+        (request.prefetch && !asked_to_end.get()).then(|| Prefetch::start(&mounted.mount_point));
     if let Err(error) = confine() {
         log::warn(format_args!(
             "the sidecar keeps rights that it does not need: {error}"
@@ -136,7 +146,11 @@ fn run(request: &MountRequest, tell: &dyn Fn(&SidecarError)) -> Result<(), (Side
         mounted.mount_point.display()
     ));
 
-    let end = watch(request, &mounted, &signals, uevents.as_ref());
+    let end = if asked_to_end.get() {
+        Ok(())
+    } else {
+        watch(request, &mounted, &signals, uevents.as_ref())
+    };
     if let Err(error) = &end {
         tell(error);
     }
@@ -209,7 +223,8 @@ fn describe(block: Option<CorruptBlock>, mounted: &Mounted) -> String {
             format!("hash block {block} of {name} is not what the root hash says")
         }
         Some(CorruptBlock::Data(block)) => {
-            let files = match files_of(block, mounted) {
+            let mounted = mounted.clone();
+            let files = match in_time(FILES, move || files_of(block, &mounted)).flatten() {
                 Some(files) if !files.is_empty() => format!("; it lies in {}", files.join(", ")),
                 Some(_) => "; it lies in no file".to_owned(),
                 None => String::new(),
@@ -221,7 +236,8 @@ fn describe(block: Option<CorruptBlock>, mounted: &Mounted) -> String {
 
 /// The files in a data block; None where the filesystem does not tell, or is corrupt itself.
 fn files_of(block: u64, mounted: &Mounted) -> Option<Vec<String>> {
-    let (_node, device) = mounted.name.open(mounted.number).ok()?;
+    // The node goes at once: the reads below may have no end.
+    let (_, device) = mounted.name.open(mounted.number).ok()?;
     let size = mounted.data_block_size.bytes();
     let start = block.checked_mul(size)?;
     let read = |buffer: &mut [u8], offset| File::read_exact_at(&device, buffer, offset);

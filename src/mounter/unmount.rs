@@ -11,6 +11,7 @@ use super::{
     device_mapper::{DeviceMapper, MappingError},
     log,
     status::{StatusError, find},
+    watch::telling,
 };
 use crate::exit::ExitCode;
 
@@ -86,7 +87,11 @@ fn take(mount_point: &Path, flags: MntFlags) -> Result<(PathBuf, bool), UnmountE
     let device_mapper = DeviceMapper::open().map_err(StatusError::Mapping)?;
     let (mount, found) = find(&device_mapper, mount_point)?;
     let path = mount.mount_point;
-    match umount2(&path, flags | MntFlags::UMOUNT_NOFOLLOW) {
+    let waits = format!(
+        "{}: a device does not answer; the kernel unmounts when the reads that were begun have ended",
+        path.display()
+    );
+    match telling(&waits, || umount2(&path, flags | MntFlags::UMOUNT_NOFOLLOW)) {
         Ok(()) => {}
         Err(nix::Error::EBUSY) => return Err(UnmountError::Busy(path)),
         // Somebody else was faster.

@@ -12,6 +12,8 @@ mod built;
 mod container;
 mod corruption;
 mod disk;
+mod fault_device;
+mod faults;
 mod foreign;
 mod geometry;
 mod hostile;
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
         ("sidecar", sidecar::TESTS),
         ("restart", restart::TESTS),
         ("foreign", foreign::TESTS),
+        ("faults", faults::TESTS),
         ("oci", oci::TESTS),
         ("built", built::TESTS),
         ("real_model", real_model::TESTS),

@@ -128,6 +128,11 @@ impl Sidecar {
         kill(self.pid(), signal).unwrap();
     }
 
+    /// The number of its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Waits for its end.
     pub(crate) fn end(mut self) -> Outcome {
         self.stderr.read_to_string(&mut self.said).unwrap();
@@ -153,7 +158,7 @@ fn read(disk: &Disk) -> io::Result<()> {
 
 /// Looks again and again until something is so.
 #[track_caller]
-fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(60);
     while !is_so() {
         assert!(Instant::now() < deadline, "not in time: {what}");

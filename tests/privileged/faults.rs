@@ -1,0 +1,458 @@
+//! Devices that fail while they are in use: they give errors, hang, flicker, go away or turn
+//! corrupt. Expected is the right exit code in a bounded time, and no wrong byte ever.
+
+use std::{
+    fs, io,
+    ops::Range,
+    process::{Child, Command, Stdio},
+    thread,
+    time::Duration,
+};
+
+use nix::sys::signal::Signal;
+
+use crate::{
+    Test,
+    disk::{Disk, files, in_the_largest_file, on_the_way_to_the_last_block},
+    fault_device::{FaultDevice, ForgetHashBlocks},
+    machine::{Leftovers, drop_caches, mount_line},
+    run::{check, mounter},
+    sidecar::{Sidecar, until},
+};
+
+/// The tests of this group.
+pub(crate) const TESTS: &[Test] = &[
+    (
+        "read_errors_while_it_is_mounted",
+        read_errors_while_it_is_mounted,
+    ),
+    ("read_errors_under_a_mount", read_errors_under_a_mount),
+    ("a_device_that_flickers", a_device_that_flickers),
+    ("a_device_that_is_slow", a_device_that_is_slow),
+    (
+        "a_device_that_gives_other_blocks",
+        a_device_that_gives_other_blocks,
+    ),
+    ("a_device_that_goes_away", a_device_that_goes_away),
+    (
+        "corruption_in_each_level_under_a_mount",
+        corruption_in_each_level_under_a_mount,
+    ),
+    (
+        "corruption_in_the_superblocks_under_a_mount",
+        corruption_in_the_superblocks_under_a_mount,
+    ),
+    (
+        "a_device_that_hangs_at_each_step_of_a_mount",
+        a_device_that_hangs_at_each_step_of_a_mount,
+    ),
+    (
+        "a_sidecar_ends_while_the_device_hangs_at_its_start",
+        a_sidecar_ends_while_the_device_hangs_at_its_start,
+    ),
+    (
+        "a_sidecar_ends_while_the_device_hangs_under_it",
+        a_sidecar_ends_while_the_device_hangs_under_it,
+    ),
+    (
+        "a_prefetch_ends_while_the_device_hangs",
+        a_prefetch_ends_while_the_device_hangs,
+    ),
+    (
+        "corruption_is_told_while_the_device_hangs",
+        corruption_is_told_while_the_device_hangs,
+    ),
+    (
+        "unmount_tells_what_it_waits_for",
+        unmount_tells_what_it_waits_for,
+    ),
+    ("the_mapping_itself_hangs", the_mapping_itself_hangs),
+];
+
+/// The places that a mount reads one after the other: the filesystem's superblock, that of the
+/// tree, the root block in user space, and a block of level 0 through dm-verity.
+fn places(disk: &Disk) -> [Range<u64>; 4] {
+    let levels = disk.levels();
+    let (root, level_0) = (levels[levels.len() - 1].0, levels[0].0);
+    assert_ne!(root, level_0, "a tree of one level");
+    [0, disk.data_bytes, root, level_0].map(|start| start..start + 4096)
+}
+
+/// Starts `cat` on the largest file.
+fn reader(disk: &Disk) -> Child {
+    Command::new("cat")
+        .arg(disk.mount_point().join("model.safetensors"))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+/// Whether a thread of a process has been waiting for a disk for a while.
+fn hangs(process: u32) -> bool {
+    let waits = || -> Vec<String> {
+        let threads = fs::read_dir(format!("/proc/{process}/task")).unwrap();
+        let states = threads.flatten().filter_map(|thread| {
+            let status = fs::read_to_string(thread.path().join("status")).ok()?;
+            // With its identity and the number of times that it was woken up.
+            status.contains("State:\tD").then_some(status)
+        });
+        states.collect()
+    };
+    let before = waits();
+    thread::sleep(Duration::from_millis(500));
+    let after = waits();
+    before.iter().any(|state| after.contains(state))
+}
+
+/// Reads the largest file, and checks what it gets.
+#[track_caller]
+fn read(disk: &Disk) -> io::Result<()> {
+    let bytes = fs::read(disk.mount_point().join("model.safetensors"))?;
+    assert!(
+        bytes == fs::read(disk.path("model/model.safetensors")).unwrap(),
+        "WRONG BYTES"
+    );
+    Ok(())
+}
+
+#[track_caller]
+fn gives_an_error(disk: &Disk) {
+    let error = read(disk).unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(nix::libc::EIO), "{error}");
+}
+
+/// As soon as the kernel has forgotten what it read before.
+#[track_caller]
+fn gives_an_error_soon(disk: &Disk) {
+    until("the caches are dropped", || {
+        drop_caches();
+        read(disk).is_err()
+    });
+    gives_an_error(disk);
+}
+
+fn sidecar_line(disk: &Disk, options: &str) -> String {
+    disk.mount_line(options).replacen("mount", "sidecar", 1)
+}
+
+fn read_errors_while_it_is_mounted() {
+    let mut disk = Disk::new();
+    let places = places(&disk);
+    let device = FaultDevice::below(&mut disk);
+    let before = Leftovers::look();
+    for place in places {
+        device.fail_in(place);
+        for line in [disk.mount_line(""), sidecar_line(&disk, "")] {
+            let outcome = mounter(&line);
+            // It is no corruption, and is not told as one.
+            outcome.is(1, &["Input/output error", "fault-device"]);
+            assert!(!outcome.stderr.contains("corrupt"), "{outcome:?}");
+            before.check();
+        }
+    }
+    device.recover();
+    mounter(&disk.mount_line("")).is(0, &[]);
+    read(&disk).unwrap();
+    mounter(&disk.line("unmount")).is(0, &[]);
+}
+
+/// An error is no corruption; when it is over, all is as before.
+fn read_errors_under_a_mount() {
+    let mut disk = Disk::new();
+    let hash_block = on_the_way_to_the_last_block(&disk);
+    let data = in_the_largest_file(&disk) / 4096 * 4096;
+    let end = fs::metadata(&disk.image).unwrap().len();
+    let _forget = ForgetHashBlocks::new();
+    let device = FaultDevice::below(&mut disk);
+    for place in [0..end, data..data + 4096, hash_block..hash_block + 4096] {
+        let sidecar = Sidecar::ready(&disk);
+        read(&disk).unwrap();
+        device.fail_in(place);
+        gives_an_error_soon(&disk);
+        mounter(&disk.line("status")).is(0, &["verified"]);
+        device.recover();
+        read(&disk).unwrap();
+        sidecar.terminate().is(0, &["is unmounted"]);
+    }
+}
+
+fn a_device_that_flickers() {
+    let mut disk = Disk::new();
+    let device = FaultDevice::below(&mut disk);
+    let sidecar = Sidecar::ready(&disk);
+    // It answers for a second, and fails for a second.
+    device.through("flakey", "1 1");
+    let (mut well, mut failed) = (0, 0);
+    while well < 5 || failed < 5 {
+        match read(&disk) {
+            Ok(()) => well += 1,
+            Err(error) => {
+                assert_eq!(error.raw_os_error(), Some(nix::libc::EIO), "{error}");
+                failed += 1;
+            }
+        }
+        drop_caches();
+    }
+    mounter(&disk.line("status")).is(0, &["verified"]);
+    device.recover();
+    read(&disk).unwrap();
+    sidecar.terminate().is(0, &["is unmounted"]);
+}
+
+fn a_device_that_is_slow() {
+    let mut disk = Disk::new();
+    let device = FaultDevice::below(&mut disk);
+    device.through("delay", "100");
+    mounter(&disk.mount_line("--wait 0")).is(0, &[]);
+    read(&disk).unwrap();
+    mounter(&disk.line("unmount")).is(0, &[]);
+}
+
+/// What is on the disk is right, what comes from it is not.
+fn a_device_that_gives_other_blocks() {
+    let mut disk = Disk::new();
+    let [_, superblock, root, level_0] = places(&disk);
+    let data = in_the_largest_file(&disk) / 4096 * 4096;
+    let device = FaultDevice::below(&mut disk);
+    for place in [superblock, root, level_0] {
+        device.lie_in(place);
+        mounter(&disk.mount_line("")).is(3, &[]);
+        device.recover();
+    }
+    let sidecar = Sidecar::ready(&disk);
+    device.lie_in(data..data + 4096);
+    gives_an_error(&disk);
+    sidecar
+        .end()
+        .is(3, &["is corrupt", "it lies in model.safetensors"]);
+}
+
+fn a_device_that_goes_away() {
+    let mut disk = Disk::new();
+    let before = Leftovers::look();
+    let device = FaultDevice::below(&mut disk);
+    let sidecar = Sidecar::ready(&disk);
+    device.fail();
+    gives_an_error(&disk);
+    sidecar.terminate().is(0, &["is unmounted"]);
+    // The image of a loop device that somebody detached, and of one that was deleted.
+    device.recover();
+    drop(device);
+    disk.image = disk.path("image");
+    mounter(&disk.mount_line("")).is(0, &[]);
+    for line in check("losetup", ["--noheadings", "--output", "NAME,BACK-FILE"]).lines() {
+        if line.ends_with(disk.image.to_str().unwrap()) {
+            check("losetup", ["--detach", line.split(' ').next().unwrap()]);
+        }
+    }
+    fs::remove_file(&disk.image).unwrap();
+    drop_caches();
+    // The mapping still holds it.
+    assert_eq!(files(&disk.mount_point()), disk.files);
+    mounter(&disk.line("unmount")).is(0, &[]);
+    before.check();
+}
+
+/// What was read and verified before may still be in memory. A read gives the right bytes or an
+/// error.
+fn corruption_in_each_level_under_a_mount() {
+    let disk = Disk::with(&["--hash-block-size", "512"]);
+    let levels = disk.levels();
+    assert!(levels.len() >= 3, "{levels:?}");
+    let _forget = ForgetHashBlocks::new();
+    for (start, end) in levels {
+        mounter(&disk.mount_line("")).is(0, &[]);
+        read(&disk).unwrap();
+        let blocks = (start..end).step_by(512);
+        blocks.clone().for_each(|block| disk.flip(block));
+        gives_an_error_soon(&disk);
+        mounter(&disk.line("status")).is(3, &["corrupt"]);
+        mounter(&disk.line("unmount")).is(0, &[]);
+        blocks.for_each(|block| disk.flip(block));
+    }
+}
+
+fn corruption_in_the_superblocks_under_a_mount() {
+    let disk = Disk::new();
+    let remount_is_refused = || {
+        mounter(&disk.mount_line("")).is(3, &[]);
+        mounter(&disk.line("unmount")).is(0, &[]);
+        mounter(&disk.mount_line("")).is(3, &[]);
+    };
+    mounter(&disk.mount_line("")).is(0, &[]);
+    // The magic of the tree's superblock, which is not read any more.
+    disk.flip(disk.data_bytes);
+    drop_caches();
+    assert_eq!(files(&disk.mount_point()), disk.files);
+    mounter(&disk.line("status")).is(0, &["verified"]);
+    remount_is_refused();
+    disk.flip(disk.data_bytes);
+
+    mounter(&disk.mount_line("")).is(0, &[]);
+    // That of the filesystem, whose block has the root directory too.
+    disk.flip(1024);
+    drop_caches();
+    let error = fs::read_dir(disk.mount_point()).and_then(|mut entries| entries.next().transpose());
+    assert_eq!(error.unwrap_err().raw_os_error(), Some(nix::libc::EIO));
+    mounter(&disk.line("status")).is(3, &["corrupt"]);
+    remount_is_refused();
+}
+
+/// The error is told in time. The process itself can go when the kernel has let go of the device,
+/// and nothing of it stays.
+fn a_device_that_hangs_at_each_step_of_a_mount() {
+    let mut disk = Disk::new();
+    let places = places(&disk);
+    let device = FaultDevice::below(&mut disk);
+    fs::create_dir(disk.mount_point()).unwrap();
+    let before = Leftovers::look();
+    for place in places {
+        for line in [disk.mount_line("--wait 0"), sidecar_line(&disk, "--wait 0")] {
+            device.hang_in(place.clone());
+            let mut run = Sidecar::start("disk-mounter", &line);
+            run.wait_for("does not answer");
+            assert_eq!(mount_line(&disk.mount_point()), None);
+            device.answer();
+            run.end().is(4, &["does not answer", "fault-device"]);
+            // The next run takes along what could not be undone.
+            mounter(&disk.mount_line("")).is(0, &[]);
+            read(&disk).unwrap();
+            mounter(&disk.line("unmount")).is(0, &[]);
+            before.check();
+        }
+    }
+}
+
+fn a_sidecar_ends_while_the_device_hangs_at_its_start() {
+    let mut disk = Disk::new();
+    let places = places(&disk);
+    let device = FaultDevice::below(&mut disk);
+    fs::create_dir(disk.mount_point()).unwrap();
+    let before = Leftovers::look();
+    for place in places {
+        device.hang_in(place);
+        let mut sidecar = Sidecar::start("disk-mounter", &sidecar_line(&disk, "--wait 600"));
+        until("it waits for the disk", || hangs(sidecar.id()));
+        sidecar.signal(Signal::SIGTERM);
+        sidecar.wait_for("asked to end");
+        device.answer();
+        sidecar.end().is(0, &[]);
+        mounter(&disk.mount_line("")).is(0, &[]);
+        mounter(&disk.line("unmount")).is(0, &[]);
+        before.check();
+    }
+}
+
+fn a_sidecar_ends_while_the_device_hangs_under_it() {
+    let mut disk = Disk::new();
+    let device = FaultDevice::below(&mut disk);
+    let mut sidecar = Sidecar::ready(&disk);
+    device.hang();
+    let mut reader = reader(&disk);
+    until("it waits for the disk", || hangs(reader.id()));
+    mounter(&disk.line("status")).is(0, &["verified"]);
+    mounter(&disk.line("unmount")).is(5, &["in use"]);
+    sidecar.signal(Signal::SIGTERM);
+    sidecar.wait_for("in use and is detached");
+    sidecar.end().is(0, &[]);
+    assert_eq!(mount_line(&disk.mount_point()), None);
+    // Whoever reads gets what is there, when it comes.
+    device.answer();
+    assert!(reader.wait().unwrap().success());
+}
+
+fn a_prefetch_ends_while_the_device_hangs() {
+    let mut disk = Disk::new();
+    let data = in_the_largest_file(&disk) / 4096 * 4096;
+    let device = FaultDevice::below(&mut disk);
+    device.hang_in(data..data + 4096);
+    let mut sidecar = Sidecar::start("disk-mounter", &sidecar_line(&disk, "--prefetch"));
+    sidecar.wait_for("ready");
+    until("it waits for the disk", || hangs(sidecar.id()));
+    sidecar.signal(Signal::SIGTERM);
+    sidecar.wait_for("detached");
+    device.answer();
+    sidecar.end().is(0, &[]);
+    assert_eq!(mount_line(&disk.mount_point()), None);
+
+    device.hang_in(data..data + 4096);
+    let mut mount = Sidecar::start("disk-mounter", &disk.mount_line("--wait 0 --prefetch"));
+    mount.wait_for("prefetch: given up");
+    device.answer();
+    mount.end().is(0, &["is mounted at"]);
+    read(&disk).unwrap();
+    mounter(&disk.line("unmount")).is(0, &[]);
+}
+
+/// The files in a corrupt block are looked up on the disk, which may take for ever.
+fn corruption_is_told_while_the_device_hangs() {
+    let mut disk = Disk::new();
+    let data = in_the_largest_file(&disk);
+    let image = disk.path("image");
+    let device = FaultDevice::below(&mut disk);
+    let mut sidecar = Sidecar::ready(&disk);
+    sidecar.signal(Signal::SIGSTOP);
+    crate::disk::flip(&image, data);
+    drop_caches();
+    gives_an_error(&disk);
+    device.hang();
+    sidecar.signal(Signal::SIGCONT);
+    sidecar.wait_for(&format!("data block {} of", data / 4096));
+    device.answer();
+    sidecar.end().is(3, &["is corrupt", "unmounted"]);
+}
+
+/// The kernel does not unmount before a read that was begun has ended, even if its reader is gone.
+fn unmount_tells_what_it_waits_for() {
+    let mut disk = Disk::new();
+    let device = FaultDevice::below(&mut disk);
+    for sidecar in [false, true] {
+        let mut run = if sidecar {
+            Sidecar::ready(&disk)
+        } else {
+            mounter(&disk.mount_line("")).is(0, &[]);
+            Sidecar::start("true", "")
+        };
+        device.hang();
+        let mut reader = reader(&disk);
+        until("it waits for the disk", || hangs(reader.id()));
+        reader.kill().unwrap();
+        reader.wait().unwrap();
+        if sidecar {
+            run.signal(Signal::SIGTERM);
+        } else {
+            run = Sidecar::start("disk-mounter", &disk.line("unmount"));
+        }
+        run.wait_for("does not answer");
+        device.answer();
+        run.end().is(0, &["is unmounted"]);
+        assert_eq!(mount_line(&disk.mount_point()), None);
+    }
+}
+
+fn the_mapping_itself_hangs() {
+    let disk = Disk::new();
+    let other = disk.path("other");
+    let mut sidecar = Sidecar::start("disk-mounter", &sidecar_line(&disk, "--name suspended"));
+    sidecar.wait_for("ready");
+    check(
+        "dmsetup",
+        ["suspend", "--noflush", "--nolockfs", "suspended"],
+    );
+    mounter(&disk.line("status")).is(0, &["verified"]);
+    mounter(&disk.mount_line("--name suspended")).is(0, &["already"]);
+    let line = disk.mount_line("--name suspended --wait 0").replace(
+        disk.mount_point().to_str().unwrap(),
+        other.to_str().unwrap(),
+    );
+    drop_caches();
+    let mut second = Sidecar::start("disk-mounter", &line);
+    second.wait_for("does not answer");
+    check("dmsetup", ["resume", "suspended"]);
+    second.end().is(4, &[]);
+    // The next run takes along what could not be undone: the node.
+    mounter(&disk.mount_line("--name suspended")).is(0, &["already"]);
+    assert_eq!(files(&disk.mount_point()), disk.files);
+    sidecar.terminate().is(0, &[]);
+}
