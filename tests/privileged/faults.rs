@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use nix::sys::signal::Signal;
+use nix::{sys::signal::Signal, unistd::Pid};
 
 use crate::{
     Test,
@@ -89,7 +89,7 @@ fn reader(disk: &Disk) -> Child {
 }
 
 /// Whether a thread of a process has been waiting for a disk for a while.
-fn hangs(process: u32) -> bool {
+fn hangs(process: Pid) -> bool {
     let waits = || -> Vec<String> {
         let threads = fs::read_dir(format!("/proc/{process}/task")).unwrap();
         let states = threads.flatten().filter_map(|thread| {
@@ -307,20 +307,20 @@ fn a_device_that_hangs_at_each_step_of_a_mount() {
     let device = FaultDevice::below(&mut disk);
     fs::create_dir(disk.mount_point()).unwrap();
     let before = Leftovers::look();
-    for place in places {
-        for line in [disk.mount_line("--wait 0"), sidecar_line(&disk, "--wait 0")] {
-            device.hang_in(place.clone());
-            let mut run = Sidecar::start("disk-mounter", &line);
-            run.wait_for("does not answer");
-            assert_eq!(mount_line(&disk.mount_point()), None);
-            device.answer();
-            run.end().is(4, &["does not answer", "fault-device"]);
-            // The next run takes along what could not be undone.
-            mounter(&disk.mount_line("")).is(0, &[]);
-            read(&disk).unwrap();
-            mounter(&disk.line("unmount")).is(0, &[]);
-            before.check();
-        }
+    let mount = disk.mount_line("--wait 0");
+    let lines = [&mount, &sidecar_line(&disk, "--wait 0"), &mount, &mount];
+    for (place, line) in places.into_iter().zip(lines) {
+        device.hang_in(place);
+        let mut run = Sidecar::start("disk-mounter", line);
+        run.wait_for("does not answer");
+        assert_eq!(mount_line(&disk.mount_point()), None);
+        device.answer();
+        run.end().is(4, &["does not answer", "fault-device"]);
+        // The next run takes along what could not be undone.
+        mounter(&disk.mount_line("")).is(0, &[]);
+        read(&disk).unwrap();
+        mounter(&disk.line("unmount")).is(0, &[]);
+        before.check();
     }
 }
 
@@ -333,7 +333,7 @@ fn a_sidecar_ends_while_the_device_hangs_at_its_start() {
     for place in places {
         device.hang_in(place);
         let mut sidecar = Sidecar::start("disk-mounter", &sidecar_line(&disk, "--wait 600"));
-        until("it waits for the disk", || hangs(sidecar.id()));
+        until("it waits for the disk", || hangs(sidecar.pid()));
         sidecar.signal(Signal::SIGTERM);
         sidecar.wait_for("asked to end");
         device.answer();
@@ -350,7 +350,9 @@ fn a_sidecar_ends_while_the_device_hangs_under_it() {
     let mut sidecar = Sidecar::ready(&disk);
     device.hang();
     let mut reader = reader(&disk);
-    until("it waits for the disk", || hangs(reader.id()));
+    until("it waits for the disk", || {
+        hangs(Pid::from_raw(reader.id() as i32))
+    });
     mounter(&disk.line("status")).is(0, &["verified"]);
     mounter(&disk.line("unmount")).is(5, &["in use"]);
     sidecar.signal(Signal::SIGTERM);
@@ -369,7 +371,7 @@ fn a_prefetch_ends_while_the_device_hangs() {
     device.hang_in(data..data + 4096);
     let mut sidecar = Sidecar::start("disk-mounter", &sidecar_line(&disk, "--prefetch"));
     sidecar.wait_for("ready");
-    until("it waits for the disk", || hangs(sidecar.id()));
+    until("it waits for the disk", || hangs(sidecar.pid()));
     sidecar.signal(Signal::SIGTERM);
     sidecar.wait_for("detached");
     device.answer();
@@ -416,7 +418,9 @@ fn unmount_tells_what_it_waits_for() {
         };
         device.hang();
         let mut reader = reader(&disk);
-        until("it waits for the disk", || hangs(reader.id()));
+        until("it waits for the disk", || {
+            hangs(Pid::from_raw(reader.id() as i32))
+        });
         reader.kill().unwrap();
         reader.wait().unwrap();
         if sidecar {

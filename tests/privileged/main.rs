@@ -18,6 +18,7 @@ mod geometry;
 mod machine;
 mod mounting;
 mod oci;
+mod races;
 mod real_model;
 mod refusal;
 mod restart;
@@ -32,7 +33,7 @@ use machine::Leftovers;
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
-    let groups: [(&str, &[Test]); 11] = [
+    let groups: [(&str, &[Test]); 12] = [
         ("mounting", mounting::TESTS),
         ("refusal", refusal::TESTS),
         ("corruption", corruption::TESTS),
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
         ("restart", restart::TESTS),
         ("foreign", foreign::TESTS),
         ("faults", faults::TESTS),
+        ("races", races::TESTS),
         ("oci", oci::TESTS),
         ("real_model", real_model::TESTS),
     ];
