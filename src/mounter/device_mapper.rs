@@ -295,9 +295,9 @@ impl DeviceMapper {
         let mut half_made_since = None;
         loop {
             let mapping = match self.create(name)? {
-                Some(mapping) => {
-                    self.load(name, table, &text)?;
-                    Some(mapping)
+                Some(mut mapping) => {
+                    mapping.undo = self.load(name, table, &text)?;
+                    mapping.undo.then_some(mapping)
                 }
                 None => match self.describe(name)? {
                     Some(found) if found.table == text => self.join(name)?,
@@ -369,18 +369,20 @@ impl DeviceMapper {
         }
     }
 
-    /// Loads the table and makes it the active one.
+    /// Loads the table and makes it the active one. False where somebody took the mapping for
+    /// half made, and removed it.
     fn load(
         &self,
         name: &MappingName,
         table: &VerityTable,
         text: &str,
-    ) -> Result<(), MappingError> {
+    ) -> Result<bool, MappingError> {
         let id = DevId::Name(&name.0);
         let target = [(0, table.sectors(), TARGET.to_owned(), text.to_owned())];
         let read_only = DmOptions::default().set_flags(DmFlags::DM_READONLY);
         if let Err(error) = self.dm.table_load(&id, &target, read_only) {
             return Err(match errno(&error) {
+                Some(libc::ENXIO) => return Ok(false),
                 // The kernel tries to load the module; now it would be in the list.
                 Some(libc::EINVAL) if self.target_version()?.is_none() => {
                     MappingError::NoVerityTarget
@@ -397,10 +399,11 @@ impl DeviceMapper {
                 _ => failed(format!("load the table of {name}"))(error),
             });
         }
-        self.dm
-            .device_suspend(&id, DmOptions::default())
-            .map_err(failed(format!("activate {name}")))?;
-        Ok(())
+        match self.dm.device_suspend(&id, DmOptions::default()) {
+            Ok(_) => Ok(true),
+            Err(error) if errno(&error) == Some(libc::ENXIO) => Ok(false),
+            Err(error) => Err(failed(format!("activate {name}"))(error)),
+        }
     }
 
     /// Removes a mapping that nobody activated, and that nobody has open.
@@ -412,7 +415,11 @@ impl DeviceMapper {
                     table: "not one of dm-verity".to_owned(),
                 })
             }
-            Ok(_) => self.remove(name, DmFlags::empty()).map(|_| ()),
+            Ok(_) if self.remove(name, DmFlags::empty())? => Ok(()),
+            Ok(_) => Err(MappingError::NameTaken {
+                name: name.clone(),
+                table: "none yet, and somebody has it open".to_owned(),
+            }),
             Err(error) if errno(&error) == Some(libc::ENXIO) => Ok(()),
             Err(error) => Err(failed(format!("look at {name}"))(error)),
         }

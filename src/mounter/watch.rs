@@ -197,7 +197,7 @@ mod tests {
     #[test]
     fn who_cannot_end_is_left() {
         let (never, wait) = mpsc::channel::<()>();
-        let result = watched(EVER, &|| true, move |_| drop(wait.recv()));
+        let result = watched(EVER, &|| true, move |_| wait.recv());
         assert_eq!(result, Err(Stuck::Interrupted));
         drop(never);
     }
