@@ -15,6 +15,7 @@ mod fault_device;
 mod faults;
 mod foreign;
 mod geometry;
+mod hangs;
 mod machine;
 mod mounting;
 mod oci;
@@ -33,7 +34,7 @@ use machine::Leftovers;
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
-    let groups: [(&str, &[Test]); 12] = [
+    let groups: [(&str, &[Test]); 13] = [
         ("mounting", mounting::TESTS),
         ("refusal", refusal::TESTS),
         ("corruption", corruption::TESTS),
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
         ("restart", restart::TESTS),
         ("foreign", foreign::TESTS),
         ("faults", faults::TESTS),
+        ("hangs", hangs::TESTS),
         ("races", races::TESTS),
         ("oci", oci::TESTS),
         ("real_model", real_model::TESTS),
