@@ -80,6 +80,16 @@ pub enum VerityStatus {
     Corrupt,
 }
 
+impl VerityStatus {
+    /// What the target says. Kernels may say more after the letter.
+    fn of_target(text: &str) -> Self {
+        match text.split_ascii_whitespace().next() {
+            Some("V") => Self::Verified,
+            _ => Self::Corrupt,
+        }
+    }
+}
+
 /// Why a mapping cannot be made, or asked.
 #[derive(Debug, thiserror::Error)]
 pub enum MappingError {
@@ -231,15 +241,10 @@ impl DeviceMapper {
         let Some(status) = self.verity_target(name, DmFlags::empty())? else {
             return Ok(None);
         };
-        // Kernels may say more after the letter.
-        let status = match status.split_ascii_whitespace().next() {
-            Some("V") => VerityStatus::Verified,
-            _ => VerityStatus::Corrupt,
-        };
         Ok(Some(Description {
             name: name.clone(),
             table,
-            status,
+            status: VerityStatus::of_target(&status),
         }))
     }
 
@@ -262,12 +267,9 @@ impl DeviceMapper {
 
     /// Checks that the verity target, where it is loaded already, knows an option.
     fn check_option(&self, on_corruption: OnCorruption) -> Result<(), MappingError> {
-        let Some((option, needs, linux)) = on_corruption.argument() else {
-            return Ok(());
-        };
         match self.target_version()? {
-            Some(has) if has < needs => Err(MappingError::TooOld { option, has, linux }),
-            _ => Ok(()),
+            Some(has) => knows(has, on_corruption),
+            None => Ok(()),
         }
     }
 
@@ -567,6 +569,16 @@ impl Drop for Mapping<'_> {
     }
 }
 
+/// Whether this version of the verity target knows an option.
+fn knows(has: (u32, u32), on_corruption: OnCorruption) -> Result<(), MappingError> {
+    match on_corruption.argument() {
+        Some((option, needs, linux)) if has < needs => {
+            Err(MappingError::TooOld { option, has, linux })
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Marks the mapping as this project's. A UUID has less room than two names could need.
 fn uuid(name: &MappingName) -> DmUuidBuf {
     let digest = Sha256::digest(name.to_string());
@@ -624,6 +636,35 @@ mod tests {
             &"n".repeat(128),
         ] {
             assert!(bad.parse::<MappingName>().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn only_the_first_word_of_a_status_counts() {
+        for text in ["V", "V ", "V -", "V 0 new words"] {
+            assert_eq!(VerityStatus::of_target(text), VerityStatus::Verified);
+        }
+        for text in ["C", "C -", "", "X", "VV", "verified V"] {
+            assert_eq!(VerityStatus::of_target(text), VerityStatus::Corrupt);
+        }
+    }
+
+    #[test]
+    fn an_option_that_the_kernel_lacks_is_named() {
+        let error = knows((1, 6), OnCorruption::Panic).unwrap_err();
+        assert_eq!(error.exit_code(), ExitCode::Unsupported);
+        let text = error.to_string();
+        for word in ["(1.6)", "panic_on_corruption", "Linux 5.9"] {
+            assert!(text.contains(word), "{text}");
+        }
+        assert!(knows((1, 1), OnCorruption::Restart).is_err());
+        for (has, option) in [
+            ((1, 7), OnCorruption::Panic),
+            ((1, 2), OnCorruption::Restart),
+            ((2, 0), OnCorruption::Panic),
+            ((1, 0), OnCorruption::Eio),
+        ] {
+            assert!(knows(has, option).is_ok(), "{has:?} {option:?}");
         }
     }
 
