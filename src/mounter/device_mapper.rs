@@ -80,6 +80,16 @@ pub enum VerityStatus {
     Corrupt,
 }
 
+impl VerityStatus {
+    /// What the target says. Kernels may say more after the letter.
+    pub(crate) fn of_target(text: &str) -> Self {
+        match text.split_ascii_whitespace().next() {
+            Some("V") => Self::Verified,
+            _ => Self::Corrupt,
+        }
+    }
+}
+
 /// Why a mapping cannot be made, or asked.
 #[derive(Debug, thiserror::Error)]
 pub enum MappingError {
@@ -234,7 +244,7 @@ impl DeviceMapper {
         Ok(Some(Description {
             name: name.clone(),
             table,
-            status: self::status(&status),
+            status: VerityStatus::of_target(&status),
         }))
     }
 
@@ -257,12 +267,9 @@ impl DeviceMapper {
 
     /// Checks that the verity target, where it is loaded already, knows an option.
     fn check_option(&self, on_corruption: OnCorruption) -> Result<(), MappingError> {
-        let Some((option, needs, linux)) = on_corruption.argument() else {
-            return Ok(());
-        };
         match self.target_version()? {
-            Some(has) if has < needs => Err(MappingError::TooOld { option, has, linux }),
-            _ => Ok(()),
+            Some(has) => knows(has, on_corruption),
+            None => Ok(()),
         }
     }
 
@@ -290,9 +297,9 @@ impl DeviceMapper {
         let mut half_made_since = None;
         loop {
             let mapping = match self.create(name)? {
-                Some(mapping) => {
-                    self.load(name, table, &text)?;
-                    Some(mapping)
+                Some(mut mapping) => {
+                    mapping.undo = self.load(name, table, &text)?;
+                    mapping.undo.then_some(mapping)
                 }
                 None => match self.describe(name)? {
                     Some(found) if found.table == text => self.join(name)?,
@@ -364,18 +371,20 @@ impl DeviceMapper {
         }
     }
 
-    /// Loads the table and makes it the active one.
+    /// Loads the table and makes it the active one. False where somebody took the mapping for
+    /// half made, and removed it.
     fn load(
         &self,
         name: &MappingName,
         table: &VerityTable,
         text: &str,
-    ) -> Result<(), MappingError> {
+    ) -> Result<bool, MappingError> {
         let id = DevId::Name(&name.0);
         let target = [(0, table.sectors(), TARGET.to_owned(), text.to_owned())];
         let read_only = DmOptions::default().set_flags(DmFlags::DM_READONLY);
         if let Err(error) = self.dm.table_load(&id, &target, read_only) {
             return Err(match errno(&error) {
+                Some(libc::ENXIO) => return Ok(false),
                 // The kernel tries to load the module; now it would be in the list.
                 Some(libc::EINVAL) if self.target_version()?.is_none() => {
                     MappingError::NoVerityTarget
@@ -392,10 +401,11 @@ impl DeviceMapper {
                 _ => failed(format!("load the table of {name}"))(error),
             });
         }
-        self.dm
-            .device_suspend(&id, DmOptions::default())
-            .map_err(failed(format!("activate {name}")))?;
-        Ok(())
+        match self.dm.device_suspend(&id, DmOptions::default()) {
+            Ok(_) => Ok(true),
+            Err(error) if errno(&error) == Some(libc::ENXIO) => Ok(false),
+            Err(error) => Err(failed(format!("activate {name}"))(error)),
+        }
     }
 
     /// Removes a mapping that nobody activated, and that nobody has open.
@@ -407,7 +417,11 @@ impl DeviceMapper {
                     table: "not one of dm-verity".to_owned(),
                 })
             }
-            Ok(_) => self.remove(name, DmFlags::empty()).map(|_| ()),
+            Ok(_) if self.remove(name, DmFlags::empty())? => Ok(()),
+            Ok(_) => Err(MappingError::NameTaken {
+                name: name.clone(),
+                table: "none yet, and somebody has it open".to_owned(),
+            }),
             Err(error) if errno(&error) == Some(libc::ENXIO) => Ok(()),
             Err(error) => Err(failed(format!("look at {name}"))(error)),
         }
@@ -555,12 +569,13 @@ impl Drop for Mapping<'_> {
     }
 }
 
-/// Reads a status line: a letter, after which newer kernels say more. What is not known to be
-/// verified is taken for corrupt.
-pub(super) fn status(text: &str) -> VerityStatus {
-    match text.split_ascii_whitespace().next() {
-        Some("V") => VerityStatus::Verified,
-        _ => VerityStatus::Corrupt,
+/// Whether this version of the verity target knows an option.
+fn knows(has: (u32, u32), on_corruption: OnCorruption) -> Result<(), MappingError> {
+    match on_corruption.argument() {
+        Some((option, needs, linux)) if has < needs => {
+            Err(MappingError::TooOld { option, has, linux })
+        }
+        _ => Ok(()),
     }
 }
 
@@ -625,12 +640,31 @@ mod tests {
     }
 
     #[test]
-    fn the_first_word_of_a_status_counts() {
-        for text in ["V", "V 0 1", "V -", " V\n"] {
-            assert_eq!(status(text), VerityStatus::Verified, "{text:?}");
+    fn only_the_first_word_of_a_status_counts() {
+        for text in ["V", "V ", "V -", "V 0 new words"] {
+            assert_eq!(VerityStatus::of_target(text), VerityStatus::Verified);
         }
-        for text in ["C", "C V", "", "v", "VV", "?"] {
-            assert_eq!(status(text), VerityStatus::Corrupt, "{text:?}");
+        for text in ["C", "C -", "", "X", "VV", "verified V"] {
+            assert_eq!(VerityStatus::of_target(text), VerityStatus::Corrupt);
+        }
+    }
+
+    #[test]
+    fn an_option_that_the_kernel_lacks_is_named() {
+        let error = knows((1, 6), OnCorruption::Panic).unwrap_err();
+        assert_eq!(error.exit_code(), ExitCode::Unsupported);
+        let text = error.to_string();
+        for word in ["(1.6)", "panic_on_corruption", "Linux 5.9"] {
+            assert!(text.contains(word), "{text}");
+        }
+        assert!(knows((1, 1), OnCorruption::Restart).is_err());
+        for (has, option) in [
+            ((1, 7), OnCorruption::Panic),
+            ((1, 2), OnCorruption::Restart),
+            ((2, 0), OnCorruption::Panic),
+            ((1, 0), OnCorruption::Eio),
+        ] {
+            assert!(knows(has, option).is_ok(), "{has:?} {option:?}");
         }
     }
 

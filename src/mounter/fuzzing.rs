@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use super::{VerityStatus, device_mapper, mountinfo, uevent};
+use super::{VerityStatus, mountinfo, uevent};
 use crate::verity::DeviceNumber;
 
 /// The device number, place and filesystem type of each mount in the text of a mountinfo.
@@ -24,5 +24,5 @@ pub fn corrupt_block(message: &[u8], device: DeviceNumber) -> Option<(bool, u64)
 
 /// What a verity target's status line says.
 pub fn status(text: &str) -> VerityStatus {
-    device_mapper::status(text)
+    VerityStatus::of_target(text)
 }

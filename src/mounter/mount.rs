@@ -29,10 +29,10 @@ use super::{
     loop_device::LoopError,
     min_free::MinFree,
     mount_point::{MountPoint, MountPointError},
-    mountinfo,
     node::device_number,
     pause::{Deadline, Interrupted, Pause},
     prefetch::Prefetch,
+    status::{StatusError, look},
     watch::{Steps, Stuck, watched},
 };
 use crate::{
@@ -112,6 +112,9 @@ pub enum MountError {
     /// The directory cannot be used.
     #[error(transparent)]
     MountPoint(#[from] MountPointError),
+    /// What is mounted there cannot be looked at.
+    #[error(transparent)]
+    Status(#[from] StatusError),
     /// Something else is mounted there.
     #[error(
         "{mount_point}: {what} is mounted there already; unmount it first, or choose another directory"
@@ -178,6 +181,7 @@ impl MountError {
             Self::Loop(error) => error.exit_code(),
             Self::Mapping(error) => error.exit_code(),
             Self::MountPoint(error) => error.exit_code(),
+            Self::Status(error) => error.exit_code(),
             Self::InTheWay { .. } => ExitCode::InTheWay,
             Self::NoFilesystem(_) | Self::XfsSectors(_) => ExitCode::Unsupported,
             Self::Unexpected(_) => ExitCode::Integrity,
@@ -429,18 +433,12 @@ fn find_mounted(
     request: &MountRequest,
     mount_point: &Path,
 ) -> Result<Option<Mounted>, MountError> {
-    let mounted =
-        mountinfo::mounted_at(mount_point).map_err(MountError::io(mount_point, "list mounts"))?;
-    let Some(mount) = mounted else {
+    let Some((mount, found)) = look(device_mapper, mount_point)? else {
         return Ok(None);
     };
     let in_the_way = |what: String| MountError::InTheWay {
         mount_point: mount_point.to_owned(),
         what,
-    };
-    let found = match device_mapper.find(mount.device)? {
-        Some(name) => device_mapper.describe(&name)?,
-        None => None,
     };
     let Some(found) = found else {
         return Err(in_the_way(format!(

@@ -11,6 +11,10 @@ use super::{
 };
 use crate::exit::ExitCode;
 
+/// How often a mount without a mapping is looked at before it is taken for one: the mapping may
+/// just have gone, with a mount that was there a moment before.
+const LOOKS: u32 = 5;
+
 /// The state of a mounted disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
@@ -80,23 +84,41 @@ pub(crate) fn find(
     device_mapper: &DeviceMapper,
     mount_point: &Path,
 ) -> Result<(Mount, Description), StatusError> {
-    let io = |source| StatusError::Io {
+    let path = mountinfo::canonical(mount_point).map_err(|source| StatusError::Io {
         path: mount_point.to_owned(),
         source,
-    };
-    let path = mountinfo::canonical(mount_point).map_err(io)?;
-    let mount = mountinfo::mounted_at(&path)
-        .map_err(io)?
-        .ok_or(StatusError::NotMounted(path))?;
-    let found = match device_mapper.find(mount.device)? {
-        Some(name) => device_mapper.describe(&name)?,
-        None => None,
-    };
-    match found {
-        Some(found) => Ok((mount, found)),
-        None => Err(StatusError::NotVerity {
+    })?;
+    match look(device_mapper, &path)? {
+        None => Err(StatusError::NotMounted(path)),
+        Some((mount, Some(found))) => Ok((mount, found)),
+        Some((mount, None)) => Err(StatusError::NotVerity {
             mount_point: mount.mount_point,
             fs_type: mount.fs_type,
         }),
     }
+}
+
+/// The topmost mount at a directory, if there is one, and its mapping, if it is one of dm-verity.
+/// `mount_point` must be canonical.
+pub(crate) fn look(
+    device_mapper: &DeviceMapper,
+    mount_point: &Path,
+) -> Result<Option<(Mount, Option<Description>)>, StatusError> {
+    let mut seen = None;
+    for _ in 0..LOOKS {
+        let mounted = mountinfo::mounted_at(mount_point).map_err(|source| StatusError::Io {
+            path: mount_point.to_owned(),
+            source,
+        })?;
+        let Some(mount) = mounted else {
+            return Ok(None);
+        };
+        if let Some(name) = device_mapper.find(mount.device)?
+            && let Some(found) = device_mapper.describe(&name)?
+        {
+            return Ok(Some((mount, Some(found))));
+        }
+        seen = Some((mount, None));
+    }
+    Ok(seen)
 }

@@ -198,9 +198,7 @@ mod tests {
     #[test]
     fn who_cannot_end_is_left() {
         let (never, wait) = mpsc::channel::<()>();
-        let result = watched(EVER, &|| true, move |_| {
-            let _ = wait.recv();
-        });
+        let result = watched(EVER, &|| true, move |_| wait.recv());
         assert_eq!(result, Err(Stuck::Interrupted));
         drop(never);
     }

@@ -1,21 +1,13 @@
-//! Devices that fail while they are in use: they give errors, hang, flicker, go away or turn
+//! Devices that fail while they are in use: they give errors, flicker, go away or turn
 //! corrupt. Expected is the right exit code in a bounded time, and no wrong byte ever.
 
-use std::{
-    fs, io,
-    ops::Range,
-    process::{Child, Command, Stdio},
-    thread,
-    time::Duration,
-};
-
-use nix::sys::signal::Signal;
+use std::{fs, io, ops::Range};
 
 use crate::{
     Test,
     disk::{Disk, files, in_the_largest_file, on_the_way_to_the_last_block},
     fault_device::{FaultDevice, ForgetHashBlocks},
-    machine::{Leftovers, drop_caches, mount_line},
+    machine::{Leftovers, drop_caches},
     run::{check, mounter},
     sidecar::{Sidecar, until},
 };
@@ -42,72 +34,21 @@ pub(crate) const TESTS: &[Test] = &[
         "corruption_in_the_superblocks_under_a_mount",
         corruption_in_the_superblocks_under_a_mount,
     ),
-    (
-        "a_device_that_hangs_at_each_step_of_a_mount",
-        a_device_that_hangs_at_each_step_of_a_mount,
-    ),
-    (
-        "a_sidecar_ends_while_the_device_hangs_at_its_start",
-        a_sidecar_ends_while_the_device_hangs_at_its_start,
-    ),
-    (
-        "a_sidecar_ends_while_the_device_hangs_under_it",
-        a_sidecar_ends_while_the_device_hangs_under_it,
-    ),
-    (
-        "a_prefetch_ends_while_the_device_hangs",
-        a_prefetch_ends_while_the_device_hangs,
-    ),
-    (
-        "corruption_is_told_while_the_device_hangs",
-        corruption_is_told_while_the_device_hangs,
-    ),
-    (
-        "unmount_tells_what_it_waits_for",
-        unmount_tells_what_it_waits_for,
-    ),
-    ("the_mapping_itself_hangs", the_mapping_itself_hangs),
+    ("a_disk_without_a_tree", a_disk_without_a_tree),
 ];
 
 /// The places that a mount reads one after the other: the filesystem's superblock, that of the
 /// tree, the root block in user space, and a block of level 0 through dm-verity.
-fn places(disk: &Disk) -> [Range<u64>; 4] {
+pub(crate) fn places(disk: &Disk) -> [Range<u64>; 4] {
     let levels = disk.levels();
     let (root, level_0) = (levels[levels.len() - 1].0, levels[0].0);
     assert_ne!(root, level_0, "a tree of one level");
     [0, disk.data_bytes, root, level_0].map(|start| start..start + 4096)
 }
 
-/// Starts `cat` on the largest file.
-fn reader(disk: &Disk) -> Child {
-    Command::new("cat")
-        .arg(disk.mount_point().join("model.safetensors"))
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap()
-}
-
-/// Whether a thread of a process has been waiting for a disk for a while.
-fn hangs(process: u32) -> bool {
-    let waits = || -> Vec<String> {
-        let threads = fs::read_dir(format!("/proc/{process}/task")).unwrap();
-        let states = threads.flatten().filter_map(|thread| {
-            let status = fs::read_to_string(thread.path().join("status")).ok()?;
-            // With its identity and the number of times that it was woken up.
-            status.contains("State:\tD").then_some(status)
-        });
-        states.collect()
-    };
-    let before = waits();
-    thread::sleep(Duration::from_millis(500));
-    let after = waits();
-    before.iter().any(|state| after.contains(state))
-}
-
 /// Reads the largest file, and checks what it gets.
 #[track_caller]
-fn read(disk: &Disk) -> io::Result<()> {
+pub(crate) fn read(disk: &Disk) -> io::Result<()> {
     let bytes = fs::read(disk.mount_point().join("model.safetensors"))?;
     assert!(
         bytes == fs::read(disk.path("model/model.safetensors")).unwrap(),
@@ -117,7 +58,7 @@ fn read(disk: &Disk) -> io::Result<()> {
 }
 
 #[track_caller]
-fn gives_an_error(disk: &Disk) {
+pub(crate) fn gives_an_error(disk: &Disk) {
     let error = read(disk).unwrap_err();
     assert_eq!(error.raw_os_error(), Some(nix::libc::EIO), "{error}");
 }
@@ -132,7 +73,7 @@ fn gives_an_error_soon(disk: &Disk) {
     gives_an_error(disk);
 }
 
-fn sidecar_line(disk: &Disk, options: &str) -> String {
+pub(crate) fn sidecar_line(disk: &Disk, options: &str) -> String {
     disk.mount_line(options).replacen("mount", "sidecar", 1)
 }
 
@@ -299,160 +240,20 @@ fn corruption_in_the_superblocks_under_a_mount() {
     remount_is_refused();
 }
 
-/// The error is told in time. The process itself can go when the kernel has let go of the device,
-/// and nothing of it stays.
-fn a_device_that_hangs_at_each_step_of_a_mount() {
-    let mut disk = Disk::new();
-    let places = places(&disk);
-    let device = FaultDevice::below(&mut disk);
-    fs::create_dir(disk.mount_point()).unwrap();
-    let before = Leftovers::look();
-    for place in places {
-        for line in [disk.mount_line("--wait 0"), sidecar_line(&disk, "--wait 0")] {
-            device.hang_in(place.clone());
-            let mut run = Sidecar::start("disk-mounter", &line);
-            run.wait_for("does not answer");
-            assert_eq!(mount_line(&disk.mount_point()), None);
-            device.answer();
-            run.end().is(4, &["does not answer", "fault-device"]);
-            // The next run takes along what could not be undone.
-            mounter(&disk.mount_line("")).is(0, &[]);
-            read(&disk).unwrap();
-            mounter(&disk.line("unmount")).is(0, &[]);
-            before.check();
-        }
-    }
-}
-
-fn a_sidecar_ends_while_the_device_hangs_at_its_start() {
-    let mut disk = Disk::new();
-    let places = places(&disk);
-    let device = FaultDevice::below(&mut disk);
-    fs::create_dir(disk.mount_point()).unwrap();
-    let before = Leftovers::look();
-    for place in places {
-        device.hang_in(place);
-        let mut sidecar = Sidecar::start("disk-mounter", &sidecar_line(&disk, "--wait 600"));
-        until("it waits for the disk", || hangs(sidecar.id()));
-        sidecar.signal(Signal::SIGTERM);
-        sidecar.wait_for("asked to end");
-        device.answer();
-        sidecar.end().is(0, &[]);
-        mounter(&disk.mount_line("")).is(0, &[]);
-        mounter(&disk.line("unmount")).is(0, &[]);
-        before.check();
-    }
-}
-
-fn a_sidecar_ends_while_the_device_hangs_under_it() {
-    let mut disk = Disk::new();
-    let device = FaultDevice::below(&mut disk);
-    let mut sidecar = Sidecar::ready(&disk);
-    device.hang();
-    let mut reader = reader(&disk);
-    until("it waits for the disk", || hangs(reader.id()));
-    mounter(&disk.line("status")).is(0, &["verified"]);
-    mounter(&disk.line("unmount")).is(5, &["in use"]);
-    sidecar.signal(Signal::SIGTERM);
-    sidecar.wait_for("in use and is detached");
-    sidecar.end().is(0, &[]);
-    assert_eq!(mount_line(&disk.mount_point()), None);
-    // Whoever reads gets what is there, when it comes.
-    device.answer();
-    assert!(reader.wait().unwrap().success());
-}
-
-fn a_prefetch_ends_while_the_device_hangs() {
-    let mut disk = Disk::new();
-    let data = in_the_largest_file(&disk) / 4096 * 4096;
-    let device = FaultDevice::below(&mut disk);
-    device.hang_in(data..data + 4096);
-    let mut sidecar = Sidecar::start("disk-mounter", &sidecar_line(&disk, "--prefetch"));
-    sidecar.wait_for("ready");
-    until("it waits for the disk", || hangs(sidecar.id()));
-    sidecar.signal(Signal::SIGTERM);
-    sidecar.wait_for("detached");
-    device.answer();
-    sidecar.end().is(0, &[]);
-    assert_eq!(mount_line(&disk.mount_point()), None);
-
-    device.hang_in(data..data + 4096);
-    let mut mount = Sidecar::start("disk-mounter", &disk.mount_line("--wait 0 --prefetch"));
-    mount.wait_for("prefetch: given up");
-    device.answer();
-    mount.end().is(0, &["is mounted at"]);
-    read(&disk).unwrap();
-    mounter(&disk.line("unmount")).is(0, &[]);
-}
-
-/// The files in a corrupt block are looked up on the disk, which may take for ever.
-fn corruption_is_told_while_the_device_hangs() {
-    let mut disk = Disk::new();
-    let data = in_the_largest_file(&disk);
-    let image = disk.path("image");
-    let device = FaultDevice::below(&mut disk);
-    let mut sidecar = Sidecar::ready(&disk);
-    sidecar.signal(Signal::SIGSTOP);
-    crate::disk::flip(&image, data);
-    drop_caches();
-    gives_an_error(&disk);
-    device.hang();
-    sidecar.signal(Signal::SIGCONT);
-    sidecar.wait_for(&format!("data block {} of", data / 4096));
-    device.answer();
-    sidecar.end().is(3, &["is corrupt", "unmounted"]);
-}
-
-/// The kernel does not unmount before a read that was begun has ended, even if its reader is gone.
-fn unmount_tells_what_it_waits_for() {
-    let mut disk = Disk::new();
-    let device = FaultDevice::below(&mut disk);
-    for sidecar in [false, true] {
-        let mut run = if sidecar {
-            Sidecar::ready(&disk)
-        } else {
-            mounter(&disk.mount_line("")).is(0, &[]);
-            Sidecar::start("true", "")
-        };
-        device.hang();
-        let mut reader = reader(&disk);
-        until("it waits for the disk", || hangs(reader.id()));
-        reader.kill().unwrap();
-        reader.wait().unwrap();
-        if sidecar {
-            run.signal(Signal::SIGTERM);
-        } else {
-            run = Sidecar::start("disk-mounter", &disk.line("unmount"));
-        }
-        run.wait_for("does not answer");
-        device.answer();
-        run.end().is(0, &["is unmounted"]);
-        assert_eq!(mount_line(&disk.mount_point()), None);
-    }
-}
-
-fn the_mapping_itself_hangs() {
+/// Nothing is mounted without verification because the means for it are not there.
+fn a_disk_without_a_tree() {
     let disk = Disk::new();
-    let other = disk.path("other");
-    let mut sidecar = Sidecar::start("disk-mounter", &sidecar_line(&disk, "--name suspended"));
-    sidecar.wait_for("ready");
-    check(
-        "dmsetup",
-        ["suspend", "--noflush", "--nolockfs", "suspended"],
-    );
-    mounter(&disk.line("status")).is(0, &["verified"]);
-    mounter(&disk.mount_line("--name suspended")).is(0, &["already"]);
-    let line = disk.mount_line("--name suspended --wait 0").replace(
-        disk.mount_point().to_str().unwrap(),
-        other.to_str().unwrap(),
-    );
-    drop_caches();
-    let mut second = Sidecar::start("disk-mounter", &line);
-    second.wait_for("does not answer");
-    check("dmsetup", ["resume", "suspended"]);
-    second.end().is(4, &[]);
-    // The next run takes along what could not be undone: the node.
-    mounter(&disk.mount_line("--name suspended")).is(0, &["already"]);
-    assert_eq!(files(&disk.mount_point()), disk.files);
-    sidecar.terminate().is(0, &[]);
+    let before = Leftovers::look();
+    let superblock = disk.superblock();
+    disk.flip(disk.data_bytes);
+    mounter(&disk.mount_line("")).is(3, &["superblock"]);
+    let length = fs::metadata(&disk.image).unwrap().len() - disk.data_bytes;
+    crate::disk::write(&disk.image, disk.data_bytes, &vec![0; length as usize]);
+    mounter(&disk.mount_line("")).is(3, &["superblock"]);
+    disk.set_superblock(&superblock);
+    mounter(&disk.mount_line("")).is(3, &["does not match"]);
+    let absent = disk.path("absent");
+    let line = disk.mount_line(&format!("--wait 0 --hash-device {}", absent.display()));
+    mounter(&line).is(4, &["absent"]);
+    before.check();
 }

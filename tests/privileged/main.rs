@@ -16,10 +16,12 @@ mod fault_device;
 mod faults;
 mod foreign;
 mod geometry;
+mod hangs;
 mod hostile;
 mod machine;
 mod mounting;
 mod oci;
+mod races;
 mod real_model;
 mod refusal;
 mod restart;
@@ -45,6 +47,8 @@ fn main() -> ExitCode {
         ("restart", restart::TESTS),
         ("foreign", foreign::TESTS),
         ("faults", faults::TESTS),
+        ("hangs", hangs::TESTS),
+        ("races", races::TESTS),
         ("oci", oci::TESTS),
         ("built", built::TESTS),
         ("real_model", real_model::TESTS),
