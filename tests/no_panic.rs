@@ -61,6 +61,11 @@ const KNOWN: &[(&str, usize, &str)] = &[
         "the kernel tells how much of the buffer it filled",
     ),
     (
+        "src/mounter/watch.rs",
+        1,
+        "a thread that does not panic sends its result",
+    ),
+    (
         "src/sys/credentials.rs",
         1,
         "capabilities have numbers below 64",
