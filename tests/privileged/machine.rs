@@ -10,26 +10,41 @@ use std::{
 
 /// Mappings, loop devices, mounts and nodes that are there.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Leftovers(BTreeSet<String>);
+pub(crate) struct Leftovers {
+    all: BTreeSet<String>,
+    /// Loop devices that go with their last user: one whose user has just gone may be there yet.
+    passing: BTreeSet<String>,
+}
 
 impl Leftovers {
     /// Looks at the machine.
     pub(crate) fn look() -> Self {
         let mut found = BTreeSet::new();
+        let mut passing = BTreeSet::new();
         for device in names(Path::new("/sys/block")) {
             let folder = Path::new("/sys/block").join(&device);
             if let Ok(name) = fs::read_to_string(folder.join("dm/name")) {
                 found.insert(format!("mapping {name}"));
             }
             if let Ok(file) = fs::read_to_string(folder.join("loop/backing_file")) {
-                found.insert(format!("{device} of {file}"));
+                let name = format!("{device} of {file}");
+                // No flag, or no file, where it goes between the two reads.
+                let autoclear = fs::read_to_string(folder.join("loop/autoclear"));
+                let stays = autoclear.is_ok_and(|flag| flag.trim() == "0");
+                if !stays || file.trim().is_empty() {
+                    passing.insert(name.clone());
+                }
+                found.insert(name);
             }
         }
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
         found.extend(mounts.lines().map(|line| format!("mount {line}")));
         found.extend(names(Path::new("/dev/mapper")).map(|name| format!("/dev/mapper/{name}")));
         found.extend(names(Path::new("/tmp")).map(|name| format!("/tmp/{name}")));
-        Self(found)
+        Self {
+            all: found,
+            passing,
+        }
     }
 
     /// Nothing has come since, and nothing has gone. The kernel may take a moment to release
@@ -39,11 +54,14 @@ impl Leftovers {
         let deadline = Instant::now() + Duration::from_secs(20);
         loop {
             let now = Self::look();
-            if now == *self {
+            let more: Vec<_> = now.all.difference(&self.all).collect();
+            let missing = self.all.difference(&now.all);
+            let less: Vec<_> = missing
+                .filter(|name| !self.passing.contains(*name))
+                .collect();
+            if more.is_empty() && less.is_empty() {
                 return;
             }
-            let more: Vec<_> = now.0.difference(&self.0).collect();
-            let less: Vec<_> = self.0.difference(&now.0).collect();
             assert!(
                 Instant::now() < deadline,
                 "left behind: {more:#?}; missing: {less:#?}"
