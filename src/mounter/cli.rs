@@ -125,7 +125,7 @@ pub struct MountArgs {
     /// The filesystem on the disk: erofs, squashfs, ext4 or xfs
     #[arg(long, value_name = "TYPE", default_value_t)]
     fs_type: FsType,
-    /// How long the device may take to appear
+    /// How long the device may take to appear; then, but at least 10 seconds, for each answer
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     wait: u64,
     /// What the kernel does about a corrupt block
