@@ -1,0 +1,56 @@
+//! What the kernel says of a mapping.
+
+use super::{MappingError, MappingName};
+use crate::verity::LoadedTable;
+
+/// What a verity mapping has seen so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VerityStatus {
+    /// All that was read was what the root hash says.
+    Verified,
+    /// A block was not.
+    Corrupt,
+}
+
+impl VerityStatus {
+    /// What the target says. Kernels may say more after the letter.
+    pub(crate) fn of_target(text: &str) -> Self {
+        match text.split_ascii_whitespace().next() {
+            Some("V") => Self::Verified,
+            _ => Self::Corrupt,
+        }
+    }
+}
+
+/// A mapping as the kernel describes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Description {
+    /// Its name.
+    pub(crate) name: MappingName,
+    /// The parameters of its one verity target.
+    pub(crate) table: String,
+    /// What it has seen.
+    pub(crate) status: VerityStatus,
+}
+
+impl Description {
+    /// What the table says.
+    pub(crate) fn loaded_table(&self) -> Result<LoadedTable, MappingError> {
+        Ok(self.table.parse()?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_first_word_of_a_status_counts() {
+        for text in ["V", "V ", "V -", "V 0 new words"] {
+            assert_eq!(VerityStatus::of_target(text), VerityStatus::Verified);
+        }
+        for text in ["C", "C -", "", "X", "VV", "verified V"] {
+            assert_eq!(VerityStatus::of_target(text), VerityStatus::Corrupt);
+        }
+    }
+}
