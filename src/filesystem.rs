@@ -42,30 +42,27 @@ impl FsType {
         }
     }
 
-    /// What the makers of images pad them to, in bytes: a superblock comes after that.
-    pub const fn padding(self) -> u64 {
-        match self {
-            Self::Squashfs => 4096,
-            Self::Erofs | Self::Ext4 | Self::Xfs => 512,
-        }
-    }
-
     /// The size of the filesystem in bytes, as its superblock claims it. `header` is the start
     /// of the disk, up to [`HEADER_SIZE`] bytes. None where there is no such filesystem in it.
     pub fn claimed_bytes(self, header: &[u8]) -> Option<u64> {
         match self {
             Self::Erofs => {
-                let raw = header
-                    .get(erofs::SUPERBLOCK_OFFSET as usize..)?
-                    .first_chunk()?;
-                erofs::Superblock::parse(raw)
-                    .ok()
-                    .map(|superblock| superblock.bytes())
+                erofs::Superblock::in_header(header).map(|superblock| superblock.bytes())
             }
             Self::Squashfs => squashfs_bytes(header),
             Self::Ext4 => ext4_bytes(header),
             Self::Xfs => xfs_bytes(header),
         }
+    }
+
+    /// The same with the zeros that the makers of images pad them with: what is appended to a
+    /// filesystem comes after that. None as above, and where it is more than 64 bits hold.
+    pub fn padded_bytes(self, header: &[u8]) -> Option<u64> {
+        let unit = match self {
+            Self::Squashfs => 4096,
+            Self::Erofs | Self::Ext4 | Self::Xfs => 512,
+        };
+        self.claimed_bytes(header)?.checked_next_multiple_of(unit)
     }
 }
 

@@ -10,6 +10,7 @@
 //! |---|---|---|
 //! | `mounter` | the mounter's commands and the ladder that they climb | yes |
 //! | [`sys`] | system calls, and every `unsafe` that is not a hash kernel | yes |
+//! | [`claims`] | superblocks of a disk, found and read through a trait, and `inspect` | by the caller |
 //! | [`filesystem`] | filesystem types, and the sizes that their superblocks claim | no |
 //! | [`erofs`] | the on-disk structs of the EROFS filesystem | no |
 //! | [`verity`] | dm-verity: parameters, superblock, tree layout, digests | no |
@@ -18,6 +19,7 @@
 //!
 //! `mounter` and most of `sys` need the feature `mount` (on by default).
 
+pub mod claims;
 pub mod erofs;
 pub mod exit;
 pub mod filesystem;

@@ -125,7 +125,8 @@ fn sidecar(request: &MountRequest) -> ExitCode {
 
 /// Prints a result. A reader that has gone away has what it wanted.
 fn print(result: &dyn std::fmt::Display) -> Result<(), Failure> {
-    match writeln!(std::io::stdout().lock(), "{result}") {
+    let lines = result.to_string();
+    match writeln!(std::io::stdout().lock(), "{}", lines.trim_end()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err((
             ExitCode::Failure,
             anyhow::Error::from(error).context("cannot write to standard output"),

@@ -15,9 +15,7 @@ use disk_builder::{
 };
 use disk_mounter::{
     filesystem::FsType,
-    mounter::{
-        Checked, DiskError, MountError, MountRequest, ParamsSource, check, inspect as claims,
-    },
+    mounter::{Checked, DiskError, MountError, MountRequest, ParamsSource, check, inspect},
     verity::{Binding, OnCorruption, RootHash},
 };
 
@@ -72,11 +70,10 @@ pub fn run(bytes: &[u8]) {
     FILES.with(|[data_file, hash_file]| {
         let data_path = fill(data_file, data);
         let hash_path = hash.map(|hash| fill(hash_file, hash));
-        let inspected = claims(&data_path, arguments.hash_offset).unwrap();
-        assert!(!inspected.to_string().is_empty() && inspected.to_json().is_object());
-        let inspected =
-            disk_builder::inspect::Claims::read(&data_path, arguments.hash_offset).unwrap();
-        assert!(!inspected.to_string().is_empty() && inspected.to_json().is_object());
+        let claims = inspect(&data_path, arguments.hash_offset).unwrap();
+        assert!(!claims.to_string().is_empty() && claims.to_json().is_object());
+        let to_builder = disk_builder::inspect::inspect(&data_path, arguments.hash_offset);
+        assert_eq!(to_builder.unwrap(), claims);
         let Some((root_hash, checked)) = accepted(&arguments, &data_path, hash_path.as_deref())
         else {
             return;

@@ -95,6 +95,12 @@ impl Superblock {
         })
     }
 
+    /// That of a disk which starts with `header`; None where there is none that can be.
+    pub fn in_header(header: &[u8]) -> Option<Self> {
+        let raw = header.get(SUPERBLOCK_OFFSET as usize..)?.first_chunk()?;
+        Self::parse(raw).ok()
+    }
+
     /// The size of the filesystem in bytes; below 2^48.
     pub fn bytes(&self) -> u64 {
         u64::from(self.blocks) * u64::from(self.block_size)

@@ -1,12 +1,14 @@
 //! Checking a disk without mounting it.
 
 use super::{
-    disk::header,
     mount::{MountError, MountRequest, find_disk},
     pause::Deadline,
     watch::Steps,
 };
-use crate::verity::{Binding, HashArea, VerityParams};
+use crate::{
+    claims::header,
+    verity::{Binding, HashArea, VerityParams},
+};
 
 /// What a disk is, as far as that can be known before dm-verity reads it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -13,7 +13,7 @@ use super::{
     node::block_device_number,
     pause::{Deadline, Interrupted, Pause},
 };
-use crate::{exit::ExitCode, sys, verity::DeviceNumber};
+use crate::{claims::ReadAt, exit::ExitCode, sys, verity::DeviceNumber};
 
 /// How often an absent device is looked for.
 const POLL: Duration = Duration::from_millis(50);
@@ -149,11 +149,6 @@ impl Device {
         &self.path
     }
 
-    /// Its size in bytes when it was opened.
-    pub(crate) fn size(&self) -> u64 {
-        self.size
-    }
-
     /// The smallest unit that it can be read in, in bytes; 512 for a file.
     pub(crate) fn logical_block_size(&self) -> Result<u32, DeviceError> {
         match self.number {
@@ -166,17 +161,6 @@ impl Device {
             }
             None => Ok(512),
         }
-    }
-
-    /// Reads bytes that are within its size.
-    pub(crate) fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> Result<(), DeviceError> {
-        self.file
-            .read_exact_at(buffer, offset)
-            .map_err(|source| DeviceError::Io {
-                path: self.path.clone(),
-                action: "read it",
-                source,
-            })
     }
 
     /// Whether the kernel's device of this number shows just what this is.
@@ -215,6 +199,25 @@ impl Device {
     }
 }
 
+impl ReadAt for Device {
+    type Error = DeviceError;
+
+    /// Its size when it was opened.
+    fn bytes(&self) -> u64 {
+        self.size
+    }
+
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> Result<(), DeviceError> {
+        self.file
+            .read_exact_at(buffer, offset)
+            .map_err(|source| DeviceError::Io {
+                path: self.path.clone(),
+                action: "read it",
+                source,
+            })
+    }
+}
+
 /// A block device that is there as long as this is.
 #[derive(Debug)]
 pub(crate) struct BlockDevice {
@@ -243,7 +246,7 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         fs::write(file.path(), [7; 1000]).unwrap();
         let device = find(file.path(), &sleep).unwrap();
-        assert_eq!((device.size(), device.number), (1000, None));
+        assert_eq!((device.bytes(), device.number), (1000, None));
         let mut byte = [0];
         device.read_exact_at(&mut byte, 999).unwrap();
         assert_eq!(byte, [7]);

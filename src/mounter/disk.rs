@@ -3,11 +3,12 @@
 use super::device::{BlockDevice, Device, DeviceError};
 use super::loop_device::LoopError;
 use crate::{
+    claims::{Found, NoSuperblock, ReadAt, header, superblock_after, superblock_at},
     exit::ExitCode,
-    filesystem::{FsType, HEADER_SIZE},
+    filesystem::FsType,
     verity::{
-        Binding, BindingError, BlockHasher, HashArea, HashAreaError, RootHash, SUPERBLOCK_SIZE,
-        Superblock, SuperblockError, TreeLayout, VerityParams, hash_offset_candidates,
+        Binding, BindingError, BlockHasher, HashAlgorithm, HashArea, HashAreaError, RootHash,
+        SUPERBLOCK_SIZE, Superblock, SuperblockError, TreeLayout, VerityParams,
     },
 };
 
@@ -91,9 +92,9 @@ pub enum DiskError {
     #[error("the disk is hashed with {disk}, the root hash is one of {expected}")]
     Algorithm {
         /// The disk's algorithm.
-        disk: crate::verity::HashAlgorithm,
+        disk: HashAlgorithm,
         /// That of the root hash.
-        expected: crate::verity::HashAlgorithm,
+        expected: HashAlgorithm,
     },
     /// Nothing makes sure that the root hash covers all of the disk.
     #[error(transparent)]
@@ -160,11 +161,19 @@ impl Disk {
                 hash_offset,
                 data_blocks,
             } => {
-                let (offset, superblock) = match (hash_offset, &hash) {
-                    (Some(offset), _) => (*offset, read_superblock(hash_device, *offset)?),
-                    (None, Some(_)) => (0, read_superblock(hash_device, 0)?),
-                    (None, None) => superblock_after_filesystem(&data, fs_type)?,
+                let found = match (hash_offset, &hash) {
+                    (Some(offset), _) => superblock_at(hash_device, *offset)?,
+                    (None, Some(hash)) => superblock_at(hash, 0)?,
+                    (None, None) => {
+                        let found = superblock_after(&data, fs_type, &header(&data)?)?;
+                        found.ok_or_else(|| DiskError::NoFilesystem {
+                            path: name(&data),
+                            fs_type,
+                        })?
+                    }
                 };
+                let offset = found.offset;
+                let superblock = accepted(hash_device, found)?;
                 let hash_area =
                     HashArea::new(&superblock.params, offset, true).map_err(|source| {
                         DiskError::HashArea {
@@ -198,12 +207,12 @@ impl Disk {
             (&self.data, "the data", data_end),
             (hash, "the hash tree", tree_end),
         ] {
-            if needs > device.size() {
+            if needs > device.bytes() {
                 return Err(DiskError::CutShort {
                     path: name(device),
                     what,
                     needs,
-                    has: device.size(),
+                    has: device.bytes(),
                 });
             }
         }
@@ -311,66 +320,21 @@ impl Disk {
     }
 }
 
-/// The start of a device, up to [`HEADER_SIZE`] bytes.
-pub(crate) fn header(device: &Device) -> Result<Vec<u8>, DeviceError> {
-    let mut header = vec![0; HEADER_SIZE.min(usize::try_from(device.size()).unwrap_or(usize::MAX))];
-    device.read_exact_at(&mut header, 0)?;
-    Ok(header)
-}
-
-/// The superblock after the filesystem, whose end its own superblock claims, with its place in
-/// bytes. Of the places where it can be, depending on the block sizes, the first with the magic
-/// counts.
-pub(crate) fn superblock_after_filesystem(
-    device: &Device,
-    fs_type: FsType,
-) -> Result<(u64, Superblock), DiskError> {
-    let none = || DiskError::NoFilesystem {
-        path: name(device),
-        fs_type,
-    };
-    let bytes = fs_type.claimed_bytes(&header(device)?).ok_or_else(none)?;
-    let end = bytes
-        .checked_next_multiple_of(fs_type.padding())
-        .ok_or_else(none)?;
-    let mut first = None;
-    for offset in hash_offset_candidates(end) {
-        match read_superblock(device, offset) {
-            Ok(superblock) => return Ok((offset, superblock)),
-            Err(
-                error @ DiskError::Superblock {
-                    source: SuperblockError::Magic,
-                    ..
-                },
-            ) => {
-                first.get_or_insert(error);
-            }
-            // The places that come after are beyond the end as well.
-            Err(error @ DiskError::CutShort { .. }) => return Err(first.unwrap_or(error)),
-            Err(error) => return Err(error),
-        }
-    }
-    Err(first.unwrap_or_else(none))
-}
-
-/// The superblock at a place in bytes.
-pub(crate) fn read_superblock(device: &Device, offset: u64) -> Result<Superblock, DiskError> {
-    let needs = offset.saturating_add(SUPERBLOCK_SIZE as u64);
-    if needs > device.size() {
-        let (path, what) = (name(device), "the superblock");
-        return Err(DiskError::CutShort {
+/// The superblock that was found, or why the disk is refused for what is there.
+fn accepted(device: &Device, found: Found) -> Result<Superblock, DiskError> {
+    let (path, offset) = (name(device), found.offset);
+    found.superblock.map_err(|reason| match reason {
+        NoSuperblock::Beyond { bytes } => DiskError::CutShort {
             path,
-            what,
-            needs,
-            has: device.size(),
-        });
-    }
-    let mut raw = [0; SUPERBLOCK_SIZE];
-    device.read_exact_at(&mut raw, offset)?;
-    Superblock::parse(&raw).map_err(|source| DiskError::Superblock {
-        path: name(device),
-        offset,
-        source,
+            what: "the superblock",
+            needs: offset.saturating_add(SUPERBLOCK_SIZE as u64),
+            has: bytes,
+        },
+        NoSuperblock::Refused(source) => DiskError::Superblock {
+            path,
+            offset,
+            source,
+        },
     })
 }
 

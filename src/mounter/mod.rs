@@ -45,7 +45,7 @@ pub use check::{Checked, check};
 pub use device::DeviceError;
 pub use device_mapper::{BadName, MappingError, MappingName, VerityStatus};
 pub use disk::{DiskError, ParamsSource};
-pub use inspect::{Claims, inspect};
+pub use inspect::inspect;
 pub use loop_device::LoopError;
 pub use mount::{MountError, MountRequest, Mounted, mount};
 pub use mount_point::MountPointError;

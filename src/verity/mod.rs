@@ -9,6 +9,7 @@
 //! - [`VerityTable`]: the line that the kernel's device-mapper is given.
 //! - [`geometry_salt`]: the salt that pins the parameters to the root hash.
 //! - [`Binding`]: whether that salt or anything else pins them.
+//! - [`Labels`]: parameters in the words of `veritysetup`.
 //! - [`derived_uuid`], [`appended_hash_offset`]: what is taken where nobody says.
 //!
 //! The format is the kernel's `Documentation/admin-guide/device-mapper/verity.rst`,
@@ -20,6 +21,7 @@ mod digest;
 mod geometry_salt;
 mod hash_offset;
 mod hasher;
+mod labels;
 mod layout;
 mod params;
 mod salt;
@@ -34,6 +36,7 @@ pub use digest::{Digest, HashAlgorithm, RootHash, RootHashError, UnknownAlgorith
 pub use geometry_salt::geometry_salt;
 pub use hash_offset::{appended_hash_offset, hash_offset_candidates};
 pub use hasher::BlockHasher;
+pub use labels::Labels;
 pub use layout::{HashArea, HashAreaError, Level, TreeLayout};
 pub use params::{MAX_BYTES, ParamsError, VerityParams};
 pub use salt::{MAX_SALT_SIZE, Salt, SaltError};

@@ -9,7 +9,6 @@
 //! | [`hash`] | adds a tree to data that exists |
 //! | [`verify`] | checks every block of a disk |
 //! | [`inspect`] | what the superblocks of a disk claim |
-//! | [`superblocks`] | reads these |
 //! | [`manifest`] | what is written beside a disk about it |
 //! | [`output`] | what is at the path of an output, and whether it may go |
 //! | [`new_file`] | files that appear whole or not at all |
@@ -29,5 +28,4 @@ pub mod medium;
 pub mod model;
 pub mod new_file;
 pub mod output;
-pub mod superblocks;
 pub mod verify;

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use disk_mounter::exit::ExitCode;
+use disk_mounter::{claims::ReadAt, exit::ExitCode};
 use nix::fcntl::OFlag;
 
 use crate::engine::FileSource;
@@ -166,15 +166,18 @@ impl Medium {
         let file_bytes = (self.kind == Kind::File).then_some(file_bytes);
         FileSource::new(&self.file, &self.path, bytes, file_bytes)
     }
+}
 
-    /// So many bytes from `offset` on; none where it ends before.
-    pub fn read<const N: usize>(&self, offset: u64) -> Result<Option<[u8; N]>, MediumError> {
-        let mut bytes = [0; N];
-        match self.file.read_exact_at(&mut bytes, offset) {
-            Ok(()) => Ok(Some(bytes)),
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
-            Err(error) => Err(failed_to("read", &self.path)(error)),
-        }
+impl ReadAt for Medium {
+    type Error = MediumError;
+
+    fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> Result<(), MediumError> {
+        let read = self.file.read_exact_at(buffer, offset);
+        read.map_err(failed_to("read", &self.path))
     }
 }
 

@@ -30,7 +30,7 @@ use crate::{
     build::{self, Build, BuildError},
     engine::Workers,
     hash::{Hash, HashError},
-    inspect::Claims,
+    inspect::inspect,
     medium::MediumError,
     model::ExcludeError,
     verify::{ManifestMismatch, ManifestReport, Verify, VerifyError, VerifyReport},
@@ -166,7 +166,7 @@ fn run(command: Command) -> Result<(), Failure> {
         }
         Command::Inspect(arguments) => {
             let offset = arguments.hash_offset.map(|offset| offset.0);
-            let claims = Claims::read(&arguments.image, offset)?;
+            let claims = inspect(&arguments.image, offset)?;
             print(&claims, claims.to_json(), arguments.json)
         }
         Command::Completions(arguments) => write(&documents::completions(arguments.shell)),

@@ -1,28 +1,26 @@
 //! Finds a tree that data carries already.
 
-use super::{Plan, Room, TreeRequest};
-use crate::{
-    medium::{Kind, Medium, MediumError},
-    superblocks,
+use disk_mounter::{
+    claims::{header, superblock_after, superblock_at},
+    filesystem::FsType,
 };
+
+use super::{Plan, Room, TreeRequest};
+use crate::medium::{Kind, Medium, MediumError};
 
 /// The hash offset of a tree in `data`: after its filesystem, or where its length says that
 /// `request` has been carried out before. A second run would take that tree for data, and give
 /// another root hash.
 pub(super) fn find(request: &TreeRequest, data: &Medium) -> Result<Option<u64>, MediumError> {
-    let after_filesystem = match superblocks::erofs(data)? {
-        Ok(filesystem) => superblocks::find_after(data, &filesystem)?,
-        Err(_) => None,
-    };
-    for offset in after_filesystem
+    let after_filesystem = superblock_after(data, FsType::Erofs, &header(data)?)?;
+    let appended = appended_before(request, data.bytes())
+        .map(|offset| superblock_at(data, offset))
+        .transpose()?;
+    Ok([after_filesystem, appended]
         .into_iter()
-        .chain(appended_before(request, data.bytes()))
-    {
-        if superblocks::verity_at(data, offset)?.is_ok() {
-            return Ok(Some(offset));
-        }
-    }
-    Ok(None)
+        .flatten()
+        .find(|found| found.superblock.is_ok())
+        .map(|found| found.offset))
 }
 
 /// Where a superblock stands in a file of so many bytes, if the file is data and an appended tree

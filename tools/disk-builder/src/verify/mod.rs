@@ -9,11 +9,10 @@ mod verified;
 use std::path::{Path, PathBuf};
 
 use disk_mounter::{
+    claims::{NoSuperblock, header, superblock_after, superblock_at},
     exit::ExitCode,
-    verity::{
-        Binding, BindingError, HashArea, HashAreaError, RootHash, Superblock, SuperblockError,
-        TreeLayout,
-    },
+    filesystem::FsType,
+    verity::{Binding, BindingError, HashArea, HashAreaError, RootHash, Superblock, TreeLayout},
 };
 
 pub use damage::{Damage, Damages};
@@ -25,7 +24,6 @@ use crate::{
     engine::{SourceError, VerifyTreeError, Workers, verify_tree},
     hash::Plan,
     medium::{self, Medium, MediumError},
-    superblocks,
 };
 use manifest::Beside;
 use verified::Verified;
@@ -72,7 +70,7 @@ pub enum VerifyError {
         /// Where.
         offset: u64,
         /// Why.
-        reason: SuperblockError,
+        reason: NoSuperblock,
     },
     /// No hash area can be there.
     #[error(transparent)]
@@ -137,15 +135,13 @@ impl Verify {
         let manifest = Beside::find(&self.image)?;
         let other = self.other_device().map(Medium::open).transpose()?;
         let hashes = other.as_ref().unwrap_or(&data);
-        let filesystem = superblocks::erofs(&data)?.ok();
+        let header = header(&data)?;
 
-        let offset = match (self.hash_offset, &other, &filesystem) {
-            (Some(offset), _, _) => Some(offset),
-            (None, Some(_), _) => Some(0),
-            (None, None, Some(filesystem)) => superblocks::find_after(&data, filesystem)?,
-            (None, None, None) => None,
+        let offset = match (self.hash_offset, &other) {
+            (Some(offset), _) => offset,
+            (None, Some(_)) => 0,
+            (None, None) => self.find_hash_area(&data, &header)?,
         };
-        let offset = offset.ok_or_else(|| VerifyError::NoHashArea(self.image.clone()))?;
         let (params, uuid) = match from_arguments {
             Some(params) => (params, None),
             None => {
@@ -158,7 +154,7 @@ impl Verify {
             &params,
             self.tree.data_blocks,
             // Claimed until the end: the block that says so is among those that are verified.
-            filesystem.map(|filesystem| filesystem.bytes()),
+            FsType::Erofs.claimed_bytes(&header),
         )?;
         let data_bytes = params.data_bytes();
         if other.is_none() && offset < data_bytes {
@@ -205,9 +201,18 @@ impl Verify {
         (!medium::is_same(path, &self.image)).then_some(path)
     }
 
+    /// Where the hash area after the filesystem starts, in bytes.
+    fn find_hash_area(&self, data: &Medium, header: &[u8]) -> Result<u64, VerifyError> {
+        match superblock_after(data, FsType::Erofs, header)? {
+            Some(found) if found.has_magic() => Ok(found.offset),
+            _ => Err(VerifyError::NoHashArea(self.image.clone())),
+        }
+    }
+
     fn claimed(&self, hashes: &Medium, offset: u64) -> Result<Superblock, VerifyError> {
-        let superblock =
-            superblocks::verity_at(hashes, offset)?.map_err(|reason| VerifyError::Superblock {
+        let superblock = superblock_at(hashes, offset)?
+            .superblock
+            .map_err(|reason| VerifyError::Superblock {
                 path: hashes.path().to_owned(),
                 offset,
                 reason,

@@ -1,0 +1,151 @@
+//! Finds and reads the superblocks of a disk.
+
+use super::ReadAt;
+use crate::{
+    filesystem::{FsType, HEADER_SIZE},
+    verity::{SUPERBLOCK_SIZE, Superblock, SuperblockError, hash_offset_candidates},
+};
+
+/// What stands where a dm-verity superblock can be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The place, in bytes from the start of the disk.
+    pub offset: u64,
+    /// The superblock, or why there is none.
+    pub superblock: Result<Superblock, NoSuperblock>,
+}
+
+/// Why there is no dm-verity superblock at a place.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoSuperblock {
+    /// The disk ends before it would.
+    #[error("there is no dm-verity superblock (the disk ends at byte {bytes}, before it would)")]
+    Beyond {
+        /// How many bytes the disk has.
+        bytes: u64,
+    },
+    /// What stands there is none that is accepted.
+    #[error(transparent)]
+    Refused(#[from] SuperblockError),
+}
+
+impl Found {
+    /// Whether there is one, be it a good one or not.
+    pub fn has_magic(&self) -> bool {
+        !matches!(
+            self.superblock,
+            Err(NoSuperblock::Beyond { .. } | NoSuperblock::Refused(SuperblockError::Magic))
+        )
+    }
+}
+
+/// The start of a disk, as far as it is needed to read the superblock of any filesystem: up to
+/// [`HEADER_SIZE`] bytes.
+pub fn header<D: ReadAt + ?Sized>(disk: &D) -> Result<Vec<u8>, D::Error> {
+    let mut header = vec![0; disk.bytes().min(HEADER_SIZE as u64) as usize];
+    disk.read_exact_at(&mut header, 0)?;
+    Ok(header)
+}
+
+/// Looks for the dm-verity superblock at byte `offset`. An error is one of reading.
+pub fn superblock_at<D: ReadAt + ?Sized>(disk: &D, offset: u64) -> Result<Found, D::Error> {
+    let mut raw = [0; SUPERBLOCK_SIZE];
+    let bytes = disk.bytes();
+    let superblock = if offset.saturating_add(SUPERBLOCK_SIZE as u64) > bytes {
+        Err(NoSuperblock::Beyond { bytes })
+    } else {
+        disk.read_exact_at(&mut raw, offset)?;
+        Superblock::parse(&raw).map_err(NoSuperblock::from)
+    };
+    Ok(Found { offset, superblock })
+}
+
+/// Looks for the dm-verity superblock after the filesystem of a disk with this [`header`]. An error
+/// is one of reading.
+///
+/// Of the places where it can be, depending on the block sizes, the first with the magic counts,
+/// be it a good superblock or not. Where none has it, the nearest place counts. None where there
+/// is no place: there is no such filesystem, or it claims to fill 64 bits.
+pub fn superblock_after<D: ReadAt + ?Sized>(
+    disk: &D,
+    fs_type: FsType,
+    header: &[u8],
+) -> Result<Option<Found>, D::Error> {
+    let Some(end) = fs_type.padded_bytes(header) else {
+        return Ok(None);
+    };
+    let mut nearest = None;
+    for offset in hash_offset_candidates(end) {
+        let found = superblock_at(disk, offset)?;
+        if found.has_magic() {
+            return Ok(Some(found));
+        }
+        nearest.get_or_insert(found);
+    }
+    Ok(nearest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verity::{BlockSize, HashAlgorithm, Salt, VerityParams};
+
+    fn superblock() -> Superblock {
+        let size = BlockSize::DEFAULT;
+        let params = VerityParams::new(HashAlgorithm::Sha256, size, size, 2, Salt::default());
+        Superblock {
+            uuid: uuid::Uuid::nil(),
+            params: params.unwrap(),
+        }
+    }
+
+    /// A disk with a SquashFS of so many bytes, and superblocks at these places.
+    fn disk(filesystem_bytes: u64, superblocks: &[usize]) -> Vec<u8> {
+        let mut disk = vec![0; 32768];
+        disk[..4].copy_from_slice(b"hsqs");
+        disk[40..48].copy_from_slice(&filesystem_bytes.to_le_bytes());
+        for at in superblocks {
+            disk[*at..at + SUPERBLOCK_SIZE].copy_from_slice(&superblock().to_bytes());
+        }
+        disk
+    }
+
+    fn after(disk: &[u8]) -> Option<(u64, Result<Superblock, NoSuperblock>)> {
+        let found = superblock_after(disk, FsType::Squashfs, &header(disk).unwrap()).unwrap();
+        found.map(|found| (found.offset, found.superblock))
+    }
+
+    #[test]
+    fn the_first_place_with_the_magic_counts() {
+        for at in [12288, 16384] {
+            let found = after(&disk(8193, &[8704, at]));
+            assert_eq!(found, Some((at as u64, Ok(superblock()))));
+        }
+        let mut bad = disk(8193, &[12288, 16384]);
+        bad[12288 + 8] = 2;
+        let refused = Err(SuperblockError::Version(2).into());
+        assert_eq!(after(&bad), Some((12288, refused)));
+    }
+
+    #[test]
+    fn where_there_is_none_the_nearest_place_counts() {
+        let magic = Err(SuperblockError::Magic.into());
+        assert_eq!(after(&disk(8193, &[])), Some((12288, magic)));
+        let beyond = Err(NoSuperblock::Beyond { bytes: 32768 });
+        assert_eq!(after(&disk(32768, &[])), Some((32768, beyond)));
+        assert_eq!(after(&disk(u64::MAX, &[])), None);
+        assert_eq!(after(&[0; 32768]), None);
+    }
+
+    #[test]
+    fn a_superblock_that_the_disk_cuts_off() {
+        let last = 32768 - SUPERBLOCK_SIZE;
+        let disk = disk(8193, &[last]);
+        for (length, whole) in [(32768, true), (32767, false), (last, false), (0, false)] {
+            let at = superblock_at(&disk[..length], last as u64).unwrap();
+            assert_eq!(at.superblock.is_ok(), whole, "{length}");
+        }
+        let found = superblock_at(&disk[..], u64::MAX).unwrap();
+        assert!(found.superblock.is_err());
+    }
+}
