@@ -57,8 +57,8 @@ pub enum MappingError {
     )]
     DeviceInUse(io::Error),
     /// A block did not fit to the root hash.
-    #[error("the disk is corrupt: {0}")]
-    Corrupt(String),
+    #[error("the disk is corrupt: dm-verity says so of {0}")]
+    Corrupt(MappingName),
     /// A table of a form that is not known.
     #[error(transparent)]
     Table(#[from] NotATable),

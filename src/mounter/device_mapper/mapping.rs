@@ -88,10 +88,7 @@ impl<'dm> Mapping<'dm> {
                 status: VerityStatus::Verified,
                 ..
             }) => Ok(()),
-            _ => Err(MappingError::Corrupt(format!(
-                "dm-verity says so of {}",
-                self.name
-            ))),
+            _ => Err(MappingError::Corrupt(self.name.clone())),
         }
     }
 

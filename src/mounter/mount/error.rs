@@ -1,0 +1,121 @@
+//! Why a disk is not mounted.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    exit::ExitCode,
+    filesystem::FsType,
+    mounter::{
+        DeviceError, DiskError, Interrupted, LoopError, MappingError, MountPointError, StatusError,
+    },
+    verity::BlockSize,
+};
+
+/// Why a disk is not mounted.
+#[derive(Debug, thiserror::Error)]
+pub enum MountError {
+    /// A device cannot be used.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    /// The disk is refused.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// An image file cannot be shown as a block device.
+    #[error(transparent)]
+    Loop(#[from] LoopError),
+    /// Device-mapper refuses, or says that the disk is corrupt.
+    #[error(transparent)]
+    Mapping(#[from] MappingError),
+    /// The directory cannot be used.
+    #[error(transparent)]
+    MountPoint(#[from] MountPointError),
+    /// What is mounted there cannot be looked at.
+    #[error(transparent)]
+    Status(#[from] StatusError),
+    /// Something else is mounted there.
+    #[error(
+        "{mount_point}: {what} is mounted there already; unmount it first, or choose another directory"
+    )]
+    InTheWay {
+        /// The directory.
+        mount_point: PathBuf,
+        /// What is there.
+        what: String,
+    },
+    /// The kernel lacks the filesystem.
+    #[error("this kernel has no {0} filesystem: load its module, or use a kernel with it")]
+    NoFilesystem(FsType),
+    /// The kernel refuses the filesystem.
+    #[error("the {fs_type} filesystem cannot be mounted: {source}{}{messages}", if messages.is_empty() { "" } else { ": " })]
+    Filesystem {
+        /// Its type.
+        fs_type: FsType,
+        /// With its errno.
+        source: io::Error,
+        /// What the filesystem driver says.
+        messages: String,
+    },
+    /// An XFS with sectors smaller than the data blocks.
+    #[error(
+        "the xfs filesystem cannot be mounted: its sectors are smaller than the data blocks of \
+         {0} bytes, which are the sectors of a dm-verity device; mkfs.xfs -s size={0} makes it fit"
+    )]
+    XfsSectors(BlockSize),
+    /// A device does not answer.
+    #[error("{device} does not answer: no end of {step} after {seconds} s (--wait sets the time)")]
+    NoAnswer {
+        /// The data device.
+        device: PathBuf,
+        /// What was begun.
+        step: &'static str,
+        /// How long ago.
+        seconds: u64,
+    },
+    /// The program was asked to end before anything was mounted.
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
+    /// What got mounted is not what was asked for.
+    #[error("the mount is not what it should be: {0}")]
+    Unexpected(String),
+    /// A system call failed.
+    #[error("{path}: cannot {action}: {source}")]
+    Io {
+        /// What it was done to.
+        path: PathBuf,
+        /// What was done.
+        action: &'static str,
+        /// With its errno.
+        source: io::Error,
+    },
+}
+
+impl MountError {
+    /// The exit code that goes with it.
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Device(error) => error.exit_code(),
+            Self::Disk(error) => error.exit_code(),
+            Self::Loop(error) => error.exit_code(),
+            Self::Mapping(error) => error.exit_code(),
+            Self::MountPoint(error) => error.exit_code(),
+            Self::Status(error) => error.exit_code(),
+            Self::InTheWay { .. } => ExitCode::InTheWay,
+            Self::NoFilesystem(_) | Self::XfsSectors(_) => ExitCode::Unsupported,
+            Self::Unexpected(_) => ExitCode::Integrity,
+            Self::NoAnswer { .. } => ExitCode::NotFound,
+            Self::Interrupted(_) => ExitCode::Failure,
+            Self::Filesystem { source, .. } | Self::Io { source, .. } => ExitCode::of_io(source),
+        }
+    }
+
+    pub(super) fn io(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Io {
+            path: path.to_owned(),
+            action,
+            source,
+        }
+    }
+}

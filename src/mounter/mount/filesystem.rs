@@ -1,0 +1,108 @@
+//! Mounts the filesystem of an active mapping, and looks at the mount before anybody sees it.
+
+use std::{
+    ffi::{CString, OsStr},
+    io,
+    os::{
+        fd::{AsFd, AsRawFd},
+        unix::ffi::OsStrExt,
+    },
+};
+
+use nix::sys::{
+    stat::fstat,
+    statvfs::{FsFlags, fstatvfs},
+};
+
+use super::MountError;
+use crate::{
+    filesystem::FsType,
+    mounter::{device_mapper::Mapping, node::device_number},
+    sys::mount_api::{DetachedMount, FsContext},
+    verity::BlockSize,
+};
+
+/// Mounts the filesystem of a mapping where nobody sees it yet. What it gives is known to be a mount
+/// of this mapping, and all that can be forbidden is.
+pub(super) fn mount_detached(
+    mapping: &Mapping<'_>,
+    fs_type: FsType,
+    data_block_size: BlockSize,
+) -> Result<DetachedMount, MountError> {
+    let (node, device) = mapping.device();
+    let mount = match mount_device(fs_type, node.as_os_str()) {
+        // Somebody who shares the mapping has just removed the node; the descriptor stays.
+        Err(MountError::Filesystem { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            let descriptor = format!("/proc/self/fd/{}", device.as_raw_fd());
+            mount_device(fs_type, descriptor.as_ref())?
+        }
+        // XFS has no other use for this errno.
+        Err(MountError::Filesystem {
+            fs_type: FsType::Xfs,
+            source,
+            ..
+        }) if source.raw_os_error() == Some(libc::ENOSYS) => {
+            return Err(MountError::XfsSectors(data_block_size));
+        }
+        mount => mount?,
+    };
+    check_mount(&mount, mapping)?;
+    Ok(mount)
+}
+
+/// The same by the path of a block device, with the options that a filesystem type needs to be
+/// mounted without a write.
+fn mount_device(fs_type: FsType, device: &OsStr) -> Result<DetachedMount, MountError> {
+    let refused = |source: io::Error, messages| MountError::Filesystem {
+        fs_type,
+        source,
+        messages,
+    };
+    let string = |text: &OsStr| {
+        CString::new(text.as_bytes()).map_err(|error| refused(error.into(), String::new()))
+    };
+    let (name, source) = (string(fs_type.name().as_ref())?, string(device)?);
+    let context = FsContext::open(&name).map_err(|error| match error.raw_os_error() {
+        Some(libc::ENODEV) => MountError::NoFilesystem(fs_type),
+        _ => refused(error, String::new()),
+    })?;
+    let mount = || {
+        context.set_string(c"source", &source)?;
+        context.set_flag(c"ro")?;
+        match fs_type {
+            // A journal cannot be replayed on a device that cannot be written to.
+            FsType::Ext4 => context.set_flag(c"noload")?,
+            FsType::Xfs => {
+                context.set_flag(c"norecovery")?;
+                // Two disks may be copies of each other.
+                context.set_flag(c"nouuid")?;
+            }
+            FsType::Erofs | FsType::Squashfs => {}
+        }
+        context.mount()
+    };
+    mount().map_err(|error| refused(error, context.messages()))
+}
+
+/// Checks what the kernel has made of it.
+fn check_mount(mount: impl AsFd, mapping: &Mapping<'_>) -> Result<(), MountError> {
+    let unexpected = |error: nix::Error| MountError::Unexpected(error.to_string());
+    let device = device_number(fstat(mount.as_fd()).map_err(unexpected)?.st_dev);
+    if device != mapping.number() {
+        let message = format!(
+            "its device is {device}, not {} of {}",
+            mapping.number(),
+            mapping.name()
+        );
+        return Err(MountError::Unexpected(message));
+    }
+    let flags = fstatvfs(mount.as_fd()).map_err(unexpected)?.flags();
+    let needed = FsFlags::ST_RDONLY | FsFlags::ST_NODEV | FsFlags::ST_NOSUID | FsFlags::ST_NOEXEC;
+    if !flags.contains(needed) {
+        return Err(MountError::Unexpected(format!(
+            "{:?} are not set",
+            needed - flags
+        )));
+    }
+    Ok(())
+}

@@ -1,0 +1,248 @@
+//! The ladder: from a device and a root hash to a mount.
+//!
+//! Each rung has an undo, which runs when a later rung fails: whatever goes wrong, nothing stays
+//! behind. The rungs up to the mapping are modules beside this one; `filesystem` is the last, and
+//! `found` looks whether somebody has been here before.
+
+mod error;
+mod filesystem;
+mod found;
+
+use std::{
+    fs::File,
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use sha2::{Digest as _, Sha256};
+
+use super::{
+    device::Device,
+    device_mapper::{DeviceMapper, Mapping, MappingName},
+    disk::{Disk, ParamsSource},
+    log,
+    min_free::MinFree,
+    mount_point::MountPoint,
+    pause::{Deadline, Interrupted, Pause},
+    prefetch::Prefetch,
+    watch::{Steps, Stuck, watched},
+};
+use crate::{
+    filesystem::{FsType, HEADER_SIZE},
+    sys,
+    verity::{Binding, BlockSize, DeviceNumber, OnCorruption, RootHash, VerityTable},
+};
+pub use error::MountError;
+use found::find_mounted;
+
+/// What a device may take for an answer at least, so that one that is there counts as there
+/// without any wait.
+const LEAST_PATIENCE: Duration = Duration::from_secs(10);
+
+/// What `mount` is asked for. All of it is trusted.
+#[derive(Clone, Debug)]
+pub struct MountRequest {
+    /// What the disk must be.
+    pub root_hash: RootHash,
+    /// The block device or image file with the data.
+    pub device: PathBuf,
+    /// The device with the tree, if it is another.
+    pub hash_device: Option<PathBuf>,
+    /// Where the parameters of the tree come from.
+    pub params: ParamsSource,
+    /// The directory; it is made if it is missing.
+    pub mount_point: PathBuf,
+    /// The filesystem on the disk.
+    pub fs_type: FsType,
+    /// How long the devices may take to appear, and then, but at least ten seconds, for each
+    /// answer.
+    pub wait: Duration,
+    /// What the kernel does about a corrupt block.
+    pub on_corruption: OnCorruption,
+    /// The name of the mapping; derived from its table if not given.
+    pub name: Option<MappingName>,
+    /// How much the device reads ahead, in sectors of 512 bytes.
+    pub read_ahead: Option<u32>,
+    /// What the kernel's reserve of free memory is raised to before the mount, in KiB.
+    pub min_free: Option<u64>,
+    /// Whether the files are read into the page cache.
+    pub prefetch: bool,
+}
+
+/// What has been mounted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mounted {
+    /// The name of the mapping.
+    pub name: MappingName,
+    /// The device number of the mapping.
+    pub number: DeviceNumber,
+    /// The unit in which its data is verified.
+    pub data_block_size: BlockSize,
+    /// Where it is mounted.
+    pub mount_point: PathBuf,
+    /// Whether it was mounted already.
+    pub found: bool,
+}
+
+/// Mounts a disk, and reads its files into the page cache if that is asked for.
+pub fn mount(request: &MountRequest) -> Result<Mounted, MountError> {
+    let mounted = climb_watched(request, &|| false)?;
+    if request.prefetch {
+        Prefetch::start(&mounted.mount_point).finish(patience(request));
+    }
+    Ok(mounted)
+}
+
+/// Climbs the ladder, in a bounded time for each answer of a device, unless `asked_to_end` says
+/// something before it is at the top.
+///
+/// Where a device does not answer, nothing is undone here: the mapping, the loop device and the
+/// mount that nobody sees yet go with the program.
+pub(crate) fn climb_watched(
+    request: &MountRequest,
+    asked_to_end: &dyn Fn() -> bool,
+) -> Result<Mounted, MountError> {
+    let (patience, climber) = (patience(request), request.clone());
+    watched(patience, asked_to_end, move |steps| climb(&climber, steps)).unwrap_or_else(|stuck| {
+        Err(match stuck {
+            Stuck::Interrupted => Interrupted.into(),
+            Stuck::NoAnswer(step) => MountError::NoAnswer {
+                device: request.device.clone(),
+                step,
+                seconds: patience.as_secs(),
+            },
+        })
+    })
+}
+
+fn patience(request: &MountRequest) -> Duration {
+    request.wait.max(LEAST_PATIENCE)
+}
+
+fn climb(request: &MountRequest, steps: &Steps) -> Result<Mounted, MountError> {
+    let pause = &|time| steps.pause(time);
+    let deadline = Deadline::after(request.wait);
+    let disk = find_disk(request, &deadline, steps)?;
+
+    let mount_point = MountPoint::prepare(&request.mount_point, &deadline, pause)?;
+    let reserve = MinFree::raise(request.min_free)
+        .map_err(MountError::io(Path::new("vm.min_free_kbytes"), "raise it"))?;
+    let device_mapper = DeviceMapper::open()?;
+    if let Some(found) = find_mounted(&device_mapper, &disk, request, mount_point.path())? {
+        reserve.keep();
+        return Ok(found);
+    }
+
+    steps.begin("activating the mapping")?;
+    // The loop devices are held until the mapping holds them.
+    let (data_device, hash_device) = disk.attach()?;
+    let table = VerityTable {
+        data_device: data_device.number(),
+        hash_device: hash_device.as_ref().unwrap_or(&data_device).number(),
+        params: disk.params().clone(),
+        hash_area: disk.hash_area(),
+        root_hash: request.root_hash,
+        on_corruption: request.on_corruption,
+    };
+    let name = request.name.clone().unwrap_or_else(|| default_name(&table));
+    let mapping = device_mapper.activate(&name, &table)?;
+    let binding = mount_mapping(&mapping, &disk, request, steps, mount_point.path())?;
+    let number = mapping.number();
+    let joined = if mapping.is_joined() {
+        ", in a mapping that was there"
+    } else {
+        ""
+    };
+    mapping.leave();
+    log::info(format_args!(
+        "{} is mounted at {}: root hash {}, geometry bound by {}, mapping {name}{joined}",
+        request.device.display(),
+        mount_point.path().display(),
+        request.root_hash,
+        binding.as_str(),
+    ));
+    reserve.keep();
+    Ok(Mounted {
+        name,
+        number,
+        data_block_size: disk.params().data_block_size(),
+        mount_point: mount_point.keep(),
+        found: false,
+    })
+}
+
+/// The first rungs: finds the devices, and refuses what cannot be the disk that is asked for. The
+/// kernel gets to see none of it.
+pub(crate) fn find_disk(
+    request: &MountRequest,
+    deadline: &Deadline,
+    steps: &Steps,
+) -> Result<Disk, MountError> {
+    let pause: Pause<'_> = &|time| steps.pause(time);
+    steps.begin("opening it")?;
+    let data = Device::find(&request.device, deadline, pause)?;
+    let hash = request.hash_device.as_ref();
+    let hash = hash
+        .map(|path| Device::find(path, deadline, pause))
+        .transpose()?;
+    steps.begin("reading its superblocks")?;
+    let disk = Disk::read(data, hash, request.fs_type, &request.params)?;
+    steps.begin("reading the root block of its tree")?;
+    disk.check_root(&request.root_hash)?;
+    Ok(disk)
+}
+
+/// The last rungs, on an active mapping: its first bytes are read through dm-verity, they bind
+/// the geometry if nothing else has, and the filesystem is mounted and looked at.
+fn mount_mapping(
+    mapping: &Mapping<'_>,
+    disk: &Disk,
+    request: &MountRequest,
+    steps: &Steps,
+    mount_point: &Path,
+) -> Result<Binding, MountError> {
+    let (node, device) = mapping.device();
+    if let Some(sectors) = request.read_ahead {
+        sys::block::set_read_ahead(device, sectors)
+            .map_err(MountError::io(node, "set its read-ahead"))?;
+    }
+    steps.begin("reading its first block through dm-verity")?;
+    let header = read_header(mapping, device, disk)?;
+    let binding = disk.bind(&header)?;
+
+    steps.begin("mounting its filesystem")?;
+    let block_size = disk.params().data_block_size();
+    let mount = filesystem::mount_detached(mapping, request.fs_type, block_size)?;
+    mapping.check_status()?;
+    // From here on nothing waits for a device, and the mount is seen.
+    steps.begin("showing the mount")?;
+    mount
+        .attach(mount_point)
+        .map_err(MountError::io(mount_point, "mount onto it"))?;
+    Ok(binding)
+}
+
+/// Reads the first bytes of the data through dm-verity.
+fn read_header(mapping: &Mapping<'_>, device: &File, disk: &Disk) -> Result<Vec<u8>, MountError> {
+    let size = (HEADER_SIZE as u64).min(disk.params().data_bytes());
+    let mut header = vec![0; size as usize];
+    match device.read_exact_at(&mut header, 0) {
+        Ok(()) => Ok(header),
+        Err(error) => {
+            mapping.check_status()?;
+            Err(MountError::io(
+                disk.data_device().path(),
+                "read its first block through dm-verity",
+            )(error))
+        }
+    }
+}
+
+/// One table, one name: whoever asks for the same shares the mapping.
+fn default_name(table: &VerityTable) -> MappingName {
+    let digest = hex::encode(&Sha256::digest(table.to_string())[..16]);
+    format!("disk-mounter-{digest}")
+        .parse()
+        .unwrap_or_else(|_| unreachable!("45 plain characters"))
+}
