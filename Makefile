@@ -34,6 +34,7 @@ test: check test-testvm test-privileged test-deploy
 check: setup-tests
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --quiet -- -D warnings
+	cargo clippy --test privileged --quiet -- -D warnings
 	cargo test --workspace --exclude testvm --quiet
 
 ## make fuzz    each fuzz target for SECONDS=60 (FUZZ="disk erofs" names some); corpus: fuzz/corpus

@@ -265,3 +265,28 @@ impl Drop for Loop {
         check("losetup", ["--detach", self.0.to_str().unwrap()]);
     }
 }
+
+/// Kept for the life of a test that needs a block device under a given name.
+pub(crate) struct Named {
+    _device: Loop,
+    link: PathBuf,
+}
+
+impl Named {
+    /// Links a name in `/dev` to a block device that shows a file.
+    pub(crate) fn new(file: &Path, name: &str) -> Self {
+        let device = Loop::new(file);
+        let link = Path::new("/dev").join(name);
+        std::os::unix::fs::symlink(device.path(), &link).unwrap();
+        Self {
+            _device: device,
+            link,
+        }
+    }
+}
+
+impl Drop for Named {
+    fn drop(&mut self) {
+        fs::remove_file(&self.link).unwrap();
+    }
+}

@@ -7,10 +7,10 @@ use std::{
 
 use crate::{
     Test,
-    disk::{Disk, Loop, files, root_hash},
+    disk::{Disk, Loop, Named, files, root_hash},
     machine::mount_line,
     run::{check, mounter},
-    sidecar::{Named, Sidecar},
+    sidecar::Sidecar,
 };
 
 /// The tests of this group.

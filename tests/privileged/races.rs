@@ -374,14 +374,14 @@ fn the_device_is_replaced_all_the_time() {
     let devices = [Loop::new(&disk.image), Loop::new(&other.image)];
     let path = disk.path("device");
     let before = Leftovers::look();
-    let kinds: [&(dyn Fn(usize, &Path) + Sync); 2] = [
-        &|which, new| symlink(devices[which].path(), new).unwrap(),
-        // An image file, which needs a loop device.
-        &|which, new| symlink([&disk.image, &other.image][which], new).unwrap(),
+    // Block devices, and image files, which need a loop device.
+    let kinds = [
+        devices.each_ref().map(Loop::path),
+        [&disk.image, &other.image].map(PathBuf::as_path),
     ];
     for kind in kinds {
         let done = AtomicBool::new(false);
-        kind(0, &path);
+        symlink(kind[0], &path).unwrap();
         thread::scope(|scope| {
             let replacer = scope.spawn(|| {
                 let new = disk.path("new");
@@ -389,7 +389,7 @@ fn the_device_is_replaced_all_the_time() {
                     if done.load(Ordering::Relaxed) {
                         return;
                     }
-                    kind(which, &new);
+                    symlink(kind[which], &new).unwrap();
                     fs::rename(&new, &path).unwrap();
                     // Now and then a whole run sees the same one.
                     thread::yield_now();

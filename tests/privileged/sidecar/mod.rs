@@ -1,12 +1,12 @@
 //! The sidecar, from its start to its end.
 
+mod memory;
+mod process;
+
 use std::{
     fs,
-    io::{self, BufRead, BufReader, Read},
-    path::Path,
-    process::{Child, ChildStderr, Command, Stdio},
-    thread,
-    time::{Duration, Instant},
+    io::{self, Read},
+    process::Command,
 };
 
 use nix::{
@@ -16,10 +16,11 @@ use nix::{
 
 use crate::{
     Test,
-    disk::{Disk, Loop, files, in_the_largest_file, on_the_way_to_the_last_block},
+    disk::{Disk, files, in_the_largest_file, on_the_way_to_the_last_block},
     machine::{drop_caches, mount_line},
-    run::{Outcome, check, mounter, run},
+    run::{check, mounter},
 };
+pub(crate) use process::{Sidecar, until};
 
 /// The tests of this group.
 pub(crate) const TESTS: &[Test] = &[
@@ -64,102 +65,23 @@ pub(crate) const TESTS: &[Test] = &[
         the_last_words_for_kubernetes,
     ),
     ("log_lines_as_json", log_lines_as_json),
-    ("prefetch_caches_all_files", prefetch_caches_all_files),
+    (
+        "prefetch_caches_all_files",
+        memory::prefetch_caches_all_files,
+    ),
     (
         "prefetch_leaves_memory_to_others",
-        prefetch_leaves_memory_to_others,
+        memory::prefetch_leaves_memory_to_others,
     ),
     (
         "the_reserve_of_memory_is_raised",
-        the_reserve_of_memory_is_raised,
+        memory::the_reserve_of_memory_is_raised,
     ),
 ];
-
-/// A sidecar that runs.
-pub(crate) struct Sidecar {
-    child: Child,
-    stderr: BufReader<ChildStderr>,
-    said: String,
-}
-
-impl Sidecar {
-    /// Starts one; the words are separated by blanks.
-    pub(crate) fn start(program: &str, line: &str) -> Self {
-        let mut child = Command::new(program)
-            .args(line.split_ascii_whitespace())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let stderr = BufReader::new(child.stderr.take().unwrap());
-        Self {
-            child,
-            stderr,
-            said: String::new(),
-        }
-    }
-
-    /// Starts one for a disk, and waits until it is ready.
-    pub(crate) fn ready(disk: &Disk) -> Self {
-        let line = disk.mount_line("").replacen("mount", "sidecar", 1);
-        let mut sidecar = Self::start("disk-mounter", &line);
-        sidecar.wait_for("ready");
-        sidecar
-    }
-
-    /// Reads what it says, up to a line with this in it.
-    #[track_caller]
-    pub(crate) fn wait_for(&mut self, word: &str) {
-        loop {
-            let mut line = String::new();
-            let length = self.stderr.read_line(&mut line).unwrap();
-            assert_ne!(length, 0, "it ended without {word:?}: {}", self.said);
-            self.said += &line;
-            if line.contains(word) {
-                return;
-            }
-        }
-    }
-
-    /// Its process.
-    pub(crate) fn pid(&self) -> Pid {
-        Pid::from_raw(self.child.id() as i32)
-    }
-
-    pub(crate) fn signal(&self, signal: Signal) {
-        kill(self.pid(), signal).unwrap();
-    }
-
-    /// Waits for its end.
-    pub(crate) fn end(mut self) -> Outcome {
-        self.stderr.read_to_string(&mut self.said).unwrap();
-        let status = self.child.wait().unwrap();
-        Outcome {
-            code: status.code().unwrap_or(-1),
-            stdout: String::new(),
-            stderr: std::mem::take(&mut self.said),
-        }
-    }
-
-    /// Asks it to end, and waits for that.
-    pub(crate) fn terminate(self) -> Outcome {
-        self.signal(Signal::SIGTERM);
-        self.end()
-    }
-}
 
 /// Reads the largest file.
 fn read(disk: &Disk) -> io::Result<()> {
     fs::read(disk.mount_point().join("model.safetensors")).map(|_| ())
-}
-
-/// Looks again and again until something is so.
-#[track_caller]
-pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while !is_so() {
-        assert!(Instant::now() < deadline, "not in time: {what}");
-        thread::sleep(Duration::from_millis(10));
-    }
 }
 
 fn serves_until_it_is_asked_to_end() {
@@ -177,14 +99,7 @@ fn serves_until_it_is_asked_to_end() {
 fn gives_up_what_it_does_not_need() {
     let disk = Disk::new();
     let sidecar = Sidecar::ready(&disk);
-    let status = fs::read_to_string(format!("/proc/{}/status", sidecar.pid())).unwrap();
-    let field = |name: &str| {
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix(name))
-            .unwrap();
-        line.trim_start_matches(':').trim().to_owned()
-    };
+    let field = |name| sidecar.status_field(name);
     // CAP_SYS_ADMIN, to unmount, and CAP_MKNOD, to look at the device.
     let kept = format!("{:016x}", 1u64 << 21 | 1 << 27);
     for set in ["CapEff", "CapPrm", "CapBnd"] {
@@ -215,14 +130,9 @@ fn ends_while_it_waits_for_the_device() {
     let absent = disk.path("absent");
     let line = line.replace(disk.image.to_str().unwrap(), absent.to_str().unwrap());
     let sidecar = Sidecar::start("disk-mounter", &line);
-    let status = format!("/proc/{}/status", sidecar.pid());
     until("it takes signals", || {
-        let status = fs::read_to_string(&status).unwrap();
-        let blocked = status
-            .lines()
-            .find_map(|line| line.strip_prefix("SigBlk:"))
-            .unwrap();
-        u64::from_str_radix(blocked.trim(), 16).unwrap() & 1 << (Signal::SIGTERM as u64 - 1) != 0
+        let blocked = u64::from_str_radix(&sidecar.status_field("SigBlk"), 16).unwrap();
+        blocked & 1 << (Signal::SIGTERM as u64 - 1) != 0
     });
     sidecar.terminate().is(0, &["asked to end"]);
 }
@@ -295,12 +205,7 @@ fn a_mount_in_use_is_detached() {
     sidecar.signal(Signal::SIGTERM);
     // Asked once more, it does not wait for the file to be closed.
     until("it has taken the first signal", || {
-        let pending = fs::read_to_string(format!("/proc/{}/status", sidecar.pid())).unwrap();
-        let pending = pending
-            .lines()
-            .find_map(|line| line.strip_prefix("ShdPnd:"))
-            .unwrap();
-        u64::from_str_radix(pending.trim(), 16).unwrap() == 0
+        u64::from_str_radix(&sidecar.status_field("ShdPnd"), 16).unwrap() == 0
     });
     sidecar.terminate().is(0, &["in use and is detached"]);
     assert_eq!(mount_line(&disk.mount_point()), None);
@@ -354,17 +259,8 @@ fn the_first_process_of_a_container() {
     // A grandchild that ends after the sidecar has become the first process.
     let script =
         format!("(sh -c 'read -r line </proc/uptime; sleep 0.2' &); exec disk-mounter {line}");
-    let mut child = Command::new("unshare")
-        .args(["--pid", "--fork", "--kill-child", "sh", "-c", &script])
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let stderr = BufReader::new(child.stderr.take().unwrap());
-    let mut sidecar = Sidecar {
-        child,
-        stderr,
-        said: String::new(),
-    };
+    let options = ["--pid", "--fork", "--kill-child", "sh", "-c", &script];
+    let mut sidecar = Sidecar::spawn(Command::new("unshare").args(options));
     sidecar.wait_for("ready");
     let children = |pid: &str| {
         fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))
@@ -413,105 +309,5 @@ fn log_lines_as_json() {
             line["message"].as_str().unwrap().contains(&disk.root_hash),
             "{text}"
         );
-    }
-}
-
-/// How many bytes of a file are in the page cache.
-fn cached(file: &Path) -> u64 {
-    let printed = check(
-        "fincore",
-        [
-            "--bytes",
-            "--noheadings",
-            "--output",
-            "RES",
-            file.to_str().unwrap(),
-        ],
-    );
-    printed.trim().parse().unwrap()
-}
-
-fn prefetch_caches_all_files() {
-    let disk = Disk::new();
-    let weights = disk.mount_point().join("model.safetensors");
-    mounter(&disk.mount_line("")).is(0, &[]);
-    assert!(cached(&weights) < 1 << 20, "it was read already");
-    mounter(&disk.line("unmount")).is(0, &[]);
-
-    mounter(&disk.mount_line("--prefetch")).is(0, &["prefetch: done"]);
-    assert_eq!(cached(&weights), 3 << 20);
-    mounter(&disk.line("unmount")).is(0, &[]);
-
-    let line = disk
-        .mount_line("--prefetch")
-        .replacen("mount", "sidecar", 1);
-    let mut sidecar = Sidecar::start("disk-mounter", &line);
-    sidecar.wait_for("prefetch: done");
-    assert_eq!(cached(&weights), 3 << 20);
-    sidecar.terminate().is(0, &["is unmounted"]);
-}
-
-fn prefetch_leaves_memory_to_others() {
-    let disk = Disk::new();
-    let group = Path::new("/sys/fs/cgroup/disk-mounter-test");
-    fs::create_dir(group).unwrap();
-    fs::write("/sys/fs/cgroup/cgroup.subtree_control", "+memory").unwrap();
-    fs::write(group.join("memory.max"), "3000000").unwrap();
-    let script = format!(
-        "echo $$ >{}/cgroup.procs; exec disk-mounter {}",
-        group.display(),
-        disk.mount_line("--prefetch")
-    );
-    run("sh", ["-c", &script]).is(0, &["as memory has room for"]);
-    assert!(cached(&disk.mount_point().join("model.safetensors")) < 3 << 20);
-    mounter(&disk.line("unmount")).is(0, &[]);
-    until("the group can be removed", || fs::remove_dir(group).is_ok());
-}
-
-fn the_reserve_of_memory_is_raised() {
-    const PATH: &str = "/proc/sys/vm/min_free_kbytes";
-    let disk = Disk::new();
-    let before = fs::read_to_string(PATH).unwrap();
-    let more = before.trim().parse::<u64>().unwrap() + 1000;
-    let line = disk.mount_line(&format!("--min-free-kbytes {more}"));
-    mounter(&line.replace("--root-hash", "--data-blocks 7 --root-hash")).is(3, &[]);
-    mounter(&format!("{line} --name ..")).is(2, &[]);
-    assert_eq!(
-        fs::read_to_string(PATH).unwrap(),
-        before,
-        "raised and not put back"
-    );
-    mounter(&line).is(0, &[]);
-    assert_eq!(fs::read_to_string(PATH).unwrap().trim(), more.to_string());
-    // What is there already is not lowered.
-    mounter(&disk.line("unmount")).is(0, &[]);
-    mounter(&disk.mount_line("--min-free-kbytes 1")).is(0, &[]);
-    assert_eq!(fs::read_to_string(PATH).unwrap().trim(), more.to_string());
-    mounter(&disk.line("unmount")).is(0, &[]);
-    fs::write(PATH, before).unwrap();
-}
-
-/// Kept for the life of a test that needs a block device under a given name.
-pub(crate) struct Named {
-    _device: Loop,
-    link: std::path::PathBuf,
-}
-
-impl Named {
-    /// Links a name in `/dev` to a block device that shows a file.
-    pub(crate) fn new(file: &Path, name: &str) -> Self {
-        let device = Loop::new(file);
-        let link = Path::new("/dev").join(name);
-        std::os::unix::fs::symlink(device.path(), &link).unwrap();
-        Self {
-            _device: device,
-            link,
-        }
-    }
-}
-
-impl Drop for Named {
-    fn drop(&mut self) {
-        fs::remove_file(&self.link).unwrap();
     }
 }

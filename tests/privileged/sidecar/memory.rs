@@ -1,0 +1,84 @@
+//! What is done about memory: the prefetch, and the kernel's reserve. Of `mount` too.
+
+use std::{fs, path::Path};
+
+use super::{Sidecar, until};
+use crate::{
+    disk::Disk,
+    run::{check, mounter, run},
+};
+
+/// How many bytes of a file are in the page cache.
+fn cached(file: &Path) -> u64 {
+    let printed = check(
+        "fincore",
+        [
+            "--bytes",
+            "--noheadings",
+            "--output",
+            "RES",
+            file.to_str().unwrap(),
+        ],
+    );
+    printed.trim().parse().unwrap()
+}
+
+pub(super) fn prefetch_caches_all_files() {
+    let disk = Disk::new();
+    let weights = disk.mount_point().join("model.safetensors");
+    mounter(&disk.mount_line("")).is(0, &[]);
+    assert!(cached(&weights) < 1 << 20, "it was read already");
+    mounter(&disk.line("unmount")).is(0, &[]);
+
+    mounter(&disk.mount_line("--prefetch")).is(0, &["prefetch: done"]);
+    assert_eq!(cached(&weights), 3 << 20);
+    mounter(&disk.line("unmount")).is(0, &[]);
+
+    let line = disk
+        .mount_line("--prefetch")
+        .replacen("mount", "sidecar", 1);
+    let mut sidecar = Sidecar::start("disk-mounter", &line);
+    sidecar.wait_for("prefetch: done");
+    assert_eq!(cached(&weights), 3 << 20);
+    sidecar.terminate().is(0, &["is unmounted"]);
+}
+
+pub(super) fn prefetch_leaves_memory_to_others() {
+    let disk = Disk::new();
+    let group = Path::new("/sys/fs/cgroup/disk-mounter-test");
+    fs::create_dir(group).unwrap();
+    fs::write("/sys/fs/cgroup/cgroup.subtree_control", "+memory").unwrap();
+    fs::write(group.join("memory.max"), "3000000").unwrap();
+    let script = format!(
+        "echo $$ >{}/cgroup.procs; exec disk-mounter {}",
+        group.display(),
+        disk.mount_line("--prefetch")
+    );
+    run("sh", ["-c", &script]).is(0, &["as memory has room for"]);
+    assert!(cached(&disk.mount_point().join("model.safetensors")) < 3 << 20);
+    mounter(&disk.line("unmount")).is(0, &[]);
+    until("the group can be removed", || fs::remove_dir(group).is_ok());
+}
+
+pub(super) fn the_reserve_of_memory_is_raised() {
+    const PATH: &str = "/proc/sys/vm/min_free_kbytes";
+    let disk = Disk::new();
+    let before = fs::read_to_string(PATH).unwrap();
+    let more = before.trim().parse::<u64>().unwrap() + 1000;
+    let line = disk.mount_line(&format!("--min-free-kbytes {more}"));
+    mounter(&line.replace("--root-hash", "--data-blocks 7 --root-hash")).is(3, &[]);
+    mounter(&format!("{line} --name ..")).is(2, &[]);
+    assert_eq!(
+        fs::read_to_string(PATH).unwrap(),
+        before,
+        "raised and not put back"
+    );
+    mounter(&line).is(0, &[]);
+    assert_eq!(fs::read_to_string(PATH).unwrap().trim(), more.to_string());
+    // What is there already is not lowered.
+    mounter(&disk.line("unmount")).is(0, &[]);
+    mounter(&disk.mount_line("--min-free-kbytes 1")).is(0, &[]);
+    assert_eq!(fs::read_to_string(PATH).unwrap().trim(), more.to_string());
+    mounter(&disk.line("unmount")).is(0, &[]);
+    fs::write(PATH, before).unwrap();
+}
