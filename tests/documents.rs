@@ -84,3 +84,36 @@ fn the_files_that_documents_link_to_exist() {
     }
     assert!(checked >= 3, "only {checked} links were found");
 }
+
+/// docs/architecture.md names what is there, and all modules that are.
+#[test]
+fn the_architecture_is_that_of_the_sources() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = fs::read_to_string(root.join("docs/architecture.md")).unwrap();
+    let builder = root.join("tools/disk-builder/src");
+    let code = sources(&root.join("src")) + &sources(&root.join("tests")) + &sources(&builder);
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte);
+    let (mut paths, mut items) = (0, 0);
+    for name in quoted(&text).filter(|name| name.bytes().all(plain)) {
+        if name.contains('/') {
+            assert!(root.join(name).exists(), "there is no {name}");
+            paths += 1;
+        } else if name.bytes().any(|byte| byte.is_ascii_uppercase()) && name != "Makefile" {
+            assert!(code.contains(name), "no source has {name}");
+            items += 1;
+        }
+    }
+    assert!(
+        paths >= 30 && items >= 5,
+        "only {paths} paths, {items} items"
+    );
+    for folder in [root.join("src"), builder] {
+        for entry in fs::read_dir(folder).unwrap() {
+            let module = entry.unwrap().path().with_extension("");
+            let module = module.file_name().unwrap().to_str().unwrap();
+            let named = |word: &str| word == module;
+            let words = |byte: char| !byte.is_alphanumeric() && byte != '_';
+            assert!(text.split(words).any(named), "{module} is not named");
+        }
+    }
+}

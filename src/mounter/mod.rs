@@ -1,16 +1,19 @@
 //! The mounter: the commands of `disk-mounter` and the ladder that they climb.
 //!
-//! The flow is find → check → activate → mount:
+//! The flow is find → check → activate → mount. What may call what, downwards only:
 //!
+//! - [`cli`] is the command line, which becomes a request,
+//! - [`sidecar()`] mounts, watches and unmounts,
+//! - [`mount()`], [`unmount()`], [`status()`] and [`inspect()`] are the other commands, [`check()`]
+//!   is what a mount does before the kernel has a part in it,
+//! - `disk` reads what a device claims to be, and refuses what cannot be,
 //! - `device` finds a block device or an image file and opens it once,
-//! - `disk` reads what it claims to be, and refuses what cannot be,
 //! - `loop_device` and `device_mapper` make the kernel's devices, `node` their nodes,
-//! - [`mount()`], [`sidecar()`], [`unmount()`], [`status()`] and [`inspect()`] are the commands,
-//!   [`check()`] is what a mount does before the kernel has a part in it,
-//! - `confine` is what the sidecar gives up while it waits,
-//! - `watch` bounds how long a device may take to answer,
-//! - `signals` and `uevent` are what the sidecar waits for, `prefetch` what it does meanwhile,
-//! - [`cli`] is the command line, `log` what is said on standard error.
+//! - `mount_point` and `min_free` are made or changed for a mount, and changed back,
+//! - `mountinfo`, `uevent`, `signals` and `memory` read what the kernel says,
+//! - `watch` bounds how long a device may take to answer, `pause` is how anything waits,
+//! - `prefetch` is what is done while a disk is served, `confine` what the sidecar gives up,
+//! - [`log`] is what is said on standard error, by all of them.
 //!
 //! Every byte of a disk is hostile until dm-verity, or a check in here, has passed it. Only the
 //! command line is trusted.
