@@ -36,6 +36,7 @@ check: setup-tests
 	cargo clippy --workspace --all-targets --quiet -- -D warnings
 	cargo clippy --test privileged --quiet -- -D warnings
 	cargo test --workspace --exclude testvm --quiet
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
 
 ## make fuzz    each fuzz target for SECONDS=60 (FUZZ="disk erofs" names some); corpus: fuzz/corpus
 .PHONY: fuzz

@@ -16,7 +16,7 @@ use disk_builder::{
 use disk_mounter::{
     filesystem::FsType,
     mounter::{Checked, DiskError, MountError, MountRequest, ParamsSource, check, inspect},
-    verity::{Binding, OnCorruption, RootHash},
+    verity::{Binding, RootHash},
 };
 
 use crate::sound::assert_sound;
@@ -104,21 +104,14 @@ fn accepted(
     hash: Option<&Path>,
 ) -> Option<(RootHash, Checked)> {
     let mut request = MountRequest {
-        root_hash: "00".repeat(32).parse().unwrap(),
-        device: data.to_owned(),
         hash_device: hash.map(Path::to_owned),
         params: ParamsSource::Superblock {
             hash_offset: arguments.hash_offset,
             data_blocks: arguments.data_blocks,
         },
-        mount_point: PathBuf::new(),
         fs_type: arguments.fs_type,
         wait: Duration::ZERO,
-        on_corruption: OnCorruption::Eio,
-        name: None,
-        read_ahead: None,
-        min_free: None,
-        prefetch: false,
+        ..MountRequest::new("00".repeat(32).parse().unwrap(), data, "")
     };
     loop {
         match check(&request) {

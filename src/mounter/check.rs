@@ -28,6 +28,37 @@ pub struct Checked {
 ///
 /// The blocks below the root block are not read. What is accepted here can still be corrupt.
 ///
+/// ```
+/// use std::fs;
+///
+/// use disk_mounter::{
+///     mounter::{MountError, MountRequest, ParamsSource, check},
+///     verity::{
+///         Binding, BlockHasher, BlockSize, HashAlgorithm, HashArea, RootHash, Salt, VerityParams,
+///     },
+/// };
+///
+/// // The smallest disk there is: one data block, whose digest is the root hash.
+/// let (block, size) = ([7; 4096], BlockSize::DEFAULT);
+/// let params = VerityParams::new(HashAlgorithm::Sha256, size, size, 1, Salt::default())?;
+/// let root_hash = RootHash::from(BlockHasher::for_params(&params).digest(&block));
+/// let folder = tempfile::tempdir()?;
+/// let image = folder.path().join("model.img");
+/// fs::write(&image, block)?;
+///
+/// let hash_area = HashArea::new(&params, 4096, false)?;
+/// let request = MountRequest {
+///     params: ParamsSource::Arguments { params, hash_area },
+///     ..MountRequest::new(root_hash, &image, "/mnt/model")
+/// };
+/// assert_eq!(check(&request)?.binding, Binding::Arguments);
+///
+/// fs::write(&image, [8; 4096])?;
+/// let MountError::Disk(refused) = check(&request).unwrap_err() else { panic!() };
+/// assert!(refused.to_string().starts_with("the root hash does not match"));
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Errors
 ///
 /// Those of [`super::mount()`] that are told before anything is activated.

@@ -8,7 +8,7 @@ use super::{BlockSize, VerityParams, geometry_salt};
 /// What binds the parameters of a disk to something that is trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Binding {
-    /// The salt is the one that these parameters give, see [`geometry_salt`].
+    /// The salt is the one that these parameters give, see [`geometry_salt()`].
     GeometrySalt,
     /// The arguments name the number of data blocks.
     Arguments,

@@ -7,10 +7,41 @@
 //! - [`TreeLayout`] and [`HashArea`]: which digest stands where.
 //! - [`BlockHasher`]: digests of blocks.
 //! - [`VerityTable`]: the line that the kernel's device-mapper is given.
-//! - [`geometry_salt`]: the salt that pins the parameters to the root hash.
+//! - [`geometry_salt()`]: the salt that pins the parameters to the root hash.
 //! - [`Binding`]: whether that salt or anything else pins them.
 //! - [`Labels`]: parameters in the words of `veritysetup`.
 //! - [`derived_uuid`], [`appended_hash_offset`]: what is taken where nobody says.
+//!
+//! A root hash from these parts, of data in memory. (`disk-builder`'s engine does the same for
+//! disks of any size, in parallel.)
+//!
+//! ```
+//! use disk_mounter::verity::{
+//!     BlockHasher, BlockSize, HashAlgorithm, RootHash, TreeLayout, VerityParams, geometry_salt,
+//! };
+//!
+//! let (size, data) = (BlockSize::DEFAULT, vec![7; 300 * 4096]);
+//! let salt = geometry_salt(HashAlgorithm::Sha256, size, size, 300);
+//! let params = VerityParams::new(HashAlgorithm::Sha256, size, size, 300, salt)?;
+//! let hasher = BlockHasher::for_params(&params);
+//!
+//! // The digests of all data blocks, then those of the hash blocks that hold them, and so on.
+//! let digests = |blocks: &[u8]| -> Vec<u8> {
+//!     let digests = blocks.chunks(4096).map(|block| hasher.digest(block));
+//!     digests.flat_map(|digest| digest.as_bytes().to_vec()).collect()
+//! };
+//! let mut top = digests(&data);
+//! for level in TreeLayout::new(&params).levels() {
+//!     top.resize(level.blocks as usize * 4096, 0);
+//!     top = digests(&top);
+//! }
+//! let root_hash: RootHash = hex::encode(top).parse()?;
+//! assert_eq!(
+//!     root_hash.to_string(),
+//!     "8aec2bb950c86704d29f5018f9755eb2b786851f1e70e67ddaa1f644d7fce929"
+//! );
+//! # Ok::<_, Box<dyn std::error::Error>>(())
+//! ```
 //!
 //! The format is the kernel's `Documentation/admin-guide/device-mapper/verity.rst`,
 //! hash type 1, and cryptsetup's superblock, version 1.

@@ -3,7 +3,6 @@
 use std::{
     fs::File,
     os::{fd::AsRawFd, unix::fs::FileExt},
-    path::PathBuf,
     sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
 };
@@ -12,7 +11,7 @@ use disk_mounter::{
     exit::ExitCode,
     filesystem::FsType,
     mounter::{Checked, MountError, MountRequest, ParamsSource, check},
-    verity::{OnCorruption, RootHash},
+    verity::RootHash,
 };
 
 use crate::{image::Image, sound::assert_sound};
@@ -72,22 +71,15 @@ impl Bench {
         self.0.set_len(disk.len() as u64).unwrap();
         self.0.write_all_at(disk, 0).unwrap();
         TRIED.fetch_add(1, Ordering::Relaxed);
+        let device = format!("/proc/self/fd/{}", self.0.as_raw_fd());
         let result = check(&MountRequest {
-            root_hash: *root_hash,
-            device: PathBuf::from(format!("/proc/self/fd/{}", self.0.as_raw_fd())),
-            hash_device: None,
             params: ParamsSource::Superblock {
                 hash_offset: options.hash_offset,
                 data_blocks: options.data_blocks,
             },
-            mount_point: PathBuf::new(),
             fs_type: options.fs_type,
             wait: Duration::ZERO,
-            on_corruption: OnCorruption::Eio,
-            name: None,
-            read_ahead: None,
-            min_free: None,
-            prefetch: false,
+            ..MountRequest::new(*root_hash, device, "")
         });
         if let Ok(checked) = &result {
             assert_sound(

@@ -70,6 +70,34 @@ pub struct MountRequest {
     pub prefetch: bool,
 }
 
+impl MountRequest {
+    /// A request with what the command line takes where nothing else is said: parameters from the
+    /// superblock after the filesystem, EROFS, and a wait of 30 seconds.
+    pub fn new(
+        root_hash: RootHash,
+        device: impl Into<PathBuf>,
+        mount_point: impl Into<PathBuf>,
+    ) -> Self {
+        Self {
+            root_hash,
+            device: device.into(),
+            hash_device: None,
+            params: ParamsSource::Superblock {
+                hash_offset: None,
+                data_blocks: None,
+            },
+            mount_point: mount_point.into(),
+            fs_type: FsType::default(),
+            wait: Duration::from_secs(30),
+            on_corruption: OnCorruption::default(),
+            name: None,
+            read_ahead: None,
+            min_free: None,
+            prefetch: false,
+        }
+    }
+}
+
 /// What has been mounted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mounted {

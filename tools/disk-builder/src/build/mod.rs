@@ -137,6 +137,19 @@ impl BuildError {
 }
 
 impl Build {
+    /// A disk with the manifest beside it, where neither is yet.
+    pub fn new(model: impl Into<PathBuf>, excludes: Excludes, output: impl Into<PathBuf>) -> Self {
+        Self {
+            model: model.into(),
+            excludes,
+            output: output.into(),
+            manifest: None,
+            source: None,
+            revision: None,
+            force: false,
+        }
+    }
+
     /// Makes the disk and its manifest. When it fails, or when `workers` are interrupted, neither
     /// is there, and what was there before still is; but not on a block device.
     pub fn run(&self, workers: &Workers) -> Result<HashReport, BuildError> {

@@ -133,7 +133,7 @@ impl PartialOrd for RelativePath {
     }
 }
 
-/// For messages, see [`escaped`].
+/// For messages: bytes that are not UTF-8 and control characters are escaped.
 impl fmt::Display for RelativePath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&escaped(&self.0))

@@ -125,6 +125,19 @@ impl VerifyError {
 }
 
 impl Verify {
+    /// An image with its superblock and tree after the filesystem, as
+    /// [`Build`](crate::build::Build) makes it.
+    pub fn new(image: impl Into<PathBuf>, root_hash: RootHash) -> Self {
+        Self {
+            image: image.into(),
+            root_hash,
+            hash_device: None,
+            hash_offset: None,
+            superblock: true,
+            tree: TreeArguments::default(),
+        }
+    }
+
     /// Checks every block, and tells which are corrupt.
     pub fn run(&self, workers: &Workers) -> Result<VerifyReport, VerifyError> {
         // Before anything is opened: the arguments alone are wrong.
