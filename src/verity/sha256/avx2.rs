@@ -8,6 +8,7 @@ use zerocopy::transmute;
 
 use super::{
     lanes::{digest_lanes, sixteen_rounds},
+    prefetch::prefetch,
     run::Group,
     salted::{Chunk, ROUND_CONSTANTS, Salted, to_digest},
 };

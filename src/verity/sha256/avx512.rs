@@ -10,6 +10,7 @@ use zerocopy::transmute;
 
 use super::{
     lanes::{digest_lanes, sixteen_rounds},
+    prefetch::prefetch,
     run::Group,
     salted::{Chunk, ROUND_CONSTANTS, Salted, to_digest},
 };

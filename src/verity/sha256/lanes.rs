@@ -16,19 +16,25 @@ macro_rules! digest_lanes {
             for (vector, word) in state.iter_mut().zip(salted.state()) {
                 *vector = splat(word);
             }
-            salted.each_run(&group, |messages| take_in(&mut state, messages));
+            let ahead = group.bytes();
+            salted.each_run(&group, |messages| take_in(&mut state, messages, ahead));
             let words: [[u32; $lanes]; 8] = zerocopy::transmute!(state);
             for (n, digest) in group.digests.iter_mut().enumerate() {
                 *digest = to_digest(words.map(|lanes| lanes[n]));
             }
         }
 
-        /// Takes in all chunks of the messages, which have as many each.
+        /// Takes in all chunks of the messages, which have as many each. Those `ahead` of
+        /// them, which are next, are fetched meanwhile: too many for the innermost cache.
         #[target_feature(enable = $features)]
-        fn take_in(state: &mut [$vector; 8], messages: [&[Chunk]; $lanes]) {
+        fn take_in(state: &mut [$vector; 8], messages: [&[Chunk]; $lanes], ahead: usize) {
             let mut s = *state;
             for i in 0..messages[0].len() {
-                compress(&mut s, messages.map(|message| &message[i]));
+                let chunks = messages.map(|message| &message[i]);
+                for chunk in chunks {
+                    prefetch::<_MM_HINT_T1>(chunk, ahead);
+                }
+                compress(&mut s, chunks);
             }
             *state = s;
         }

@@ -23,6 +23,8 @@ mod kernel;
 #[cfg(target_arch = "x86_64")]
 mod lanes;
 mod portable;
+#[cfg(target_arch = "x86_64")]
+mod prefetch;
 mod run;
 mod salted;
 #[cfg(test)]

@@ -64,6 +64,12 @@ impl<'a> Run<'a> {
 }
 
 impl<const N: usize> Group<'_, N> {
+    /// The size of all blocks together: as far ahead of each lies that of the next group.
+    #[cfg(target_arch = "x86_64")]
+    pub(super) fn bytes(&self) -> usize {
+        self.blocks.len()
+    }
+
     /// The blocks one by one.
     pub(super) fn blocks(&self) -> [&[u8]; N] {
         let size = self.block_size.as_usize();

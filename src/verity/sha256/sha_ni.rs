@@ -14,6 +14,7 @@ use std::arch::x86_64::*;
 use zerocopy::transmute;
 
 use super::{
+    prefetch::prefetch,
     run::Group,
     salted::{Chunk, ROUND_CONSTANTS, Salted, to_digest},
 };
@@ -32,7 +33,8 @@ pub(super) fn digest<const N: usize>(salted: &Salted, group: Group<'_, N>) {
         abef: [transmute!([f, e, b, a]); N],
         cdgh: [transmute!([h, g, d, c]); N],
     };
-    salted.each_run(&group, |messages| take_in(&mut states, messages));
+    let ahead = group.bytes();
+    salted.each_run(&group, |messages| take_in(&mut states, messages, ahead));
     for n in 0..N {
         let [f, e, b, a]: [u32; 4] = transmute!(states.abef[n]);
         let [h, g, d, c]: [u32; 4] = transmute!(states.cdgh[n]);
@@ -40,12 +42,17 @@ pub(super) fn digest<const N: usize>(salted: &Salted, group: Group<'_, N>) {
     }
 }
 
-/// Takes in all chunks of the messages, which have as many each.
+/// Takes in all chunks of the messages, which have as many each. Those `ahead` of them, which are
+/// next, are fetched meanwhile.
 #[target_feature(enable = "sha,avx")]
-fn take_in<const N: usize>(states: &mut States<N>, messages: [&[Chunk]; N]) {
+fn take_in<const N: usize>(states: &mut States<N>, messages: [&[Chunk]; N], ahead: usize) {
     let mut s = *states;
     for i in 0..messages[0].len() {
-        compress(&mut s, messages.map(|message| &message[i]));
+        let chunks = messages.map(|message| &message[i]);
+        for chunk in chunks {
+            prefetch::<_MM_HINT_T0>(chunk, ahead);
+        }
+        compress(&mut s, chunks);
     }
     *states = s;
 }

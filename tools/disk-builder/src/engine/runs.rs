@@ -4,11 +4,15 @@ use std::ops::Range;
 
 use disk_mounter::verity::{TreeLayout, VerityParams};
 
-/// About how many bytes of data a run has; the finest grain of work.
-const RUN_BYTES: u64 = 16 << 20;
+/// About how many bytes of data a run has; the finest grain of work. Small, so that the threads
+/// together read a file nearly in order: then the kernel's read-ahead serves them all.
+const RUN_BYTES: u64 = 4 << 20;
+
+/// The most data that one kept digest stands for.
+const UNIT_BYTES: u64 = 16 << 20;
 
 /// A kept digest stands for at least so many times its size of data, where a unit can be made
-/// so large without being larger than a run.
+/// so large.
 const DATA_PER_DIGEST: u64 = 16384;
 
 /// A tree cut into runs of whole units.
@@ -52,7 +56,7 @@ impl Runs {
         while lower_levels < layout.levels().len()
             && (lower_levels == 0
                 || (unit_blocks * block_bytes < enough
-                    && unit_blocks * fanout * block_bytes <= RUN_BYTES))
+                    && unit_blocks * fanout * block_bytes <= UNIT_BYTES))
         {
             lower_levels += 1;
             unit_blocks *= fanout;
@@ -143,12 +147,12 @@ mod tests {
     fn the_usual_shape() {
         let runs = runs(HashAlgorithm::Sha256, 4096, 4096, 1 << 20);
         assert_eq!((runs.lower_levels(), runs.unit_blocks), (1, 128));
-        assert_eq!((runs.units(), runs.count()), (8192, 256));
+        assert_eq!((runs.units(), runs.count()), (8192, 1024));
         assert_eq!(
             runs.get(1),
             Run {
-                blocks: 4096..8192,
-                units: 32..64
+                blocks: 1024..2048,
+                units: 8..16
             }
         );
     }
@@ -173,10 +177,10 @@ mod tests {
             }
         );
         assert_eq!(
-            runs(4097).get(1),
+            runs(1025).get(1),
             Run {
-                blocks: 4096..4097,
-                units: 32..33
+                blocks: 1024..1025,
+                units: 8..9
             }
         );
     }
@@ -184,7 +188,7 @@ mod tests {
     #[test]
     fn runs_follow_each_other_and_cover_all() {
         for (algorithm, data, hash) in shapes() {
-            for blocks in [1, 2, 4095, 4096, 4097, 1_000_000] {
+            for blocks in [1, 2, 1023, 1024, 1025, 1_000_000] {
                 let runs = runs(algorithm, data, hash, blocks);
                 let mut end = Run {
                     blocks: 0..0,
