@@ -68,17 +68,115 @@ fn the_tests_that_documents_name_exist() {
     assert!(checked >= 10, "only {checked} names were found");
 }
 
+/// The strings of the programs, with `…` for what is put into them: comments and tests are left
+/// out, and lines that go on are joined.
+fn messages() -> Vec<String> {
+    fn files(folder: &Path, found: &mut Vec<String>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                files(&path, found);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                found.push(fs::read_to_string(path).unwrap());
+            }
+        }
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut texts = Vec::new();
+    files(&root.join("src"), &mut texts);
+    files(&root.join("tools/disk-builder/src"), &mut texts);
+    let mut messages = Vec::new();
+    for text in texts {
+        let code = text.split("#[cfg(test)]").next().unwrap();
+        let lines = code.lines().map(str::trim_start);
+        let lines: Vec<&str> = lines.filter(|line| !line.starts_with("//")).collect();
+        let code = lines.join("\n").replace("\\\n", "");
+        for literal in code.split('"').filter(|literal| literal.contains(' ')) {
+            let mut message = String::new();
+            for (index, part) in literal.split('{').enumerate() {
+                if index == 0 {
+                    message += part;
+                } else if let Some((_, rest)) = part.split_once('}') {
+                    message.push('…');
+                    message += rest;
+                }
+            }
+            messages.push(message.replace("……", "…"));
+        }
+    }
+    messages
+}
+
+/// The first column of the tables in docs/troubleshooting.md.
+fn quoted_messages(document: &str) -> Vec<&str> {
+    let rows = document.lines().filter(|line| line.starts_with("| `"));
+    rows.map(|row| {
+        let cell = row[2..].split(" | ").next().unwrap();
+        cell.trim_matches('`').trim()
+    })
+    .collect()
+}
+
+/// Whether a message is in the sources: all of it, or its beginning.
+fn is_said(messages: &[String], message: &str) -> bool {
+    // What is put in at the end may stand for any number of things.
+    let known = |known: &String| known.starts_with(message) && message.len() >= 12;
+    messages.iter().any(known)
+}
+
+#[test]
+fn the_messages_that_troubleshooting_quotes_are_said() {
+    let messages = messages();
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/troubleshooting.md");
+    let document = fs::read_to_string(path).unwrap();
+    let quoted = quoted_messages(&document);
+    assert!(quoted.len() >= 35, "only {} were found", quoted.len());
+    for message in quoted {
+        assert!(is_said(&messages, message), "nothing says: {message}");
+    }
+    assert!(!is_said(&messages, "…: no such device or file, sorry"));
+    for code in 1..=6 {
+        assert!(document.contains(&format!("\n## Exit code {code}: ")));
+    }
+}
+
+/// The headings of a document, as links name them.
+fn anchors(text: &str) -> impl Iterator<Item = String> {
+    let headings = text.lines().filter(|line| line.starts_with('#'));
+    headings.map(|line| {
+        let title = line.trim_start_matches('#').trim().to_lowercase();
+        let kept = |letter: &char| letter.is_alphanumeric() || " -_".contains(*letter);
+        title
+            .chars()
+            .filter(kept)
+            .collect::<String>()
+            .replace(' ', "-")
+    })
+}
+
 #[test]
 fn the_files_that_documents_link_to_exist() {
     let mut checked = 0;
     for (document, content) in documents() {
         let folder = Path::new(&document).parent().unwrap();
         for link in content.split("](").skip(1) {
-            let target = link.split([')', '#']).next().unwrap();
-            if target.is_empty() || target.contains("://") {
+            let link = link.split(')').next().unwrap();
+            if link.contains("://") {
                 continue;
             }
-            assert!(folder.join(target).exists(), "{document} links to {target}");
+            let (target, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let path = match target {
+                "" => Path::new(&document).to_owned(),
+                target => folder.join(target),
+            };
+            assert!(path.exists(), "{document} links to {target}");
+            if !anchor.is_empty() {
+                let text = fs::read_to_string(path).unwrap();
+                assert!(
+                    anchors(&text).any(|known| known == anchor),
+                    "{document} links to {link}, and there is no such heading"
+                );
+            }
             checked += 1;
         }
     }

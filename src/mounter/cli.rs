@@ -36,6 +36,10 @@ pub struct Cli {
 }
 
 const AFTER_HELP: &str = "\
+Example:
+  disk-mounter mount /dev/vdb /mnt/model --root-hash \\
+      50d858e0985ecc7f60418aaf0cc5ab587f42c2570a884095a9e8ccacd0f6545c
+
 disk-mounter NAME INDEX ROOT_HASH is a sidecar for /dev/modelweights-NAME-INDEX at \
 /mnt/modelweights-NAME-INDEX, as Privatemode's container is called.
 
@@ -46,23 +50,27 @@ Exit codes: 0 done, 1 failed, 2 wrong command line, 3 the disk is not what the r
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Mount a disk
-    #[command(
-        after_help = "Example: disk-mounter mount --root-hash 1f3a…9c /dev/disk/by-id/virtio-weights /mnt/model"
-    )]
+    #[command(after_help = "\
+Example:
+  disk-mounter mount /dev/disk/by-id/virtio-weights /mnt/model --root-hash \\
+      50d858e0985ecc7f60418aaf0cc5ab587f42c2570a884095a9e8ccacd0f6545c")]
     Mount(Box<MountArgs>),
     /// Mount a disk, watch it until SIGTERM or SIGINT, and unmount it
-    #[command(
-        after_help = "Ends with 3 as soon as a corrupt block is read, and says which file it lies in.\n\nExample: disk-mounter sidecar --root-hash 1f3a…9c /dev/model /mnt/model/disk"
-    )]
+    #[command(after_help = "\
+Example:
+  disk-mounter sidecar /dev/model /mnt/model/disk --root-hash \\
+      50d858e0985ecc7f60418aaf0cc5ab587f42c2570a884095a9e8ccacd0f6545c
+
+Ends with 3 as soon as a corrupt block is read, and says which file it lies in.")]
     Sidecar(Box<MountArgs>),
     /// Unmount a disk; its mapping and its loop device go as well
-    #[command(after_help = "Example: disk-mounter unmount /mnt/model")]
+    #[command(after_help = "Example:\n  disk-mounter unmount /mnt/model")]
     Unmount {
         /// Where the disk is mounted
         mount_point: PathBuf,
     },
     /// Tell whether a mounted disk is verified (exit code 0) or corrupt (3)
-    #[command(after_help = "Example: disk-mounter status /mnt/model")]
+    #[command(after_help = "Example:\n  disk-mounter status /mnt/model")]
     Status {
         /// Where the disk is mounted
         mount_point: PathBuf,
@@ -71,7 +79,7 @@ pub enum Command {
         json: bool,
     },
     /// Show what the superblocks of a disk claim, none of which is verified
-    #[command(after_help = "Example: disk-mounter inspect /dev/vdb")]
+    #[command(after_help = "Example:\n  disk-mounter inspect /dev/vdb")]
     Inspect {
         /// A block device or an image file
         device: PathBuf,
@@ -298,6 +306,44 @@ mod tests {
     #[test]
     fn the_definition_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    /// What stands under `Example:` in a help, with the lines that go on joined.
+    fn examples(help: &str) -> Vec<String> {
+        help.replace("\\\n", "")
+            .lines()
+            .map(str::trim)
+            .filter(|line| line.starts_with("disk-mounter ") && !line.contains("NAME"))
+            .map(str::to_owned)
+            .collect()
+    }
+
+    #[test]
+    fn every_help_has_an_example_that_parses() {
+        let mut program = Cli::command();
+        program.build();
+        let commands = program.get_subcommands();
+        let commands = commands.filter(|command| command.get_name() != "help");
+        let mut checked = 0;
+        for command in commands.chain([&program]) {
+            let name = command.get_name();
+            let help = command.get_after_help().unwrap().to_string();
+            let examples = examples(&help);
+            assert!(!examples.is_empty(), "{name}: {help}");
+            for example in examples {
+                let words = example.split_ascii_whitespace();
+                let cli = Cli::try_parse_from(words).unwrap_or_else(|error| panic!("{error}"));
+                assert!(
+                    !matches!(cli.command, Command::DropIn(_)),
+                    "{name}: {example} names no command"
+                );
+                if name != "disk-mounter" {
+                    assert!(example.starts_with(&format!("disk-mounter {name} ")));
+                }
+            }
+            checked += 1;
+        }
+        assert!(checked >= 6);
     }
 
     #[test]

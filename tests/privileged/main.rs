@@ -9,6 +9,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod built;
+mod commands;
 mod container;
 mod corruption;
 mod disk;
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
         ("races", races::TESTS),
         ("oci", oci::TESTS),
         ("built", built::TESTS),
+        ("commands", commands::TESTS),
         ("real_model", real_model::TESTS),
     ];
     let trials = groups

@@ -12,11 +12,18 @@ use uuid::Uuid;
 
 /// Makes disks with model weights that are verified block by block
 #[derive(Debug, Parser)]
-#[command(name = "disk-builder", version, max_term_width = 100)]
+#[command(name = "disk-builder", version, max_term_width = 100, after_help = AFTER_HELP)]
 pub(super) struct Arguments {
     #[command(subcommand)]
     pub(super) command: Command,
 }
+
+const AFTER_HELP: &str = "\
+Example:
+  disk-builder build model/ --output model.img
+
+Exit codes: 0 done, 1 failed, 2 wrong command line, 3 the disk is not what the root hash says, \
+4 something is not there, 5 something is in the way, 6 the environment cannot.";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -238,4 +245,40 @@ pub(super) struct ManArguments {
     /// Of which command
     #[arg(value_name = "COMMAND")]
     pub(super) command: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn every_help_has_an_example_that_parses() {
+        let mut program = Arguments::command();
+        program.build();
+        let commands = program.get_subcommands();
+        let commands = commands.filter(|command| command.get_name() != "help");
+        let mut checked = 0;
+        for command in commands.chain([&program]) {
+            let name = command.get_name();
+            let help = command.get_after_help().unwrap().to_string();
+            // A line may go on, and what a shell does with the output is left out.
+            let help = help.replace("\\\n", "");
+            let lines = help.lines().map(str::trim);
+            let examples: Vec<&str> = lines
+                .filter(|line| line.starts_with("disk-builder "))
+                .map(|line| line.split(" > ").next().unwrap())
+                .collect();
+            assert!(!examples.is_empty(), "{name}: {help}");
+            for example in examples {
+                let words = example.split_ascii_whitespace();
+                Arguments::try_parse_from(words).unwrap_or_else(|error| panic!("{error}"));
+                if name != "disk-builder" {
+                    assert!(format!("{example} ").starts_with(&format!("disk-builder {name} ")));
+                }
+            }
+            checked += 1;
+        }
+        assert!(checked >= 8);
+    }
 }
