@@ -10,6 +10,11 @@ use crate::{
     new_file::NewFile,
 };
 
+/// What is in the superblock's place of a tree that is being appended to a file, followed by how
+/// long the file was before, as a `u64`: a run that is killed leaves it, and what it appended
+/// would be taken for data otherwise.
+const UNFINISHED: &[u8; 24] = b"disk-builder unfinished\0";
+
 /// Where a tree goes. Dropped before it is finished, it takes back what it did.
 pub(crate) enum Target<'a> {
     InPlace(InPlace<'a>),
@@ -34,6 +39,10 @@ impl<'a> Target<'a> {
         let (file, path) = (medium.file(), medium.path());
         if plan.area.offset() < medium.bytes() {
             write_slot(file, plan, None)
+                .and_then(|()| file.sync_data())
+                .map_err(failed_to("write to", path))?;
+        } else if plan.area.block_offset(0) > plan.area.offset() {
+            write_slot(file, plan, Some(&unfinished(medium.bytes())))
                 .and_then(|()| file.sync_data())
                 .map_err(failed_to("write to", path))?;
         }
@@ -107,6 +116,26 @@ impl Drop for InPlace<'_> {
             let _ = file.set_len(self.medium.bytes());
         }
     }
+}
+
+fn unfinished(bytes: u64) -> [u8; SUPERBLOCK_SIZE] {
+    let mut slot = [0; SUPERBLOCK_SIZE];
+    let (mark, rest) = slot.split_at_mut(UNFINISHED.len());
+    mark.copy_from_slice(UNFINISHED);
+    if let Some(length) = rest.first_chunk_mut() {
+        *length = bytes.to_le_bytes();
+    }
+    slot
+}
+
+/// How long a file was before a run began to append a tree at `offset`, and was killed.
+pub(super) fn length_before(medium: &Medium, offset: u64) -> Result<Option<u64>, MediumError> {
+    let Some(slot) = medium.read::<SUPERBLOCK_SIZE>(offset)? else {
+        return Ok(None);
+    };
+    let length = slot.strip_prefix(UNFINISHED).and_then(<[u8]>::first_chunk);
+    let length = length.map(|length| u64::from_le_bytes(*length));
+    Ok(length.filter(|length| *length <= offset && slot == unfinished(*length)))
 }
 
 /// How long a file is with the tree in it.
