@@ -120,11 +120,8 @@ impl Drop for InPlace<'_> {
 
 fn unfinished(bytes: u64) -> [u8; SUPERBLOCK_SIZE] {
     let mut slot = [0; SUPERBLOCK_SIZE];
-    let (mark, rest) = slot.split_at_mut(UNFINISHED.len());
-    mark.copy_from_slice(UNFINISHED);
-    if let Some(length) = rest.first_chunk_mut() {
-        *length = bytes.to_le_bytes();
-    }
+    let mark = UNFINISHED.iter().copied().chain(bytes.to_le_bytes());
+    slot.iter_mut().zip(mark).for_each(|(to, from)| *to = from);
     slot
 }
 
