@@ -12,7 +12,7 @@ use disk_builder::{
     model::{FileList, ModelFile, RelativePath},
 };
 use disk_mounter::verity::{HashAlgorithm, Salt, VerityParams};
-use disk_mounter_fuzz::{TARGETS, disk::ARGUMENTS_SIZE};
+use disk_mounter_fuzz::{TARGETS, disk::ARGUMENTS_SIZE, manifest, model_disk::ModelDisk, verify};
 use image::{Image, SaltKind, data};
 
 #[path = "../../tests/hostile/image.rs"]
@@ -33,8 +33,10 @@ fn main() {
             "erofs" => vec![("model", erofs()[1024..].to_vec())],
             "filesystem" => filesystems(),
             "kernel" => kernel(),
+            "manifest" => manifests(),
             "sha256_kernels" => sha256_kernels(),
             "superblock" => superblocks(),
+            "verify" => changes(),
             other => panic!("no seeds are known for {other}"),
         };
         for (name, bytes) in seeds {
@@ -198,6 +200,58 @@ fn kernel() -> Vec<Seed> {
 fn sha256_kernels() -> Vec<Seed> {
     // The fuzzer takes the salt's length, the sizes and the bytes from wherever it likes.
     vec![("short", vec![7; 40]), ("long", data(2048, 7))]
+}
+
+/// What `build` writes, in two ways of writing it, and what a newer one might.
+fn manifests() -> Vec<Seed> {
+    let disk = ModelDisk::new(&manifest::FILES);
+    let written = fs::read(disk_builder::manifest::default_path(&disk.image())).unwrap();
+    let text = String::from_utf8(written.clone()).unwrap();
+    let short: String = text.split_ascii_whitespace().collect();
+    let newer = text.replacen("\"schema\": 1", "\"schema\": 2, \"more\": [1e9, null]", 1);
+    let hex = text.replacen("\"path\": \"z\"", "\"path_hex\": \"7a\"", 1);
+    assert!(newer != text && hex != text);
+    vec![
+        ("written", written),
+        ("short", short.into_bytes()),
+        ("newer", newer.into_bytes()),
+        ("hex", hex.into_bytes()),
+    ]
+}
+
+/// No change; one in a file, in the metadata, in a hash block and in the root block; and each
+/// argument, true and not.
+fn changes() -> Vec<Seed> {
+    let with = |flags: u8, differs: [u8; verify::ARGUMENTS_SIZE - 1], places: &[u32]| {
+        let mut seed = vec![flags];
+        seed.extend(differs);
+        for place in places {
+            seed.extend(&place.to_le_bytes()[..3]);
+            seed.push(0x10);
+        }
+        seed
+    };
+    let none = [0; verify::ARGUMENTS_SIZE - 1];
+    vec![
+        ("good", with(0, none, &[])),
+        ("no-superblock", with(0b10_0011, none, &[70_000])),
+        ("all-arguments", with(0b11_1110, none, &[100, 1100, 5000])),
+        ("many", with(0, none, &[20_000, 24_100, 90_000, 500_000])),
+        ("tree", with(0, none, &[600_000, 605_000, 610_000])),
+        (
+            "fewer-blocks",
+            with(0b10_0011, [1, 0, 0, 0, 0, 0, 0, 0], &[]),
+        ),
+        (
+            "other-sizes",
+            with(0b10_1111, [0, 0, 0, 0, 3, 3, 0, 0], &[]),
+        ),
+        (
+            "other-algorithm",
+            with(0b01_0000, [0, 0, 0, 0, 0, 0, 1, 0], &[]),
+        ),
+        ("other-salt", with(0b10_0000, [0, 0, 0, 0, 0, 0, 0, 1], &[])),
+    ]
 }
 
 fn superblocks() -> Vec<Seed> {

@@ -5,12 +5,11 @@ use std::{
     fs::File,
     os::{fd::AsRawFd, unix::fs::FileExt},
     path::{Path, PathBuf},
-    sync::{Arc, OnceLock, atomic::AtomicBool},
     time::Duration,
 };
 
 use disk_builder::{
-    engine::{VerifyTreeError, Workers},
+    engine::VerifyTreeError,
     verify::{TreeArguments, Verify, VerifyError},
 };
 use disk_mounter::{
@@ -19,7 +18,7 @@ use disk_mounter::{
     verity::{Binding, RootHash},
 };
 
-use crate::sound::assert_sound;
+use crate::{model_disk::workers, sound::assert_sound};
 
 /// What stands before the disk in the fuzzer's bytes: what the arguments say.
 ///
@@ -142,9 +141,6 @@ fn agrees(
     root_hash: &RootHash,
     checked: &Checked,
 ) {
-    static WORKERS: OnceLock<Workers> = OnceLock::new();
-    let workers =
-        WORKERS.get_or_init(|| Workers::new(1, Arc::new(AtomicBool::new(false))).unwrap());
     let verified = Verify {
         image: data.to_owned(),
         root_hash: *root_hash,
@@ -156,7 +152,7 @@ fn agrees(
             ..TreeArguments::default()
         },
     }
-    .run(workers);
+    .run(workers());
     let known = arguments.fs_type == FsType::Erofs || checked.binding != Binding::Filesystem;
     let found_alike =
         arguments.fs_type == FsType::Erofs || arguments.hash_offset.is_some() || hash.is_some();

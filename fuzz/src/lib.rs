@@ -12,8 +12,11 @@ pub mod disk;
 pub mod erofs;
 pub mod filesystem;
 pub mod kernel;
+pub mod manifest;
+pub mod model_disk;
 pub mod sha256_kernels;
 pub mod superblock;
+pub mod verify;
 
 #[path = "../../tests/hostile/sound.rs"]
 mod sound;
@@ -28,6 +31,8 @@ pub const TARGETS: &[Target] = &[
     ("erofs", erofs::run),
     ("filesystem", filesystem::run),
     ("kernel", kernel::run),
+    ("manifest", manifest::run),
     ("sha256_kernels", sha256_kernels::run),
     ("superblock", superblock::run),
+    ("verify", verify::run),
 ];

@@ -160,7 +160,8 @@ fn cached_pages(file: &File, offset: u64, length: u64) -> Option<u64> {
             0,
         )
     };
-    (result == 0).then_some(stat[0])
+    let [pages, ..] = stat;
+    (result == 0).then_some(pages)
 }
 
 /// A free slot; None where all are taken or the handler cannot be set.

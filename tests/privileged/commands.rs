@@ -15,9 +15,9 @@ use tempfile::TempDir;
 
 use crate::{
     Test,
-    disk::{Files, files, root_hash},
+    disk::{Files, Named, files, root_hash},
     run::{Outcome, check},
-    sidecar::{Named, Sidecar},
+    sidecar::Sidecar,
 };
 
 /// The tests of this group.

@@ -4,7 +4,7 @@
 use std::{
     fs,
     ops::Range,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::atomic::{AtomicU32, Ordering},
 };
 
@@ -27,8 +27,15 @@ pub(crate) struct FaultDevice {
 impl FaultDevice {
     /// Puts a disk onto a device that is well.
     pub(crate) fn below(disk: &mut Disk) -> Self {
-        let device = Loop::new(&disk.image);
-        let sectors = fs::metadata(&disk.image).unwrap().len() / 512;
+        let faulty = Self::over(&disk.image);
+        disk.image = faulty.path();
+        faulty
+    }
+
+    /// A device that is well, with what is in a file.
+    pub(crate) fn over(image: &Path) -> Self {
+        let device = Loop::new(image);
+        let sectors = fs::metadata(image).unwrap().len() / 512;
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let name = format!("fault-device-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
         let part = format!("{name}-part");
@@ -42,8 +49,12 @@ impl FaultDevice {
             check("dmsetup", ["create", name, "--table", &faulty.linear()]);
             check("dmsetup", ["mknodes", name]);
         }
-        disk.image = path(&faulty.name);
         faulty
+    }
+
+    /// Its node.
+    pub(crate) fn path(&self) -> PathBuf {
+        path(&self.name)
     }
 
     fn linear(&self) -> String {

@@ -8,6 +8,7 @@
 // A failure is a panic here, as in any test.
 #![allow(clippy::unwrap_used)]
 
+mod building;
 mod built;
 mod commands;
 mod container;
@@ -22,8 +23,10 @@ mod hostile;
 mod machine;
 mod mounting;
 mod oci;
+mod power;
 mod races;
 mod real_model;
+mod recorder;
 mod refusal;
 mod restart;
 mod run;
@@ -53,6 +56,8 @@ fn main() -> ExitCode {
         ("oci", oci::TESTS),
         ("built", built::TESTS),
         ("commands", commands::TESTS),
+        ("building", building::TESTS),
+        ("power", power::TESTS),
         ("real_model", real_model::TESTS),
     ];
     let trials = groups

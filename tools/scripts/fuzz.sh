@@ -26,6 +26,11 @@ fi
 unset RUSTFLAGS CARGO_BUILD_TARGET
 export CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 CARGO_PROFILE_RELEASE_STRIP=none
 
+# What targets leave there goes with them: libFuzzer ends them without a farewell.
+TMPDIR=$(mktemp -d)
+export TMPDIR
+trap 'rm -rf "$TMPDIR"' EXIT
+
 for target in "${targets[@]}"; do
     # New finds go to the first folder; the seeds are only read.
     mkdir -p "fuzz/working-corpus/$target"

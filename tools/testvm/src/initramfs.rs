@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Loaded before COMMAND starts, with all that they depend on. ext4 is built in.
-const MODULES: [&str; 17] = [
+const MODULES: [&str; 18] = [
     "virtio_pci",
     "virtio_blk",
     "virtio_console",
@@ -25,6 +25,7 @@ const MODULES: [&str; 17] = [
     "dm-verity",
     "dm-flakey",
     "dm-delay",
+    "dm-log-writes",
     "dm-crypt",
     "xts", // for dm-crypt
     "sha256-ssse3",

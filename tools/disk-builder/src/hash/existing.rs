@@ -3,9 +3,10 @@
 use disk_mounter::{
     claims::{header, superblock_after, superblock_at},
     filesystem::FsType,
+    verity::hash_offset_candidates,
 };
 
-use super::{Plan, Room, TreeRequest};
+use super::{Plan, Room, TreeRequest, target::length_before};
 use crate::medium::{Kind, Medium, MediumError};
 
 /// The hash offset of a tree in `data`: after its filesystem, or where its length says that
@@ -21,6 +22,29 @@ pub(super) fn find(request: &TreeRequest, data: &Medium) -> Result<Option<u64>, 
         .flatten()
         .find(|found| found.superblock.is_ok())
         .map(|found| found.offset))
+}
+
+/// How long a file was before a run appended a part of a tree to it, and was killed: all that is
+/// after that is not data.
+pub(super) fn begun(request: &TreeRequest, data: &Medium) -> Result<Option<u64>, MediumError> {
+    let after_filesystem = FsType::Erofs
+        .claimed_bytes(&header(data)?)
+        .map(hash_offset_candidates)
+        .unwrap_or_default();
+    // It was killed with all its room, or before it had more than the superblock's place.
+    let at_the_end = data.bytes().checked_sub(request.hash_block_size.bytes());
+    for offset in after_filesystem
+        .into_iter()
+        .chain(appended_before(request, data.bytes()))
+        .chain(at_the_end)
+    {
+        let length = length_before(data, offset)?;
+        // Nothing but padding is between the two.
+        if length.is_some_and(|length| hash_offset_candidates(length).contains(&offset)) {
+            return Ok(length);
+        }
+    }
+    Ok(None)
 }
 
 /// Where a superblock stands in a file of so many bytes, if the file is data and an appended tree
@@ -55,7 +79,10 @@ fn appended_before(request: &TreeRequest, file_bytes: u64) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::{fs, mem, os::unix::fs::FileExt};
+
     use super::*;
+    use crate::hash::Target;
 
     #[test]
     fn a_tree_is_found_by_the_length_of_its_file() {
@@ -70,5 +97,58 @@ mod tests {
         }
         assert_eq!(appended_before(&request, 0), None);
         assert_eq!(appended_before(&request, 4096), None);
+    }
+
+    /// Killed with all its room, with the superblock's place alone, and with no tree begun at all.
+    #[test]
+    fn a_tree_that_was_begun_is_found() {
+        for (bytes, superblock) in [(40960, true), (41000, true), (40960, false)] {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            let data = vec![1; bytes];
+            fs::write(&file, &data).unwrap();
+            let request = TreeRequest {
+                superblock,
+                ..TreeRequest::default()
+            };
+            let length = {
+                let medium = Medium::open_to_write(file.path()).unwrap();
+                assert_eq!(begun(&request, &medium).unwrap(), None);
+                let plan = Plan::new(&request, Room::of(&medium), None).unwrap();
+                mem::forget(Target::in_place(&medium, &plan).unwrap());
+                plan.area.block_offset(0)
+            };
+            let expected = superblock.then_some(bytes as u64);
+            for length in [None, Some(length)] {
+                if let Some(length) = length {
+                    file.as_file().set_len(length).unwrap();
+                }
+                let medium = Medium::open(file.path()).unwrap();
+                assert_eq!(begun(&request, &medium).unwrap(), expected);
+            }
+        }
+    }
+
+    /// What is after the data was not begun by this program: not where a run would have.
+    #[test]
+    fn a_mark_elsewhere_means_nothing() {
+        let request = TreeRequest::default();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(&file, vec![1; 40960]).unwrap();
+        {
+            let medium = Medium::open_to_write(file.path()).unwrap();
+            let plan = Plan::new(&request, Room::of(&medium), None).unwrap();
+            mem::forget(Target::in_place(&medium, &plan).unwrap());
+        }
+        let mut slot = [0; 512];
+        file.as_file().read_exact_at(&mut slot, 40960).unwrap();
+        for (place, length) in [(40960, 40960_u64), (40960, 1), (45056, 40960)] {
+            slot[24..32].copy_from_slice(&length.to_le_bytes());
+            fs::write(&file, vec![1; place]).unwrap();
+            file.as_file().set_len(place as u64 + 4096).unwrap();
+            file.as_file().write_all_at(&slot, place as u64).unwrap();
+            let medium = Medium::open(file.path()).unwrap();
+            let expected = (place == length as usize).then_some(length);
+            assert_eq!(begun(&request, &medium).unwrap(), expected);
+        }
     }
 }

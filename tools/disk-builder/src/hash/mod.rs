@@ -18,7 +18,7 @@ pub use report::HashReport;
 
 use crate::{
     engine::{FileSink, HashTreeError, Workers, hash_tree},
-    medium::{self, Kind, Medium, MediumError},
+    medium::{self, Kind, Medium, MediumError, failed_to},
     output::{Output, OutputError},
 };
 pub(crate) use target::Target;
@@ -99,7 +99,7 @@ impl Hash {
     pub fn run(&self, workers: &Workers) -> Result<HashReport, HashError> {
         let place = self.place()?;
         let data = match place {
-            Place::Data => Medium::open_to_write(&self.data)?,
+            Place::Data => self.open_to_append()?,
             _ => Medium::open(&self.data)?,
         };
         let hashes = match &place {
@@ -152,6 +152,21 @@ impl Hash {
             plan,
             root_hash,
         })
+    }
+
+    /// Opens the data. What a run appended to it that was killed is taken away.
+    fn open_to_append(&self) -> Result<Medium, MediumError> {
+        let data = Medium::open_to_write(&self.data)?;
+        if data.kind() == Kind::BlockDevice || self.tree.hash_offset.is_some() {
+            return Ok(data);
+        }
+        let Some(length) = existing::begun(&self.tree, &data)? else {
+            return Ok(data);
+        };
+        let shortened = data.file().set_len(length);
+        shortened.map_err(failed_to("shorten", &self.data))?;
+        drop(data);
+        Medium::open_to_write(&self.data)
     }
 
     fn place(&self) -> Result<Place, HashError> {

@@ -2,13 +2,18 @@
 
 use std::{fs::File, io, os::unix::fs::FileExt, path::Path};
 
-use disk_mounter::verity::SUPERBLOCK_SIZE;
+use disk_mounter::{claims::ReadAt, verity::SUPERBLOCK_SIZE};
 
 use super::Plan;
 use crate::{
     medium::{Kind, Medium, MediumError, failed_to},
     new_file::NewFile,
 };
+
+/// What is in the superblock's place of a tree that is being appended to a file, followed by how
+/// long the file was before, as a `u64`: a run that is killed leaves it, and what it appended
+/// would be taken for data otherwise.
+const UNFINISHED: &[u8; 24] = b"disk-builder unfinished\0";
 
 /// Where a tree goes. Dropped before it is finished, it takes back what it did.
 pub(crate) enum Target<'a> {
@@ -34,6 +39,10 @@ impl<'a> Target<'a> {
         let (file, path) = (medium.file(), medium.path());
         if plan.area.offset() < medium.bytes() {
             write_slot(file, plan, None)
+                .and_then(|()| file.sync_data())
+                .map_err(failed_to("write to", path))?;
+        } else if plan.area.block_offset(0) > plan.area.offset() {
+            write_slot(file, plan, Some(&unfinished(medium.bytes())))
                 .and_then(|()| file.sync_data())
                 .map_err(failed_to("write to", path))?;
         }
@@ -107,6 +116,25 @@ impl Drop for InPlace<'_> {
             let _ = file.set_len(self.medium.bytes());
         }
     }
+}
+
+fn unfinished(bytes: u64) -> [u8; SUPERBLOCK_SIZE] {
+    let mut slot = [0; SUPERBLOCK_SIZE];
+    let mark = UNFINISHED.iter().copied().chain(bytes.to_le_bytes());
+    slot.iter_mut().zip(mark).for_each(|(to, from)| *to = from);
+    slot
+}
+
+/// How long a file was before a run began to append a tree at `offset`, and was killed.
+pub(super) fn length_before(medium: &Medium, offset: u64) -> Result<Option<u64>, MediumError> {
+    let mut slot = [0; SUPERBLOCK_SIZE];
+    if medium.bytes() < offset.saturating_add(SUPERBLOCK_SIZE as u64) {
+        return Ok(None);
+    }
+    medium.read_exact_at(&mut slot, offset)?;
+    let length = slot.strip_prefix(UNFINISHED).and_then(<[u8]>::first_chunk);
+    let length = length.map(|length| u64::from_le_bytes(*length));
+    Ok(length.filter(|length| *length <= offset && slot == unfinished(*length)))
 }
 
 /// How long a file is with the tree in it.

@@ -1,0 +1,49 @@
+//! The manifest beside a disk, as `verify` reads it. It agrees with the disk just if it says what
+//! `build` wrote of that disk.
+
+use std::fs::{self, File};
+
+use disk_builder::{
+    manifest::{Manifest, default_path},
+    verify::{ManifestMismatch, TreeArguments, Verify},
+};
+
+use crate::model_disk::{ModelDisk, workers};
+
+/// The files of the disk: in and out of directories, empty, and with a name that is not UTF-8.
+pub const FILES: [(&[u8], usize); 4] =
+    [(b"a/b", 1), (b"config.json", 612), (b"z", 0), (b"\xff", 9)];
+
+/// Takes a manifest.
+pub fn run(bytes: &[u8]) {
+    thread_local!(static DISK: ModelDisk = ModelDisk::new(&FILES));
+    DISK.with(|disk| {
+        let path = default_path(&disk.image());
+        fs::write(&path, bytes).unwrap();
+        let verify = Verify {
+            image: disk.image(),
+            root_hash: disk.report.root_hash,
+            hash_device: None,
+            hash_offset: None,
+            superblock: true,
+            tree: TreeArguments::default(),
+        };
+        let report = verify.run(workers()).unwrap();
+        assert!(report.findings.is_clean());
+        assert!(!report.to_string().is_empty() && report.to_json().is_object());
+        let mismatch = report.manifest.unwrap().mismatch;
+        if let Some(mismatch) = &mismatch {
+            assert!(!mismatch.to_string().is_empty());
+        }
+
+        let Ok(read) = Manifest::read(&path) else {
+            assert!(matches!(mismatch, Some(ManifestMismatch::Unreadable(_))));
+            return;
+        };
+        let known = &disk.manifest;
+        let agrees = read.disk == known.disk && read.files == known.files;
+        assert_eq!(mismatch.is_none(), agrees, "{mismatch:?}");
+        read.write(&File::create(&path).unwrap()).unwrap();
+        assert_eq!(Manifest::read(&path).unwrap(), read);
+    });
+}

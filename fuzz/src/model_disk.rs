@@ -1,0 +1,70 @@
+//! A disk as `disk-builder build` makes it, for the targets that bend it or what is beside it.
+
+use std::{
+    ffi::OsStr,
+    fs,
+    os::unix::ffi::OsStrExt,
+    path::PathBuf,
+    sync::{Arc, OnceLock, atomic::AtomicBool},
+};
+
+use disk_builder::{
+    build::Build,
+    engine::Workers,
+    hash::HashReport,
+    manifest::{Manifest, default_path},
+    model::Excludes,
+};
+use tempfile::TempDir;
+
+/// A disk and its manifest, in a folder of their own.
+pub struct ModelDisk {
+    folder: TempDir,
+    /// What `build` told.
+    pub report: HashReport,
+    /// What is beside the disk.
+    pub manifest: Manifest<'static>,
+}
+
+impl ModelDisk {
+    /// The disk of a model with files of these paths and sizes.
+    pub fn new(files: &[(&[u8], usize)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let model = folder.path().join("model");
+        for (path, size) in files {
+            let path = model.join(OsStr::from_bytes(path));
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            // No two blocks alike.
+            let bytes: Vec<u8> = (0..*size).map(|at| (at ^ (at >> 8)) as u8).collect();
+            fs::write(path, bytes).unwrap();
+        }
+        let build = Build {
+            model: model.clone(),
+            excludes: Excludes::new([""; 0]).unwrap(),
+            output: folder.path().join("image"),
+            manifest: None,
+            source: Some("a \"model\"".to_owned()),
+            revision: None,
+            force: false,
+        };
+        let report = build.run(workers()).unwrap();
+        fs::remove_dir_all(model).unwrap();
+        let manifest = Manifest::read(&default_path(&build.output)).unwrap();
+        Self {
+            folder,
+            report,
+            manifest,
+        }
+    }
+
+    /// Where it is. Its manifest is beside it.
+    pub fn image(&self) -> PathBuf {
+        self.folder.path().join("image")
+    }
+}
+
+/// The one thread that builds and verifies.
+pub fn workers() -> &'static Workers {
+    static WORKERS: OnceLock<Workers> = OnceLock::new();
+    WORKERS.get_or_init(|| Workers::new(1, Arc::new(AtomicBool::new(false))).unwrap())
+}

@@ -1,0 +1,367 @@
+//! `disk-builder` on disks that are full or fail, killed at each of its steps, and many of it at a
+//! time. Expected is exit code 1 with the path and the reason, and nothing left of the output.
+
+use std::{
+    fs::{self, File},
+    ops::Range,
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use crate::{
+    Test,
+    disk::{Disk, Loop, in_the_largest_file, root_hash},
+    fault_device::FaultDevice,
+    run::{Outcome, check, run},
+    sidecar::until,
+};
+
+/// The tests of this group.
+pub(crate) const TESTS: &[Test] = &[
+    ("a_disk_that_gets_full", a_disk_that_gets_full),
+    ("a_source_that_cannot_be_read", a_source_that_cannot_be_read),
+    (
+        "a_device_that_cannot_be_written",
+        a_device_that_cannot_be_written,
+    ),
+    ("an_output_disk_that_fails", an_output_disk_that_fails),
+    ("killed_at_every_call", killed_at_every_call),
+    ("many_at_one_output", many_at_one_output),
+];
+
+/// A file with a filesystem of so many MiB.
+fn filesystem(disk: &Disk, kind: &str, mib: u64) -> PathBuf {
+    let image = disk.path("filesystem");
+    File::create(&image).unwrap().set_len(mib << 20).unwrap();
+    let options = ["-q", "-b", "4096", "-t", kind];
+    check("mke2fs", options.iter().chain([&image.to_str().unwrap()]));
+    image
+}
+
+/// Mounts a filesystem, `rw` or `ro`, for the time of `work`.
+fn mounted<R>(disk: &Disk, device: &Path, how: &str, work: impl FnOnce(&Path) -> R) -> R {
+    let at = disk.path("at");
+    fs::create_dir_all(&at).unwrap();
+    check("mount", [Path::new("-o"), Path::new(how), device, &at]);
+    let result = work(&at);
+    check("umount", [&at]);
+    result
+}
+
+fn build(model: &Path, output: &Path) -> Outcome {
+    let (model, output) = (model.to_str().unwrap(), output.to_str().unwrap());
+    run("disk-builder", ["build", model, "--output", output])
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap();
+    let mut names: Vec<_> = entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name != "lost+found")
+        .collect();
+    names.sort();
+    names
+}
+
+/// It is full in the middle: a filesystem without extents cannot set room aside.
+fn a_disk_that_gets_full() {
+    const FULL: &str = "No space left on device";
+    let disk = Disk::filesystem();
+    let device = Loop::new(&filesystem(&disk, "ext3", 16));
+    mounted(&disk, device.path(), "rw", |at| {
+        let (data, output) = (at.join("data"), at.join("output"));
+        fs::copy(&disk.image, &data).unwrap();
+        // So much that a tree does not fit either.
+        let filler = File::create(at.join("filler")).unwrap();
+        let mut filled = 0;
+        for size in [65536, 1024] {
+            while filler.write_all_at(&vec![1; size], filled).is_ok() {
+                filled += size as u64;
+            }
+        }
+        filler.set_len(filled - 8192).unwrap();
+        let full = names(at);
+        let path = output.to_str().unwrap();
+        build(&disk.path("model"), &output).is(1, &[path, FULL]);
+        assert_eq!(names(at), full);
+
+        let hash =
+            |more: &[&Path]| run("disk-builder", [&[Path::new("hash"), &data], more].concat());
+        hash(&[Path::new("--hash-device"), &output]).is(1, &[path, FULL]);
+        assert_eq!(names(at), full);
+        hash(&[]).is(1, &[data.to_str().unwrap(), FULL]);
+        assert!(fs::read(&data).unwrap() == fs::read(&disk.image).unwrap());
+        // With room, all go well.
+        filler.set_len(0).unwrap();
+        hash(&[Path::new("--hash-device"), &output]).is(0, &[]);
+        hash(&[]).is(0, &[]);
+    });
+}
+
+/// Where a block of the model's largest file lies in this image of a filesystem.
+fn block_of_the_largest_file(disk: &Disk, image: &Path) -> Range<u64> {
+    let mut block = [0; 4096];
+    let at = in_the_largest_file(disk) / 4096 * 4096;
+    File::open(&disk.image)
+        .unwrap()
+        .read_exact_at(&mut block, at)
+        .unwrap();
+    let bytes = fs::read(image).unwrap();
+    let found = bytes.chunks(4096).position(|chunk| chunk == block);
+    let start = found.unwrap() as u64 * 4096;
+    start..start + 4096
+}
+
+fn a_source_that_cannot_be_read() {
+    const FAILED: &str = "Input/output error";
+    let disk = Disk::new();
+    let image = filesystem(&disk, "ext4", 24);
+    {
+        let device = Loop::new(&image);
+        mounted(&disk, device.path(), "rw", |at| {
+            for source in ["model", "image"] {
+                let source = disk.path(source);
+                check("cp", [Path::new("-r"), &source, at]);
+            }
+        });
+    }
+    let bad = block_of_the_largest_file(&disk, &image);
+    // The block in the image is another one.
+    let copy = {
+        let bytes = fs::read(&image).unwrap();
+        let block = &bytes[bad.start as usize..bad.end as usize];
+        let places = bytes.chunks(4096).enumerate();
+        let places: Vec<u64> = places
+            .filter(|(_, chunk)| *chunk == block)
+            .map(|(at, _)| at as u64 * 4096)
+            .collect();
+        assert_eq!(places.len(), 2, "one of the model, one of the image");
+        places
+    };
+    let device = FaultDevice::over(&image);
+    let out = disk.path("out");
+    fs::create_dir(&out).unwrap();
+    mounted(&disk, &device.path(), "ro", |at| {
+        let (model, data) = (at.join("model"), at.join("image"));
+        let (weights, data) = ("model.safetensors", data.to_str().unwrap());
+        let mut failed = (0, 0);
+        for place in copy {
+            device.fail_in(place..place + 4096);
+            let built = build(&model, &out.join("disk"));
+            if built.code == 1 {
+                failed.0 += 1;
+                built.is(1, &[weights, FAILED]);
+                assert_eq!(names(&out), [""; 0]);
+                let model = model.to_str().unwrap();
+                run("disk-builder", ["root-hash", model]).is(1, &[weights, FAILED]);
+            } else {
+                failed.1 += 1;
+                // It is the image that cannot be read.
+                let tree = out.join("tree");
+                let tree = tree.to_str().unwrap();
+                let hash = ["hash", data, "--hash-device", tree];
+                run("disk-builder", hash).is(1, &[data, FAILED]);
+                // No corruption is told where none is known.
+                let verify = ["verify", data, "--root-hash", &disk.root_hash];
+                run("disk-builder", verify).is(1, &[data, FAILED]);
+                for name in names(&out) {
+                    assert_ne!(name, "tree");
+                    fs::remove_file(out.join(name)).unwrap();
+                }
+            }
+            device.recover();
+        }
+        assert_eq!(failed, (1, 1));
+        build(&model, &out.join("disk")).is(0, &[]);
+    });
+}
+
+/// Of a disk that is written to a device that fails, nothing looks finished.
+fn a_device_that_cannot_be_written() {
+    let disk = Disk::filesystem();
+    let model = disk.path("model");
+    let output = disk.path("good");
+    let root = root_hash(&check(
+        "disk-builder",
+        [Path::new("build"), &model, Path::new("--output"), &output],
+    ));
+    let end = fs::metadata(&output).unwrap().len();
+    let image = disk.path("device");
+    File::create(&image).unwrap().set_len(8 << 20).unwrap();
+    let device = FaultDevice::over(&image);
+    let path = device.path();
+    let verify = || {
+        let words = ["verify", path.to_str().unwrap(), "--root-hash", &root];
+        run("disk-builder", words)
+    };
+    // The first block, data, and the last block of the tree.
+    for place in [0, 1 << 20, end - 4096] {
+        device.fail_in(place..place + 4096);
+        build(&model, &path).is(1, &["/dev/mapper/fault-device", "Input/output error"]);
+        device.recover();
+        verify().is(3, &[]);
+    }
+    build(&model, &path).is(0, &[]);
+    verify().is(0, &[]);
+}
+
+/// The disk that the output's filesystem is on takes nothing any more. What the run left cannot
+/// be removed then; it is not the disk.
+fn an_output_disk_that_fails() {
+    let disk = Disk::filesystem();
+    let device = FaultDevice::over(&filesystem(&disk, "ext4", 24));
+    mounted(&disk, &device.path(), "rw", |at| {
+        nix::unistd::sync();
+        device.through("flakey", "0 60 1 error_writes");
+        let output = at.join("disk");
+        let outcome = build(&disk.path("model"), &output);
+        outcome.is(1, &[at.to_str().unwrap(), "error"]);
+        assert!(!output.exists());
+    });
+    device.recover();
+    mounted(&disk, &device.path(), "rw", |at| {
+        let left = names(at);
+        assert!(
+            left.iter().all(|name| name.contains(".disk-builder-")),
+            "{left:?}"
+        );
+        build(&disk.path("model"), &at.join("disk")).is(0, &[]);
+        assert_eq!(names(at), ["disk", "disk.json"]);
+    });
+}
+
+/// The system calls of `build` that change what is there.
+const CALLS: &[&str] = &[
+    "flock",
+    "fallocate",
+    "ftruncate",
+    "pwrite64",
+    "write",
+    "fsync",
+    "fdatasync",
+    "rename",
+    "renameat2",
+    "link",
+    "linkat",
+    "unlink",
+];
+
+/// After each, what is there is whole, and a run succeeds and leaves no more than its own output.
+fn killed_at_every_call() {
+    let disk = Disk::filesystem();
+    let model = disk.path("small");
+    fs::create_dir(&model).unwrap();
+    fs::write(model.join("weights"), vec![7; 100_000]).unwrap();
+    let out = disk.path("out");
+    fs::create_dir(&out).unwrap();
+    let output = out.join("disk");
+    let words = ["build", "--threads", "1", "--force", "--quiet", "--output"];
+    let words = words.map(Path::new).into_iter();
+    let words: Vec<&Path> = words.chain([&*output, &*model]).collect();
+    let root = root_hash(&check("disk-builder", &words));
+    let is_whole = || {
+        let verify = ["verify", output.to_str().unwrap(), "--root-hash", &root];
+        run("disk-builder", verify).is(0, &["verified"]);
+    };
+    let known = ["disk", "disk.json"];
+    let (mut killed, mut absent, mut temporary) = (0, 0, 0);
+    for call in CALLS {
+        for number in 1.. {
+            // Onto nothing at odd numbers, and onto an old disk at even ones.
+            if number % 2 == 1 {
+                for name in names(&out) {
+                    fs::remove_file(out.join(name)).unwrap();
+                }
+            }
+            let inject = format!("inject={call}:signal=SIGKILL:when={number}");
+            let trace = format!("trace={}", CALLS.join(","));
+            let options = ["-f", "-qq", "-o", "/dev/null", "-e", &trace, "-e", &inject];
+            let options = options.into_iter().chain(["disk-builder"]).map(Path::new);
+            let outcome = run("strace", options.chain(words.iter().copied()));
+            let left = names(&out);
+            let there = |name: &str| left.iter().any(|found| found == name);
+            for name in &left {
+                let is_known = known.contains(&&name[..]);
+                assert!(is_known || name.contains(".disk-builder-"), "{name}");
+                temporary += usize::from(!is_known);
+            }
+            assert!(there("disk") || !there("disk.json"), "{left:?}");
+            absent += usize::from(!there("disk"));
+            if there("disk") {
+                is_whole();
+            }
+            check("disk-builder", &words);
+            is_whole();
+            assert_eq!(names(&out), known);
+            if outcome.code == 0 {
+                break;
+            }
+            assert_eq!(outcome.code, -1, "{outcome:?}");
+            killed += 1;
+        }
+    }
+    println!("killed {killed} times: no disk {absent} times, {temporary} temporary files");
+    assert!(killed >= 10 && absent >= 4 && temporary >= 4);
+}
+
+/// All have begun, and wait for the model's disk; then it answers them all.
+fn many_at_one_output() {
+    const MANY: usize = 6;
+    let disk = Disk::new();
+    let image = filesystem(&disk, "ext4", 24);
+    {
+        let device = Loop::new(&image);
+        mounted(&disk, device.path(), "rw", |at| {
+            check("cp", [Path::new("-r"), &disk.path("model"), at]);
+        });
+    }
+    let block = block_of_the_largest_file(&disk, &image);
+    let device = FaultDevice::over(&image);
+    let out = disk.path("out");
+    fs::create_dir(&out).unwrap();
+    let output = out.join("disk");
+    // A flush of a filesystem that can be written to would wait for the part that hangs.
+    mounted(&disk, &device.path(), "ro", |at| {
+        for round in 0..6 {
+            let force = round % 2 == 1;
+            device.hang_in(block.clone());
+            let children: Vec<_> = (0..MANY)
+                .map(|_| {
+                    let mut command = Command::new("disk-builder");
+                    command.arg("build").arg(at.join("model"));
+                    command.arg("--output").arg(&output);
+                    command.args(force.then_some("--force"));
+                    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+                    command.spawn().unwrap()
+                })
+                .collect();
+            // Each has one for the disk and one for its manifest.
+            until("all are at work", || {
+                let is_temporary = |name: &&String| name.contains(".disk-builder-");
+                names(&out).iter().filter(is_temporary).count() == 2 * MANY
+            });
+            device.answer();
+            let outcomes: Vec<Outcome> = children
+                .into_iter()
+                .map(|child| child.wait_with_output().unwrap().into())
+                .collect();
+            device.recover();
+            let won = outcomes.iter().filter(|outcome| outcome.code == 0);
+            let won: Vec<_> = won.collect();
+            let lost = outcomes.iter().filter(|outcome| outcome.code == 5);
+            let expected = if force { (MANY, 0) } else { (1, MANY - 1) };
+            assert_eq!((won.len(), lost.count()), expected, "{outcomes:#?}");
+            let root = root_hash(&won[0].stdout);
+            let verify = ["verify", output.to_str().unwrap(), "--root-hash", &root];
+            run("disk-builder", verify).is(0, &["verified"]);
+            assert_eq!(names(&out), ["disk", "disk.json"]);
+            if !force {
+                continue;
+            }
+            for name in names(&out) {
+                fs::remove_file(out.join(name)).unwrap();
+            }
+        }
+    });
+}
