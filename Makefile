@@ -65,7 +65,7 @@ test-deploy: setup-tests programs
 
 # Manual pages, completions, installation, packages; and that all of it is reproducible.
 .PHONY: test-packages
-test-packages: setup-tests programs
+test-packages: setup-tests published
 	tests/packages/run.sh $(RELEASE) $(HOST)
 
 ## make audit   what the programs are made of: licences, sources, and what is banned
@@ -83,7 +83,7 @@ image: programs
 
 ## make install   the programs, manual pages and completions, under PREFIX=/usr/local
 .PHONY: install uninstall
-install: $(if $(shell command -v cargo),programs)
+install: $(if $(shell command -v cargo),published)
 	@packaging/install.sh install "$(DESTDIR)$(PREFIX)" $(RELEASE) $(PUBLISHED)
 
 ## make uninstall   removes them again
@@ -92,12 +92,12 @@ uninstall:
 
 ## make deb     a Debian package of each program, in target/dist
 .PHONY: deb
-deb: programs
+deb: published
 	@packaging/deb.sh target/dist $(RELEASE) $(HOST) $(PUBLISHED)
 
 ## make dist    what is published of a release, reproducible: archive, packages, SBOMs, checksums
 .PHONY: dist
-dist: programs
+dist: published
 	@packaging/dist.sh target/dist $(RELEASE) $(HOST) $(PUBLISHED)
 
 ## make bench   against veritysetup, mkfs.erofs and cp; BENCH="--quick" takes 2 minutes
@@ -111,14 +111,17 @@ bench-mount: programs
 	tools/bench/mount.sh $(PROGRAMS) $(RELEASE)/bench $(BENCH)
 
 ## make build   the programs, in target/*/release
-#
-# What is published is built by itself, each program alone: what else is in the workspace changes
-# neither what is linked into it nor a byte of it.
 .PHONY: build programs
-build programs: setup
+build programs: published
+	cargo build --release --package testvm --package bench
+
+# Each program alone, so that what else is in the workspace changes neither what is linked into it
+# nor a byte of it.
+.PHONY: published
+published: setup
 	cargo build --release --package disk-mounter
 	cargo build --release --package disk-builder
-	cargo build --release --package documents --package testvm --package bench
+	cargo build --release --package documents
 
 .PHONY: setup setup-tests
 setup:
