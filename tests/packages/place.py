@@ -36,6 +36,13 @@ def install(root, *programs, **environment):
     )
 
 
+def make(target, *variables, cwd=SOURCE, **environment):
+    """Runs make as from a shell of somebody with a strict umask, whatever runs these tests."""
+    ours = ("MAKE", "MFLAGS", "RUSTFLAGS", "CARGO_BUILD_TARGET", "RELEASE", "TARGET", "PYTHON")
+    theirs = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    return run("make", target, *variables, cwd=cwd, env=theirs | environment, umask=0o077)
+
+
 def files(root):
     """The files under a folder, by path, with their modes."""
     return {

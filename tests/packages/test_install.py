@@ -1,9 +1,8 @@
 """`make install` and `make uninstall`."""
 
-import os
 import subprocess
 
-from place import PROGRAMS, RELEASE, SOURCE, PlaceTest, files, run
+from place import PROGRAMS, RELEASE, SOURCE, PlaceTest, files, make, run
 
 INSTALLED = {
     "bin/disk-builder": 0o755,
@@ -19,12 +18,6 @@ INSTALLED = {
     "share/zsh/site-functions/_disk-builder": 0o644,
     "share/zsh/site-functions/_disk-mounter": 0o644,
 }
-
-
-def make(target, *variables):
-    """Runs make as a shell does, whatever make runs these tests."""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS"))}
-    return run("make", target, *variables, env=environment, umask=0o077)
 
 
 class Install(PlaceTest):
