@@ -3,7 +3,8 @@
 # Everything is linked statically, so that one program runs anywhere: in a
 # container without a shell, and in the virtual machine of the tests. That needs
 # the target to be named, as procedural macros cannot be static.
-HOST := $(shell rustc -vV | sed -n 's/^host: //p')
+# (Without the compiler, as for root, `make install` still finds what another user built.)
+HOST := $(or $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p'),$(shell uname -m)-unknown-linux-gnu)
 export CARGO_BUILD_TARGET := $(HOST)
 export RUSTFLAGS := -C target-feature=+crt-static
 
@@ -14,7 +15,11 @@ RUSTFLAGS += --remap-path-prefix=$(CURDIR)=/source
 
 RELEASE := target/$(HOST)/release
 DEBUG := target/$(HOST)/debug
+PUBLISHED := disk-mounter disk-builder
 PROGRAMS := $(RELEASE)/disk-mounter $(RELEASE)/disk-builder $(RELEASE)/testvm
+
+# Where `make install` puts things. DESTDIR stands before it where a package is made.
+PREFIX ?= /usr/local
 
 .PHONY: help
 help:
@@ -27,7 +32,7 @@ demo: programs
 
 ## make test    every test there is
 .PHONY: test
-test: check test-testvm test-privileged test-deploy
+test: check test-testvm test-privileged test-deploy test-packages
 
 ## make check   the quick part of it: formatting, lints, tests without a kernel
 .PHONY: check
@@ -60,6 +65,11 @@ test-privileged: setup-tests programs
 test-deploy: setup-tests programs
 	tests/deploy/run.sh $(RELEASE)/disk-mounter $(RELEASE)/disk-builder
 
+# Manual pages, completions, installation, packages; and that all of it is reproducible.
+.PHONY: test-packages
+test-packages: setup-tests published
+	tests/packages/run.sh $(RELEASE) $(HOST)
+
 ## make audit   what the programs are made of: licences, sources, and what is banned
 .PHONY: audit
 audit:
@@ -73,6 +83,25 @@ image: programs
 	@tools/scripts/image.sh target/image $(RELEASE)/disk-mounter
 	@tools/scripts/image.sh target/image $(RELEASE)/disk-builder
 
+## make install   the programs, manual pages and completions, under PREFIX=/usr/local
+.PHONY: install uninstall
+install: $(if $(shell command -v cargo),published)
+	@packaging/install.sh install "$(DESTDIR)$(PREFIX)" $(RELEASE) $(PUBLISHED)
+
+## make uninstall   removes them again
+uninstall:
+	@packaging/install.sh remove "$(DESTDIR)$(PREFIX)" $(PUBLISHED)
+
+## make deb     a Debian package of each program, in target/dist
+.PHONY: deb
+deb: published
+	@packaging/deb.sh target/dist $(RELEASE) $(HOST) $(PUBLISHED)
+
+## make dist    what is published of a release, reproducible: archive, packages, SBOMs, checksums
+.PHONY: dist
+dist: published
+	@packaging/dist.sh target/dist $(RELEASE) $(HOST) $(PUBLISHED)
+
 ## make bench   against veritysetup, mkfs.erofs and cp; BENCH="--quick" takes 2 minutes
 .PHONY: bench
 bench: programs
@@ -85,8 +114,16 @@ bench-mount: programs
 
 ## make build   the programs, in target/*/release
 .PHONY: build programs
-build programs: setup
-	cargo build --release --workspace
+build programs: published
+	cargo build --release --package testvm --package bench
+
+# Each program alone, so that what else is in the workspace changes neither what is linked into it
+# nor a byte of it.
+.PHONY: published
+published: setup
+	cargo build --release --package disk-mounter
+	cargo build --release --package disk-builder
+	cargo build --release --package documents
 
 .PHONY: setup setup-tests
 setup:

@@ -25,13 +25,23 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
     ),
     (
         "README.md",
-        "make build\n",
-        "CI builds these programs; the rest writes to /usr/local",
+        "make install\n",
+        "`make test-packages` runs it, and does not write to /usr/local",
     ),
     (
         "README.md",
         "kubectl apply -k deploy/kubernetes/workload\n",
         "needs a cluster; `make test-deploy` renders and checks these manifests",
+    ),
+    (
+        "docs/packaging.md",
+        "make install ",
+        "`make test-packages` runs it, under another DESTDIR",
+    ),
+    (
+        "docs/packaging.md",
+        "make dist\n",
+        "`make test-packages` runs it, and compares what two folders give",
     ),
     (
         "docs/publishing.md",

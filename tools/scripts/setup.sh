@@ -30,6 +30,10 @@ if [ "${1-}" = tests ]; then
         xfsprogs:mkfs.xfs
         buildah:buildah
         crun:crun
+        man-db:man
+        mandoc:mandoc
+        zsh:zsh
+        fish:fish
     )
 fi
 

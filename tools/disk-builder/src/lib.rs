@@ -5,6 +5,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`cli`] | arguments, results and exit codes |
+//! | [`documents`] | completions and manual pages |
 //! | [`build`] | makes the disk of a model directory, or its root hash alone |
 //! | [`hash`] | adds a tree to data that exists |
 //! | [`verify`] | checks every block of a disk |
@@ -57,6 +58,7 @@
 
 pub mod build;
 pub mod cli;
+pub mod documents;
 pub mod engine;
 pub mod hash;
 pub mod image;

@@ -33,7 +33,11 @@ pub(super) enum Command {
     Verify(VerifyArguments),
     Inspect(InspectArguments),
     Completions(CompletionsArguments),
-    Man(ManArguments),
+    /// Print the manual page of this program
+    #[command(after_help = "\
+Example:
+  disk-builder man > disk-builder.1")]
+    Man,
 }
 
 /// Make a disk of a model directory, and print its root hash
@@ -233,18 +237,6 @@ pub(super) struct CompletionsArguments {
     /// For which shell
     #[arg(value_name = "SHELL")]
     pub(super) shell: Shell,
-}
-
-/// Print the manual page of this program or of one of its commands
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  disk-builder man > disk-builder.1
-  disk-builder man hash > disk-builder-hash.1")]
-pub(super) struct ManArguments {
-    /// Of which command
-    #[arg(value_name = "COMMAND")]
-    pub(super) command: Option<String>,
 }
 
 #[cfg(test)]

@@ -3,7 +3,6 @@
 
 mod args;
 mod config;
-mod documents;
 mod progress;
 
 use std::{
@@ -15,7 +14,7 @@ use std::{
     thread,
 };
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use disk_mounter::{
     exit::ExitCode,
     verity::sha256::{Kernel, KernelError},
@@ -28,6 +27,7 @@ use signal_hook::{
 
 use crate::{
     build::{self, Build, BuildError},
+    documents::{self, Page},
     engine::Workers,
     hash::{Hash, HashError},
     inspect::inspect,
@@ -50,9 +50,6 @@ enum UsageError {
     /// What is to be left out cannot be understood.
     #[error(transparent)]
     Exclude(#[from] ExcludeError),
-    /// No such command.
-    #[error("there is no command {0:?}: --help lists them")]
-    NoCommand(String),
 }
 
 /// How a command failed.
@@ -104,6 +101,18 @@ impl Failure {
             Self::Threads(_) | Self::Signals(_) | Self::Output(_) => ExitCode::Failure,
         }
     }
+}
+
+/// The manual page of the program.
+pub const PAGE: Page<'static> = Page {
+    section: "1",
+    date: "",
+    see_also: &["disk-mounter(8)", "veritysetup(8)", "mkfs.erofs(1)"],
+};
+
+/// The definition of the program's arguments, for what is made from it.
+pub fn definition() -> clap::Command {
+    Arguments::command()
 }
 
 /// Runs the program with the arguments of the process.
@@ -169,8 +178,10 @@ fn run(command: Command) -> Result<(), Failure> {
             let claims = inspect(&arguments.image, offset)?;
             print(&claims, claims.to_json(), arguments.json)
         }
-        Command::Completions(arguments) => write(&documents::completions(arguments.shell)),
-        Command::Man(arguments) => write(&documents::man(arguments.command.as_deref())?),
+        Command::Completions(arguments) => {
+            write(&documents::completions(definition(), arguments.shell))
+        }
+        Command::Man => write(PAGE.render(definition()).as_bytes()),
     }
 }
 
