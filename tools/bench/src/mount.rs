@@ -9,6 +9,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+use nix::sys::personality::{self, Persona};
 use sha2::{Digest, Sha256};
 
 use crate::{
@@ -37,6 +38,7 @@ const ABOUT_READ: &str = "From the start of the program until all files are in t
 
 /// Runs both comparisons; leaves nothing mounted.
 pub(crate) fn run(arguments: &MountArguments) -> Result<Report> {
+    load_at_fixed_addresses()?;
     let scratch = tempfile::tempdir()?;
     let disk = Disk {
         arguments,
@@ -49,6 +51,15 @@ pub(crate) fn run(arguments: &MountArguments) -> Result<Report> {
         sections: vec![disk.mounting()?, disk.reading()?],
         machine,
     })
+}
+
+/// For all programs that are started from here on. An emulator translates each page of a program
+/// once and finds it again where the addresses are the same; a processor does not care. Without
+/// this most of what is measured in a virtual machine without hardware's help is that translation.
+fn load_at_fixed_addresses() -> Result<()> {
+    let persona = personality::get()? | Persona::ADDR_NO_RANDOMIZE;
+    personality::set(persona).context("cannot switch off address space randomization")?;
+    Ok(())
 }
 
 fn disk_bytes(device: &Path) -> Result<u64> {

@@ -226,6 +226,35 @@ Note: Beware.
         assert_eq!(markdown(&report()), EXPECTED);
     }
 
+    /// What documents quote, they quote as it was measured.
+    #[test]
+    fn documents_quote_the_results() {
+        let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+        let read = |path: &str| std::fs::read_to_string(format!("{root}/{path}")).unwrap();
+        let measured = ["docs/benchmarks.json", "docs/benchmarks-mount.json"].map(|path| {
+            let report: Report = serde_json::from_str(&read(path)).unwrap();
+            markdown(&report)
+        });
+        let measured: Vec<&str> = measured.iter().flat_map(|text| text.lines()).collect();
+        for (document, least) in [("README.md", 10), ("docs/benchmarks.md", 25)] {
+            let text = read(document);
+            let quoted = text
+                .lines()
+                .filter_map(|line| match line.strip_prefix("> ") {
+                    Some(machine) => Some(machine),
+                    None => (line.contains("** × ")
+                        || line.contains("–") && line.starts_with("| disk-"))
+                    .then_some(line),
+                });
+            let mut count = 0;
+            for line in quoted {
+                assert!(measured.contains(&line), "{document}: {line}");
+                count += 1;
+            }
+            assert!(count >= least, "{document}: {count}");
+        }
+    }
+
     #[test]
     fn a_report_as_json_and_back() {
         let report = report();
