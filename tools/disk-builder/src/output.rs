@@ -18,7 +18,7 @@ pub enum Output {
     File {
         /// Where it goes: symbolic links are followed, and what they lead to is replaced.
         path: PathBuf,
-        /// There is a file, which may go.
+        /// A file that is there may go, or one that comes to be there meanwhile.
         replace: bool,
     },
 }
@@ -50,7 +50,7 @@ impl Output {
         match path.canonicalize() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::File {
                 path: path.to_owned(),
-                replace: false,
+                replace: force,
             }),
             Err(error) => Err(failed_to("open", path)(error).into()),
             Ok(path) if Kind::at(&path)? == Kind::BlockDevice => {

@@ -10,7 +10,8 @@ mod preallocate;
 mod source;
 
 use std::{
-    fs, io,
+    fs::{self, File},
+    io,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
 };
@@ -29,7 +30,7 @@ use crate::{
     manifest::{self, Disk, Manifest, SCHEMA},
     medium::{Medium, MediumError, failed_to},
     model::{Excludes, ScanError},
-    new_file::NewFile,
+    new_file::{self, NewFile},
     output::{Output, OutputError},
 };
 use planned::Planned;
@@ -186,6 +187,7 @@ impl Build {
                 .map_err(failed_to("sync", file.path()))?;
         }
         workers.check_interrupted().map_err(HashTreeError::from)?;
+        let _turn = take_turn(&self.output)?;
         // An old manifest never stands beside a new disk: whenever this is killed, a manifest that
         // is there belongs to the disk that is there.
         remove_old(manifest.as_ref())?;
@@ -249,6 +251,16 @@ impl Build {
 struct Place {
     path: PathBuf,
     replace: bool,
+}
+
+/// Until the file is closed nobody else finishes an output in the same directory: the disk of one
+/// run and the manifest of another would be left.
+fn take_turn(output: &Path) -> Result<File, MediumError> {
+    let directory = new_file::directory(output);
+    let file = File::open(directory).map_err(failed_to("open", directory))?;
+    // Where nothing can be locked, there is nothing better.
+    let _ = file.lock();
+    Ok(file)
 }
 
 /// Removes the manifest of the disk that is going to be replaced.

@@ -147,6 +147,28 @@ fn what_is_there_stays_unless_forced() {
     assert_eq!(place.names(), ["disk", "disk.json", "link", "m", "model"]);
 }
 
+/// Whoever of them is last, it is with both its disk and its manifest.
+#[test]
+fn a_manifest_is_that_of_its_disk_whoever_builds_too() {
+    let place = Place::new();
+    for model in 0..4 {
+        fs::create_dir(place.path(&format!("m{model}"))).unwrap();
+        place.write(&format!("m{model}/weights"), &[model; 5000]);
+    }
+    for _ in 0..20 {
+        let build = |model: u8| {
+            let arguments = format!("build m{model} --output disk --force --threads 1");
+            place.builder().args(arguments.split(' ')).spawn().unwrap()
+        };
+        for mut running in [0, 1, 2, 3].map(build) {
+            assert!(running.wait().unwrap().success());
+        }
+        let manifest: Value = serde_json::from_slice(&place.read("disk.json")).unwrap();
+        let root = manifest["root_hash"].as_str().unwrap();
+        place.run(&format!("verify disk --root-hash {root}")).ok();
+    }
+}
+
 #[test]
 fn what_is_left_out() {
     let place = Place::new();
