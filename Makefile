@@ -74,8 +74,9 @@ test-packages: setup-tests published
 .PHONY: audit
 audit:
 	@cargo deny --version >/dev/null 2>&1 || { echo "Install it first: cargo install --locked cargo-deny"; exit 1; }
-	cargo deny check bans licenses sources
+	cargo deny --workspace --exclude disk-mounter-fuzz check bans licenses sources
 	cargo tree --edges normal --package disk-mounter
+	cargo tree --edges normal --package disk-builder
 
 ## make image   the container images, in target/image, and their digests
 .PHONY: image
