@@ -32,7 +32,7 @@ demo: programs
 
 ## make test    every test there is
 .PHONY: test
-test: check test-testvm test-privileged test-deploy test-packages
+test: check test-testvm test-privileged test-power-off test-deploy test-packages
 
 ## make check   the quick part of it: formatting, lints, tests without a kernel
 .PHONY: check
@@ -59,6 +59,11 @@ test-privileged: setup-tests programs
 	cargo build --quiet --test privileged
 	tests/privileged/run.sh $(PROGRAMS) \
 	    "$$(cargo test --test privileged --no-run 2>&1 | sed -n 's/.*(\(.*\))$$/\1/p')" $(TESTS)
+
+# Builds that a virtual machine does not survive.
+.PHONY: test-power-off
+test-power-off: setup-tests programs
+	tests/power_off.sh $(RELEASE)/disk-builder $(RELEASE)/testvm
 
 # The container images and the Kubernetes manifests.
 .PHONY: test-deploy

@@ -79,6 +79,11 @@ pub(crate) struct Machine {
     /// QEMU's accelerator
     #[arg(long, value_name = "ACCELERATOR", default_value = "tcg,thread=multi")]
     pub(crate) accel: String,
+    /// An image that COMMAND may write to: it comes after the others in
+    /// TESTVM_DISKS, and keeps what has been written when the guest ends, however
+    /// that ends. Only a virtual machine has one
+    #[arg(long, value_name = "FILE")]
+    pub(crate) writable_disk: Vec<PathBuf>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]

@@ -30,10 +30,10 @@ mod vm;
 
 use std::{path::Path, process::ExitCode};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::Parser;
 
-use cli::{Cli, Command};
+use cli::{Cli, Command, PlaceArgument};
 use host::Place;
 
 /// The exit code where testvm itself failed, so that COMMAND's is not known.
@@ -56,8 +56,14 @@ fn run(cli: Cli) -> Result<u8> {
         Command::Prepare => prepare(cache),
         Command::Run(arguments) => {
             let (place, machine) = (arguments.place, arguments.machine.clone());
+            let writable = !machine.writable_disk.is_empty();
             let job = arguments.try_into()?;
+            let place = match place {
+                PlaceArgument::Auto if writable => PlaceArgument::Vm,
+                place => place,
+            };
             match host::choose(place)? {
+                Place::Native if writable => bail!("only a virtual machine has a --writable-disk"),
                 Place::Native => native::run(&job),
                 Place::Vm => vm::run(&job, &machine, cache),
             }

@@ -7,7 +7,9 @@ use std::{
     process::{Command, Stdio},
 };
 
-use crate::kernel::Kernel;
+use anyhow::Result;
+
+use crate::{job::existing, kernel::Kernel};
 
 /// The files of one run of the guest.
 pub(crate) struct Files {
@@ -35,13 +37,33 @@ impl Files {
     }
 }
 
+/// An image that the guest sees as a block device.
+pub(crate) struct Disk {
+    path: PathBuf,
+    writable: bool,
+}
+
+/// The disks in the guest's order: those that it may only read come first.
+pub(crate) fn disks(read_only: &[PathBuf], writable: &[PathBuf]) -> Result<Vec<Disk>> {
+    let disk = |path: &PathBuf, writable| {
+        Ok(Disk {
+            path: existing(path)?,
+            writable,
+        })
+    };
+    let read_only = read_only.iter().map(|path| disk(path, false));
+    read_only
+        .chain(writable.iter().map(|path| disk(path, true)))
+        .collect()
+}
+
 /// QEMU with the guest: two processors, `memory` MiB, no network, and a port for
 /// each of COMMAND's outputs and the closing line. It ends when the guest does,
 /// also by a panic or a reboot, and when testvm dies.
 pub(crate) fn command(
     kernel: &Kernel,
     files: &Files,
-    disks: &[PathBuf],
+    disks: &[Disk],
     accelerator: &str,
     memory: u64,
 ) -> Command {
@@ -84,10 +106,11 @@ pub(crate) fn command(
             ));
     }
     for (number, disk) in disks.iter().enumerate() {
-        let drive = format!("if=none,id=disk{number},format=raw,readonly=on,file=");
+        let access = if disk.writable { "off" } else { "on" };
+        let drive = format!("if=none,id=disk{number},format=raw,readonly={access},file=");
         command
             .arg("-drive")
-            .arg(option(&drive, disk))
+            .arg(option(&drive, &disk.path))
             .arg("-device")
             .arg(format!("virtio-blk-pci,drive=disk{number},num-queues=2"));
     }

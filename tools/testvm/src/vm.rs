@@ -25,11 +25,12 @@ const LOG_LINES: usize = 40;
 
 /// Runs the job; gives COMMAND's exit code.
 pub(crate) fn run(job: &Job, machine: &Machine, cache: &Path) -> Result<u8> {
-    let disks = disk_names(job.disks.len())?;
+    let disks = qemu::disks(&job.disks, &machine.writable_disk)?;
+    let names = disk_names(disks.len())?;
     let kernel = Kernel::get(cache)?;
     let directory = tempfile::Builder::new().prefix("run-").tempdir_in(cache)?;
     let files = qemu::Files::new(&directory.path().canonicalize()?);
-    let size = initramfs::write(&files.initramfs, &kernel, job, &disks)
+    let size = initramfs::write(&files.initramfs, &kernel, job, &names)
         .context("cannot make the guest's initramfs")?;
     let memory = machine.memory + memory_for(size);
 
@@ -37,7 +38,7 @@ pub(crate) fn run(job: &Job, machine: &Machine, cache: &Path) -> Result<u8> {
     // where the guest ends at once. They are read as they grow.
     let mut out = Follow::new(&files.out, io::stdout())?;
     let mut err = Follow::new(&files.err, io::stderr())?;
-    let mut command = qemu::command(&kernel, &files, &job.disks, &machine.accel, memory);
+    let mut command = qemu::command(&kernel, &files, &disks, &machine.accel, memory);
     command.stderr(File::create(&files.messages)?);
     let mut qemu = Group::spawn(&mut command).context("cannot start QEMU")?;
     let end = qemu.wait(job.timeout, || {

@@ -182,3 +182,20 @@ fn runs_natively_where_the_kernel_can() {
         .stderr("")
         .stdout("native\n9, loop devices: 0\n");
 }
+
+#[test]
+fn what_is_written_to_a_disk_outlives_a_guest_that_is_reset() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("disk");
+    File::create(&path).unwrap().set_len(1 << 20).unwrap();
+    let disk = ["--writable-disk", path.to_str().unwrap()];
+    let script = r#"
+        printf kept | dd of="$TESTVM_DISKS" conv=fsync 2>/dev/null
+        echo b >/proc/sysrq-trigger
+        sleep 1000"#;
+    shell(&disk, script).assert().code(125);
+    shell(&disk, r#"head -c 4 "$TESTVM_DISKS""#)
+        .assert()
+        .code(0)
+        .stdout("kept");
+}

@@ -1,0 +1,72 @@
+#!/usr/bin/env bash
+# Resets a virtual machine while `disk-builder build` writes to a disk, and looks in a second boot at
+# what is there. Nothing is written out before: what was not synced is lost.
+# (`power::` of the privileged tests has many more moments, on a disk that also loses its own cache.)
+# Arguments: the programs disk-builder and testvm.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+builder=$1 testvm=$2
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+mkdir "$work/model"
+head -c 64M /dev/urandom >"$work/model/weights"
+echo '{}' >"$work/model/config.json"
+root_hash=$("$builder" root-hash "$work/model")
+
+cat >"$work/build.sh" <<'GUEST'
+set -eu
+mkdir out
+mount -t ext4 "$TESTVM_DISKS" out
+disk-builder build model --output out/disk &
+case $1 in
+half-written) until [ "$(sed -n 's/^wchar: //p' /proc/$!/io)" -gt 32000000 ]; do :; done ;;
+named) until [ -e out/disk ]; do :; done ;;
+done) wait $! ;;
+esac
+echo b >/proc/sysrq-trigger
+sleep 1000
+GUEST
+
+cat >"$work/look.sh" <<'GUEST'
+set -eu
+mkdir out
+mount -t ext4 "$TESTVM_DISKS" out
+found=absent
+if [ -e out/disk ]; then
+    disk-builder verify out/disk --root-hash "$1" >&2
+    found=whole
+fi
+if [ -e out/disk.json ]; then
+    grep -q "\"root_hash\": \"$1\"" out/disk.json
+    found="$found with its manifest"
+fi
+# The next run finds nothing in its way, and leaves nothing of the first.
+disk-builder build model --output out/disk --force >&2
+left=$(ls -A out | tr '\n' ' ')
+[ "$left" = "disk disk.json lost+found " ] || { echo "left behind: $left" >&2 && exit 1; }
+umount out
+echo "$found"
+GUEST
+
+# boot SCRIPT ARGUMENT: runs a guest with the disk.
+boot() {
+    "$testvm" run --writable-disk "$work/disk.img" --program "$builder" --program mount \
+        --file "$work/model:model" --file "$work/$1:$1" -- sh "$1" "$2" 2>"$work/log"
+}
+
+for moment in half-written named done; do
+    rm -f "$work/disk.img"
+    truncate -s 256M "$work/disk.img"
+    mke2fs -q -t ext4 "$work/disk.img"
+    code=0
+    boot build.sh "$moment" >/dev/null || code=$?
+    # 125: the guest was gone before its command ended.
+    [ "$code" = 125 ] || { cat "$work/log" >&2 && echo "$moment: not reset, but $code" >&2 && exit 1; }
+    found=$(boot look.sh "$root_hash") || { cat "$work/log" >&2 && exit 1; }
+    echo "power off, $moment: $found"
+    case $moment:$found in
+    half-written:absent | named:absent | named:whole* | done:"whole with its manifest") ;;
+    *) echo "$moment: $found is wrong" >&2 && exit 1 ;;
+    esac
+done
