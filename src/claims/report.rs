@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{NoSuperblock, ReadAt, header, superblock_after, superblock_at};
 use crate::{
     erofs,
-    filesystem::FsType,
+    filesystem::{FsType, NoFilesystem},
     verity::{Binding, HashArea, Labels, Superblock, TreeLayout},
 };
 
@@ -33,6 +33,8 @@ pub struct Claims {
     pub bytes: u64,
     /// The filesystems whose superblocks are there: at most one on any honest disk.
     pub filesystems: Vec<Filesystem>,
+    /// The superblocks of filesystems that are there and cannot be, and why.
+    pub damaged: Vec<(FsType, NoFilesystem)>,
     /// Where a dm-verity superblock was looked for, in bytes.
     pub hash_offset: u64,
     /// That superblock, or why there is none.
@@ -56,12 +58,16 @@ impl Claims {
     /// its start. An error is one of reading.
     pub fn read<D: ReadAt + ?Sized>(disk: &D, hash_offset: Option<u64>) -> Result<Self, D::Error> {
         let header = header(disk)?;
-        let filesystems: Vec<_> = FsType::ALL
-            .into_iter()
-            .filter_map(|fs_type| Filesystem::find(fs_type, &header))
-            .collect();
+        let (mut filesystems, mut damaged) = (Vec::new(), Vec::new());
+        for fs_type in FsType::ALL {
+            match Filesystem::find(fs_type, &header) {
+                Ok(filesystem) => filesystems.push(filesystem),
+                Err(NoFilesystem::Magic) => {}
+                Err(reason) => damaged.push((fs_type, reason)),
+            }
+        }
         let after = match (hash_offset, filesystems.first()) {
-            (None, Some(filesystem)) => superblock_after(disk, filesystem.fs_type, &header)?,
+            (None, Some(filesystem)) => superblock_after(disk, filesystem.fs_type, &header)?.ok(),
             _ => None,
         };
         let found = match after {
@@ -71,6 +77,7 @@ impl Claims {
         Ok(Self {
             bytes: disk.bytes(),
             filesystems,
+            damaged,
             hash_offset: found.offset,
             verity: found.superblock,
         })
@@ -101,6 +108,11 @@ impl Claims {
                 })
             })
             .collect();
+        let damaged: Vec<_> = self
+            .damaged
+            .iter()
+            .map(|(fs_type, reason)| json!({"type": fs_type.name(), "reason": reason.to_string()}))
+            .collect();
         let verity = self.verity.as_ref().map(|superblock| {
             let mut fields = Labels::from(superblock).to_json();
             let bound_by = self.binding(superblock).map(Binding::as_str);
@@ -112,6 +124,7 @@ impl Claims {
             "verified": false,
             "bytes": self.bytes,
             "filesystems": filesystems,
+            "damaged_filesystems": damaged,
             "hash_offset": self.hash_offset,
             "verity": verity.as_ref().ok(),
             "verity_error": verity.as_ref().err().map(ToString::to_string),
@@ -120,12 +133,12 @@ impl Claims {
 }
 
 impl Filesystem {
-    fn find(fs_type: FsType, header: &[u8]) -> Option<Self> {
+    fn find(fs_type: FsType, header: &[u8]) -> Result<Self, NoFilesystem> {
         let uuid = match fs_type {
-            FsType::Erofs => erofs::Superblock::in_header(header).map(|erofs| erofs.uuid),
+            FsType::Erofs => Some(erofs::Superblock::in_header(header)?.uuid),
             _ => None,
         };
-        Some(Self {
+        Ok(Self {
             fs_type,
             bytes: fs_type.claimed_bytes(header)?,
             uuid,
@@ -145,7 +158,10 @@ impl fmt::Display for Claims {
             }
             writeln!(f, "Filesystem size: \t{}", filesystem.bytes)?;
         }
-        if self.filesystems.is_empty() {
+        for (fs_type, reason) in &self.damaged {
+            writeln!(f, "Filesystem:      \t{fs_type}, damaged: {reason}")?;
+        }
+        if self.filesystems.is_empty() && self.damaged.is_empty() {
             writeln!(f, "Filesystem:      \tnone that is known")?;
         }
         writeln!(f, "Hash offset:     \t{}", self.hash_offset)?;

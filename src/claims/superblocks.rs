@@ -2,7 +2,7 @@
 
 use super::ReadAt;
 use crate::{
-    filesystem::{FsType, HEADER_SIZE},
+    filesystem::{FsType, HEADER_SIZE, NoFilesystem},
     verity::{SUPERBLOCK_SIZE, Superblock, SuperblockError, hash_offset_candidates},
 };
 
@@ -64,25 +64,26 @@ pub fn superblock_at<D: ReadAt + ?Sized>(disk: &D, offset: u64) -> Result<Found,
 /// is one of reading.
 ///
 /// Of the places where it can be, depending on the block sizes, the first with the magic counts,
-/// be it a good superblock or not. Where none has it, the nearest place counts. None where there
-/// is no place: there is no such filesystem, or it claims to fill 64 bits.
+/// be it a good superblock or not. Where none has it, the nearest place counts. The inner error
+/// says why there is no place.
 pub fn superblock_after<D: ReadAt + ?Sized>(
     disk: &D,
     fs_type: FsType,
     header: &[u8],
-) -> Result<Option<Found>, D::Error> {
-    let Some(end) = fs_type.padded_bytes(header) else {
-        return Ok(None);
+) -> Result<Result<Found, NoFilesystem>, D::Error> {
+    let end = match fs_type.padded_bytes(header) {
+        Ok(end) => end,
+        Err(reason) => return Ok(Err(reason)),
     };
     let mut nearest = None;
     for offset in hash_offset_candidates(end) {
         let found = superblock_at(disk, offset)?;
         if found.has_magic() {
-            return Ok(Some(found));
+            return Ok(Ok(found));
         }
         nearest.get_or_insert(found);
     }
-    Ok(nearest)
+    Ok(nearest.ok_or(NoFilesystem::Size))
 }
 
 #[cfg(test)]
@@ -110,7 +111,7 @@ mod tests {
         disk
     }
 
-    fn after(disk: &[u8]) -> Option<(u64, Result<Superblock, NoSuperblock>)> {
+    fn after(disk: &[u8]) -> Result<(u64, Result<Superblock, NoSuperblock>), NoFilesystem> {
         let found = superblock_after(disk, FsType::Squashfs, &header(disk).unwrap()).unwrap();
         found.map(|found| (found.offset, found.superblock))
     }
@@ -119,22 +120,22 @@ mod tests {
     fn the_first_place_with_the_magic_counts() {
         for at in [12288, 16384] {
             let found = after(&disk(8193, &[8704, at]));
-            assert_eq!(found, Some((at as u64, Ok(superblock()))));
+            assert_eq!(found, Ok((at as u64, Ok(superblock()))));
         }
         let mut bad = disk(8193, &[12288, 16384]);
         bad[12288 + 8] = 2;
         let refused = Err(SuperblockError::Version(2).into());
-        assert_eq!(after(&bad), Some((12288, refused)));
+        assert_eq!(after(&bad), Ok((12288, refused)));
     }
 
     #[test]
     fn where_there_is_none_the_nearest_place_counts() {
         let magic = Err(SuperblockError::Magic.into());
-        assert_eq!(after(&disk(8193, &[])), Some((12288, magic)));
+        assert_eq!(after(&disk(8193, &[])), Ok((12288, magic)));
         let beyond = Err(NoSuperblock::Beyond { bytes: 32768 });
-        assert_eq!(after(&disk(32768, &[])), Some((32768, beyond)));
-        assert_eq!(after(&disk(u64::MAX, &[])), None);
-        assert_eq!(after(&[0; 32768]), None);
+        assert_eq!(after(&disk(32768, &[])), Ok((32768, beyond)));
+        assert_eq!(after(&disk(u64::MAX, &[])), Err(NoFilesystem::Size));
+        assert_eq!(after(&[0; 32768]), Err(NoFilesystem::Magic));
     }
 
     #[test]

@@ -95,10 +95,11 @@ impl Superblock {
         })
     }
 
-    /// That of a disk which starts with `header`; None where there is none that can be.
-    pub fn in_header(header: &[u8]) -> Option<Self> {
-        let raw = header.get(SUPERBLOCK_OFFSET as usize..)?.first_chunk()?;
-        Self::parse(raw).ok()
+    /// That of a disk which starts with `header`.
+    pub fn in_header(header: &[u8]) -> Result<Self, SuperblockError> {
+        let superblock = header.get(SUPERBLOCK_OFFSET as usize..);
+        let raw = superblock.and_then(<[u8]>::first_chunk);
+        Self::parse(raw.ok_or(SuperblockError::Magic)?)
     }
 
     /// The size of the filesystem in bytes; below 2^48.

@@ -5,7 +5,7 @@ use super::loop_device::LoopError;
 use crate::{
     claims::{Found, NoSuperblock, ReadAt, header, superblock_after, superblock_at},
     exit::ExitCode,
-    filesystem::FsType,
+    filesystem::{FsType, NoFilesystem},
     verity::{
         Binding, BindingError, BlockHasher, HashAlgorithm, HashArea, HashAreaError, RootHash,
         SUPERBLOCK_SIZE, Superblock, SuperblockError, TreeLayout, VerityParams,
@@ -40,13 +40,15 @@ pub enum DiskError {
     Device(#[from] DeviceError),
     /// The place of the superblock cannot be found out.
     #[error(
-        "{path}: no {fs_type} filesystem there, which would tell where the superblock is: --hash-offset names the place, --fs-type another filesystem"
+        "{path}: no {fs_type} filesystem there, which would tell where the superblock is ({reason}): --hash-offset names the place, --fs-type another filesystem"
     )]
     NoFilesystem {
         /// The data device.
         path: String,
         /// What was looked for.
         fs_type: FsType,
+        /// Why it is none.
+        reason: NoFilesystem,
     },
     /// What stands at the place of the superblock is not acceptable.
     #[error("{path}: at byte {offset}: {source}")]
@@ -166,9 +168,10 @@ impl Disk {
                     (None, Some(hash)) => superblock_at(hash, 0)?,
                     (None, None) => {
                         let found = superblock_after(&data, fs_type, &header(&data)?)?;
-                        found.ok_or_else(|| DiskError::NoFilesystem {
+                        found.map_err(|reason| DiskError::NoFilesystem {
                             path: name(&data),
                             fs_type,
+                            reason,
                         })?
                     }
                 };
@@ -282,7 +285,7 @@ impl Disk {
     /// What binds the geometry. It counts only when `header`, the start of the data, was read
     /// through dm-verity.
     pub(crate) fn bind(&self, header: &[u8]) -> Result<Binding, DiskError> {
-        let filesystem_bytes = self.fs_type.claimed_bytes(header);
+        let filesystem_bytes = self.fs_type.claimed_bytes(header).ok();
         Ok(Binding::find(
             &self.params,
             self.data_blocks,

@@ -17,7 +17,7 @@ pub(super) fn find(request: &TreeRequest, data: &Medium) -> Result<Option<u64>, 
     let appended = appended_before(request, data.bytes())
         .map(|offset| superblock_at(data, offset))
         .transpose()?;
-    Ok([after_filesystem, appended]
+    Ok([after_filesystem.ok(), appended]
         .into_iter()
         .flatten()
         .find(|found| found.superblock.is_ok())
@@ -29,6 +29,7 @@ pub(super) fn find(request: &TreeRequest, data: &Medium) -> Result<Option<u64>, 
 pub(super) fn begun(request: &TreeRequest, data: &Medium) -> Result<Option<u64>, MediumError> {
     let after_filesystem = FsType::Erofs
         .claimed_bytes(&header(data)?)
+        .ok()
         .map(hash_offset_candidates)
         .unwrap_or_default();
     // It was killed with all its room, or before it had more than the superblock's place.

@@ -9,9 +9,9 @@ mod verified;
 use std::path::{Path, PathBuf};
 
 use disk_mounter::{
-    claims::{NoSuperblock, header, superblock_after, superblock_at},
+    claims::{Found, NoSuperblock, header, superblock_after, superblock_at},
     exit::ExitCode,
-    filesystem::FsType,
+    filesystem::{FsType, NoFilesystem},
     verity::{Binding, BindingError, HashArea, HashAreaError, RootHash, Superblock, TreeLayout},
 };
 
@@ -55,13 +55,30 @@ pub enum VerifyError {
     /// The arguments make no parameters.
     #[error(transparent)]
     Arguments(#[from] ArgumentsError),
-    /// Where the tree is cannot be known.
+    /// Where the tree is cannot be known, as there is no filesystem before it.
     #[error(
-        "{} has no EROFS filesystem with a dm-verity superblock after it: where the hash area is \
-         elsewhere, name it with --hash-offset",
-        .0.display()
+        "{} has no EROFS filesystem, which would tell where the hash area is ({reason}): name its \
+         place with --hash-offset",
+        path.display()
     )]
-    NoHashArea(PathBuf),
+    NoFilesystem {
+        /// Of what.
+        path: PathBuf,
+        /// Why it is none.
+        reason: NoFilesystem,
+    },
+    /// There is no tree after the filesystem.
+    #[error(
+        "{} has no dm-verity superblock at byte {offset}, after its EROFS filesystem: where the \
+         hash area is elsewhere, name it with --hash-offset",
+        path.display()
+    )]
+    NoHashArea {
+        /// Of what.
+        path: PathBuf,
+        /// Where it would be.
+        offset: u64,
+    },
     /// The superblock is none that is accepted.
     #[error("{} is not accepted at byte {offset}: {reason}", path.display())]
     Superblock {
@@ -167,7 +184,7 @@ impl Verify {
             &params,
             self.tree.data_blocks,
             // Claimed until the end: the block that says so is among those that are verified.
-            FsType::Erofs.claimed_bytes(&header),
+            FsType::Erofs.claimed_bytes(&header).ok(),
         )?;
         let data_bytes = params.data_bytes();
         if other.is_none() && offset < data_bytes {
@@ -216,9 +233,11 @@ impl Verify {
 
     /// Where the hash area after the filesystem starts, in bytes.
     fn find_hash_area(&self, data: &Medium, header: &[u8]) -> Result<u64, VerifyError> {
+        let path = self.image.clone();
         match superblock_after(data, FsType::Erofs, header)? {
-            Some(found) if found.has_magic() => Ok(found.offset),
-            _ => Err(VerifyError::NoHashArea(self.image.clone())),
+            Ok(found) if found.has_magic() => Ok(found.offset),
+            Ok(Found { offset, .. }) => Err(VerifyError::NoHashArea { path, offset }),
+            Err(reason) => Err(VerifyError::NoFilesystem { path, reason }),
         }
     }
 

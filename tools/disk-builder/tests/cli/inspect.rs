@@ -52,6 +52,33 @@ fn nothing_there() {
         .refused(4, "cannot open missing");
 }
 
+/// What is wrong is said, by `verify` as well, and the rest is still shown.
+#[test]
+fn a_damaged_filesystem() {
+    let place = Place::new();
+    let mut image = data(40960, 1);
+    image[1024..1028].copy_from_slice(&[0xe2, 0xe1, 0xf5, 0xe0]);
+    image[1036] = 40;
+    place.write("image", &image);
+    let reason = "EROFS block size 2^40 is not from 512 to 65536";
+    let text = place.run("inspect image").ok();
+    assert_eq!(
+        field(&text, "Filesystem"),
+        format!("erofs, damaged: {reason}")
+    );
+    assert_eq!(field(&text, "Size"), "40960");
+    let json: Value = serde_json::from_str(&place.run("inspect image --json").ok()).unwrap();
+    assert_eq!(json["filesystems"], serde_json::json!([]));
+    assert_eq!(
+        json["damaged_filesystems"],
+        serde_json::json!([{"type": "erofs", "reason": reason}])
+    );
+    let root_hash = "ab".repeat(32);
+    place
+        .run(&format!("verify image --root-hash {root_hash}"))
+        .refused(3, reason);
+}
+
 #[test]
 fn every_command_shows_an_example() {
     let place = Place::new();
