@@ -27,7 +27,7 @@ help:
 
 ## make demo    from a real model to a verified mount, and a changed disk refused
 .PHONY: demo
-demo: programs
+demo: setup-demo programs
 	@tools/scripts/demo.sh $(PROGRAMS)
 
 ## make test    every test there is
@@ -45,7 +45,7 @@ check: setup-tests
 
 ## make fuzz    each fuzz target for SECONDS=60 (FUZZ="disk erofs" names some); corpus: fuzz/corpus
 .PHONY: fuzz
-fuzz: setup
+fuzz: setup-fuzz
 	@tools/scripts/fuzz.sh $(or $(SECONDS),60) $(FUZZ)
 
 # testvm's own tests, which boot the virtual machine.
@@ -85,7 +85,7 @@ audit:
 
 ## make image   the container images, in target/image, and their digests
 .PHONY: image
-image: programs
+image: setup-packages published
 	@tools/scripts/image.sh target/image $(RELEASE)/disk-mounter
 	@tools/scripts/image.sh target/image $(RELEASE)/disk-builder
 
@@ -100,22 +100,22 @@ uninstall:
 
 ## make deb     a Debian package of each program, in target/dist
 .PHONY: deb
-deb: published
+deb: setup-packages published
 	@packaging/deb.sh target/dist $(RELEASE) $(HOST) $(PUBLISHED)
 
 ## make dist    what is published of a release, reproducible: archive, packages, SBOMs, checksums
 .PHONY: dist
-dist: published
+dist: setup-packages published
 	@packaging/dist.sh target/dist $(RELEASE) $(HOST) $(PUBLISHED)
 
 ## make bench   against veritysetup, mkfs.erofs and cp; BENCH="--quick" takes 2 minutes
 .PHONY: bench
-bench: programs
+bench: setup-bench programs
 	$(RELEASE)/bench run --json target/bench/results.json $(BENCH)
 
 ## make bench-mount   against veritysetup and mount, on a kernel with dm-verity
 .PHONY: bench-mount
-bench-mount: programs
+bench-mount: setup-demo programs
 	tools/bench/mount.sh $(PROGRAMS) $(RELEASE)/bench $(BENCH)
 
 ## make build   the programs, in target/*/release
@@ -126,13 +126,22 @@ build programs: published
 # Each program alone, so that what else is in the workspace changes neither what is linked into it
 # nor a byte of it.
 .PHONY: published
-published: setup
+published: setup-build
 	cargo build --release --package disk-mounter
 	cargo build --release --package disk-builder
 	cargo build --release --package documents
 
-.PHONY: setup setup-tests
-setup:
-	@tools/scripts/setup.sh
+# The Debian packages for each.
+.PHONY: setup-build setup-packages setup-bench setup-demo setup-fuzz setup-tests
+setup-build:
+	@tools/scripts/setup.sh build
+setup-packages:
+	@tools/scripts/setup.sh build packages
+setup-bench:
+	@tools/scripts/setup.sh build peers
+setup-demo:
+	@tools/scripts/setup.sh build peers machine
+setup-fuzz:
+	@tools/scripts/setup.sh build fuzz
 setup-tests:
-	@tools/scripts/setup.sh tests
+	@tools/scripts/setup.sh build packages peers machine tests
