@@ -16,8 +16,8 @@ rm -rf target/image/rootfs
 tests/deploy/rootfs.py target/image/disk-mounter.oci.tar target/image/rootfs >/dev/null
 
 programs=()
-for program in crun mkfs.erofs mksquashfs mke2fs mkfs.xfs veritysetup dmsetup losetup mount umount \
-    unshare fincore strace mknod sh cat cp find sleep sort; do
+for program in crun mkfs.erofs mksquashfs mke2fs mkfs.xfs systemd-repart veritysetup dmsetup losetup \
+    mount umount unshare fincore strace mknod sh cat cp find sleep sort; do
     programs+=(--program "$program")
 done
 # mksquashfs loads this one by itself, where ldd does not see it.

@@ -38,6 +38,7 @@ for purpose in "$@"; do
             e2fsprogs:mke2fs
             squashfs-tools:mksquashfs
             strace:strace
+            systemd:systemd-repart
             util-linux-extra:fincore
             xfsprogs:mkfs.xfs
             buildah:buildah
