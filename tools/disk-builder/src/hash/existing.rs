@@ -14,12 +14,12 @@ use crate::medium::{Kind, Medium, MediumError};
 /// another root hash.
 pub(super) fn find(request: &TreeRequest, data: &Medium) -> Result<Option<u64>, MediumError> {
     let after_filesystem = superblock_after(data, FsType::Erofs, &header(data)?)?;
-    let appended = appended_before(request, data.bytes())
-        .map(|offset| superblock_at(data, offset))
-        .transpose()?;
-    Ok([after_filesystem.ok(), appended]
+    let mut found: Vec<_> = after_filesystem.into_iter().collect();
+    for offset in appended_before(request, data.bytes()) {
+        found.push(superblock_at(data, offset)?);
+    }
+    Ok(found
         .into_iter()
-        .flatten()
         .find(|found| found.superblock.is_ok())
         .map(|found| found.offset))
 }
@@ -48,20 +48,38 @@ pub(super) fn begun(request: &TreeRequest, data: &Medium) -> Result<Option<u64>,
     Ok(None)
 }
 
-/// Where a superblock stands in a file of so many bytes, if the file is data and an appended tree
-/// as `request` would have made it, and nothing else.
-fn appended_before(request: &TreeRequest, file_bytes: u64) -> Option<u64> {
+/// Where a superblock can stand in a file of so many bytes, if an appended tree as `request` would
+/// have made it is the end of the file: a tree over all that is before it, and one over as many
+/// blocks as `request` names.
+fn appended_before(request: &TreeRequest, file_bytes: u64) -> impl Iterator<Item = u64> {
+    let named = request.data_blocks.and_then(|data_blocks| {
+        let bytes = data_blocks.checked_mul(request.data_block_size.bytes())?;
+        let area_bytes = appended(request, bytes).map(|(offset, end)| end - offset)?;
+        file_bytes
+            .checked_sub(area_bytes)
+            .filter(|offset| *offset >= bytes)
+    });
+    covering_all(request, file_bytes).into_iter().chain(named)
+}
+
+/// Where the hash area of a file of `bytes` bytes starts and ends, if its tree covers all of it.
+fn appended(request: &TreeRequest, bytes: u64) -> Option<(u64, u64)> {
+    let request = TreeRequest {
+        data_blocks: None,
+        hash_offset: None,
+        superblock: true,
+        ..request.clone()
+    };
+    let kind = Kind::File;
+    let plan = Plan::new(&request, Room { kind, bytes }, None).ok()?;
+    Some((plan.area.offset(), plan.area.end(&plan.layout)))
+}
+
+/// Where a superblock stands in a file of so many bytes that is data and its tree, and no more.
+fn covering_all(request: &TreeRequest, file_bytes: u64) -> Option<u64> {
     let plan = |data_blocks| {
-        let bytes = data_blocks * request.data_block_size.bytes();
-        let request = TreeRequest {
-            data_blocks: None,
-            hash_offset: None,
-            superblock: true,
-            ..request.clone()
-        };
-        let kind = Kind::File;
-        let plan = Plan::new(&request, Room { kind, bytes }, None).ok()?;
-        Some((plan.area.offset(), plan.area.end(&plan.layout)))
+        let data_blocks: u64 = data_blocks;
+        appended(request, data_blocks * request.data_block_size.bytes())
     };
     // The end grows with the number of blocks: halve the range that it must be in.
     let (mut low, mut high) = (1, file_bytes / request.data_block_size.bytes());
@@ -93,21 +111,47 @@ mod tests {
             let bytes = blocks * 4096;
             let plan = Plan::new(&request, Room { kind, bytes }, None).unwrap();
             let end = plan.area.end(&plan.layout);
-            assert_eq!(appended_before(&request, end), Some(bytes), "{blocks}");
-            assert_eq!(appended_before(&request, end + 1), None, "{blocks}");
+            assert_eq!(covering_all(&request, end), Some(bytes), "{blocks}");
+            assert_eq!(covering_all(&request, end + 1), None, "{blocks}");
         }
-        assert_eq!(appended_before(&request, 0), None);
-        assert_eq!(appended_before(&request, 4096), None);
+        assert_eq!(covering_all(&request, 0), None);
+        assert_eq!(covering_all(&request, 4096), None);
+    }
+
+    #[test]
+    fn a_tree_over_a_part_is_found_by_its_own_length() {
+        for (blocks, bytes) in [(1, 40960), (200, 40_960_000), (10, 40960), (9, 41000)] {
+            let request = TreeRequest {
+                data_blocks: Some(blocks),
+                ..TreeRequest::default()
+            };
+            let kind = Kind::File;
+            let plan = Plan::new(&request, Room { kind, bytes }, None).unwrap();
+            let end = plan.area.end(&plan.layout);
+            let found = appended_before(&request, end).any(|offset| offset == plan.area.offset());
+            assert!(found, "{blocks} of {bytes}");
+        }
+        let request = TreeRequest {
+            data_blocks: Some(u64::MAX),
+            ..TreeRequest::default()
+        };
+        assert_eq!(appended_before(&request, 4096).count(), 0);
     }
 
     /// Killed with all its room, with the superblock's place alone, and with no tree begun at all.
     #[test]
     fn a_tree_that_was_begun_is_found() {
-        for (bytes, superblock) in [(40960, true), (41000, true), (40960, false)] {
+        for (bytes, data_blocks, superblock) in [
+            (40960, None, true),
+            (41000, None, true),
+            (40960, Some(7), true),
+            (40960, None, false),
+        ] {
             let file = tempfile::NamedTempFile::new().unwrap();
             let data = vec![1; bytes];
             fs::write(&file, &data).unwrap();
             let request = TreeRequest {
+                data_blocks,
                 superblock,
                 ..TreeRequest::default()
             };
