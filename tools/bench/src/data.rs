@@ -13,6 +13,9 @@ use nix::sys::statvfs::statvfs;
 
 const CHUNK: usize = 1 << 20;
 
+/// The file that shows that a directory is one of ours.
+const MARK: &str = ".made-by-bench";
+
 /// A directory of data, which goes when this is dropped unless it is to be kept.
 pub(crate) struct Data {
     directory: PathBuf,
@@ -20,10 +23,19 @@ pub(crate) struct Data {
 }
 
 impl Data {
-    /// Takes a directory below this one.
+    /// Takes a directory below this one. It must be new, or one that was taken before: all that is
+    /// in it goes.
     pub(crate) fn new(below: &Path, keep: bool) -> Result<Self> {
         let directory = below.join("data");
+        let mark = directory.join(MARK);
+        if directory.exists() && !mark.exists() {
+            bail!(
+                "{} was not made by this program, which would remove it: choose another --dir",
+                directory.display()
+            );
+        }
         fs::create_dir_all(&directory)
+            .and_then(|()| fs::write(mark, ""))
             .with_context(|| format!("cannot make {}", directory.display()))?;
         Ok(Self {
             directory: directory.canonicalize()?,
@@ -229,6 +241,22 @@ mod tests {
         let place = data.directory().to_owned();
         drop(data);
         assert!(!place.exists() && directory.path().exists());
+    }
+
+    #[test]
+    fn a_directory_of_somebody_else_stays() {
+        let directory = tempfile::tempdir().unwrap();
+        let theirs = directory.path().join("data/thesis.txt");
+        fs::create_dir(theirs.parent().unwrap()).unwrap();
+        fs::write(&theirs, "mine").unwrap();
+        assert!(Data::new(directory.path(), false).is_err());
+        assert_eq!(fs::read(&theirs).unwrap(), b"mine");
+
+        // What a run left that was killed is one of ours.
+        let other = tempfile::tempdir().unwrap();
+        std::mem::forget(Data::new(other.path(), false).unwrap());
+        drop(Data::new(other.path(), false).unwrap());
+        assert!(!other.path().join("data").exists());
     }
 
     #[test]
