@@ -28,6 +28,7 @@ pub struct Medium {
     path: PathBuf,
     kind: Kind,
     bytes: u64,
+    modified: (i64, i64),
 }
 
 /// Why a path could not be opened.
@@ -133,6 +134,7 @@ impl Medium {
             path: path.to_owned(),
             kind,
             bytes,
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
         })
     }
 
@@ -156,12 +158,18 @@ impl Medium {
         self.bytes
     }
 
-    /// Its first `bytes` bytes, as long as it stays as long as it is.
+    /// Its first `bytes` bytes, as long as nobody writes to it.
     pub fn source(&self, bytes: u64) -> FileSource<'_> {
-        self.source_of_length(bytes, self.bytes)
+        let source = self.source_of_length(bytes, self.bytes);
+        match self.kind {
+            Kind::File => source.modified_at(self.modified),
+            // That of the node, which writing to the device does not change.
+            Kind::BlockDevice => source,
+        }
     }
 
-    /// The first `bytes` bytes of a file that has been brought to `file_bytes` bytes.
+    /// The first `bytes` bytes of a file that this program writes to, after what it reads, and has
+    /// brought to `file_bytes` bytes.
     pub fn source_of_length(&self, bytes: u64, file_bytes: u64) -> FileSource<'_> {
         let file_bytes = (self.kind == Kind::File).then_some(file_bytes);
         FileSource::new(&self.file, &self.path, bytes, file_bytes)

@@ -3,7 +3,7 @@
 use std::{
     fs::File,
     io,
-    os::unix::fs::FileExt,
+    os::unix::fs::{FileExt, MetadataExt},
     path::{Path, PathBuf},
 };
 
@@ -25,7 +25,8 @@ pub trait Source: Sync {
     fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> Result<(), SourceError>;
 
     /// The bytes from `offset` on without a copy, if all of them are in the page cache and that is
-    /// worth it. They may change while they are looked at: [`Source::check_unchanged`] tells.
+    /// worth it. They may change while they are looked at, as any that are read:
+    /// [`Source::check_unchanged`] tells what can be told.
     fn cached(&self, _offset: u64, _length: usize) -> Option<Window> {
         None
     }
@@ -105,6 +106,7 @@ pub struct FileSource<'a> {
     path: &'a Path,
     bytes: u64,
     file_bytes: Option<u64>,
+    modified: Option<(i64, i64)>,
 }
 
 impl<'a> FileSource<'a> {
@@ -116,6 +118,16 @@ impl<'a> FileSource<'a> {
             path,
             bytes,
             file_bytes,
+            modified: None,
+        }
+    }
+
+    /// The same, of a file that was modified for the last time at `modified` (seconds and
+    /// nanoseconds), and must not be again.
+    pub fn modified_at(self, modified: (i64, i64)) -> Self {
+        Self {
+            modified: Some(modified),
+            ..self
         }
     }
 
@@ -180,25 +192,29 @@ impl Source for FileSource<'_> {
         let Some(expected) = self.file_bytes else {
             return Ok(());
         };
-        let found = self
-            .file
-            .metadata()
-            .map_err(|error| self.error(0, error))?
-            .len();
-        if found == expected {
-            return Ok(());
+        let metadata = self.file.metadata().map_err(|error| self.error(0, error))?;
+        let (found, path) = (metadata.len(), self.path.to_owned());
+        if found != expected {
+            return Err(SourceError::Resized {
+                path,
+                expected,
+                found,
+            });
         }
-        Err(SourceError::Resized {
-            path: self.path.to_owned(),
-            expected,
-            found,
-        })
+        let modified = (metadata.mtime(), metadata.mtime_nsec());
+        if self.modified.is_some_and(|before| before != modified) {
+            return Err(SourceError::Changed(path));
+        }
+        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
+    use std::{
+        io::Write,
+        time::{Duration, SystemTime},
+    };
 
     use super::*;
 
@@ -250,6 +266,20 @@ mod tests {
             source.check_unchanged(),
             Err(SourceError::Resized { found: 101, .. })
         ));
+    }
+
+    #[test]
+    fn a_file_that_was_written_to_is_named() {
+        let file = file(&[1; 100]);
+        let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        file.set_modified(at(7)).unwrap();
+        let source = source(&file, 100).modified_at((7, 0));
+        source.check_unchanged().unwrap();
+        file.set_modified(at(8)).unwrap();
+        assert_eq!(
+            source.check_unchanged().unwrap_err().to_string(),
+            "data changed while it was read: try again when nothing writes to it"
+        );
     }
 
     #[test]

@@ -131,12 +131,11 @@ impl Hash {
                 Target::new_file(path, *replace, &plan)?
             }
         };
-        let file_bytes = match place {
-            Place::Data => target::length_after(&data, &plan),
-            _ => data.bytes(),
+        let data_bytes = plan.params.data_bytes();
+        let source = match place {
+            Place::Data => data.source_of_length(data_bytes, target::length_after(&data, &plan)),
+            _ => data.source(data_bytes),
         };
-
-        let source = data.source_of_length(plan.params.data_bytes(), file_bytes);
         let sink = FileSink::new(target.file(), target.path(), plan.area);
         let root_hash = hash_tree(&plan.params, &source, &sink, workers)?;
         target.sync()?;
