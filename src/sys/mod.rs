@@ -12,4 +12,5 @@ pub(crate) mod credentials;
 pub(crate) mod loop_control;
 #[cfg(feature = "mount")]
 pub(crate) mod mount_api;
+pub mod signal;
 pub mod window;

@@ -17,11 +17,12 @@ use std::{
 use clap::{CommandFactory, Parser};
 use disk_mounter::{
     exit::ExitCode,
+    sys::signal::is_ignored,
     verity::sha256::{Kernel, KernelError},
 };
 use serde_json::{Value, json};
 use signal_hook::{
-    consts::{SIGINT, SIGTERM},
+    consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ},
     flag,
 };
 
@@ -222,10 +223,15 @@ fn processors() -> usize {
     thread::available_parallelism().map_or(1, NonZero::get)
 }
 
-/// A flag that SIGINT and SIGTERM set. The second one ends the process at once.
+/// A flag that SIGINT, SIGTERM and, where nohup(1) does not have it ignored, SIGHUP set. The second
+/// one ends the process at once. What is too large for its limit is an error and no signal.
 fn interrupted_by_signals() -> Result<Arc<AtomicBool>, Failure> {
+    flag::register(SIGXFSZ, Arc::default()).map_err(Failure::Signals)?;
     let interrupted = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        if signal == SIGHUP && is_ignored(signal).map_err(Failure::Signals)? {
+            continue;
+        }
         flag::register_conditional_default(signal, Arc::clone(&interrupted))
             .and_then(|_| flag::register(signal, Arc::clone(&interrupted)))
             .map_err(Failure::Signals)?;

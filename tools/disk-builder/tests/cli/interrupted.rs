@@ -95,7 +95,7 @@ fn killed_at_any_moment() {
 
 #[test]
 fn signals_leave_nothing() {
-    for sent in [Signal::SIGINT, Signal::SIGTERM] {
+    for sent in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
         let place = Place::new();
         large_model(&place);
         let child = spawn(&place, "build model --output disk");
@@ -105,6 +105,31 @@ fn signals_leave_nothing() {
         ended.refused(1, "disk-builder: interrupted");
         assert_eq!(place.names(), ["model"]);
     }
+}
+
+/// nohup(1) makes a program ignore SIGHUP, and it must go on doing that.
+#[test]
+fn what_nohup_started_outlives_its_terminal() {
+    let place = Place::new();
+    large_model(&place);
+    let mut nohup = Command::new("nohup");
+    nohup
+        .args([env!("CARGO_BIN_EXE_disk-builder"), "build", "model"])
+        .args(["--output", "disk"])
+        .current_dir(place.path(""))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let child = nohup.spawn().unwrap();
+    wait_for_temporary_file(&place);
+    let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+    let ignored = status
+        .lines()
+        .find_map(|line| line.strip_prefix("SigIgn:\t"));
+    let ignored = u64::from_str_radix(ignored.unwrap(), 16).unwrap();
+    assert_eq!(ignored & 1, 1, "{status}");
+    signal(&child, Signal::SIGHUP);
+    signal(&child, Signal::SIGTERM);
+    Ended::of(child.wait_with_output().unwrap()).refused(1, "interrupted");
 }
 
 /// Another run of the same output does not take the file from under one that is at work.
