@@ -5,7 +5,7 @@ use std::fs::{self, File};
 
 use disk_builder::{
     manifest::{Manifest, default_path},
-    verify::{ManifestMismatch, TreeArguments, Verify},
+    verify::{ManifestVerdict, NotCompared, TreeArguments, Verify},
 };
 
 use crate::model_disk::{ModelDisk, workers};
@@ -31,18 +31,23 @@ pub fn run(bytes: &[u8]) {
         let report = verify.run(workers()).unwrap();
         assert!(report.findings.is_clean());
         assert!(!report.to_string().is_empty() && report.to_json().is_object());
-        let mismatch = report.manifest.unwrap().mismatch;
-        if let Some(mismatch) = &mismatch {
-            assert!(!mismatch.to_string().is_empty());
-        }
-
+        let verdict = report.manifest.unwrap().verdict;
         let Ok(read) = Manifest::read(&path) else {
-            assert!(matches!(mismatch, Some(ManifestMismatch::Unreadable(_))));
+            assert!(matches!(
+                verdict,
+                ManifestVerdict::NotCompared(NotCompared::Unreadable(_))
+            ));
             return;
         };
         let known = &disk.manifest;
         let agrees = read.disk == known.disk && read.files == known.files;
-        assert_eq!(mismatch.is_none(), agrees, "{mismatch:?}");
+        match &verdict {
+            ManifestVerdict::Agrees => assert!(agrees),
+            ManifestVerdict::Differs(mismatch) => {
+                assert!(!agrees && !mismatch.to_string().is_empty());
+            }
+            ManifestVerdict::NotCompared(reason) => panic!("{reason}"),
+        }
         read.write(&File::create(&path).unwrap()).unwrap();
         assert_eq!(Manifest::read(&path).unwrap(), read);
     });

@@ -57,6 +57,7 @@
 //! ```
 
 pub mod build;
+mod cause;
 pub mod cli;
 pub mod documents;
 pub mod engine;

@@ -27,11 +27,12 @@ pub const SCHEMA: u32 = 1;
 /// The layout of the disks that this program makes.
 pub const LAYOUT: u32 = 1;
 
-/// None is longer, or it would fill the memory.
-const MAX_BYTES: u64 = 1 << 30;
+/// None that is longer is read, or it would fill the memory: half a million files are in this.
+const MAX_BYTES: u64 = 64 << 20;
 
 /// A manifest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Written")]
 pub struct Manifest<'a> {
     /// [`SCHEMA`].
     pub schema: u32,
@@ -68,6 +69,52 @@ pub struct Disk {
     pub image_bytes: u64,
 }
 
+/// A manifest as it is read. A flattened [`Disk`] would keep all that is unknown in memory.
+#[derive(Deserialize)]
+struct Written {
+    schema: u32,
+    layout: u32,
+    root_hash: String,
+    data_blocks: u64,
+    data_block_size: u32,
+    hash_block_size: u32,
+    hash_offset: u64,
+    hash_algorithm: String,
+    salt: String,
+    uuid: String,
+    image_bytes: u64,
+    source: Option<String>,
+    revision: Option<String>,
+    excluded: Vec<String>,
+    files: Vec<ModelFile>,
+    builder_version: String,
+}
+
+impl From<Written> for Manifest<'_> {
+    fn from(written: Written) -> Self {
+        Self {
+            schema: written.schema,
+            disk: Disk {
+                layout: written.layout,
+                root_hash: written.root_hash,
+                data_blocks: written.data_blocks,
+                data_block_size: written.data_block_size,
+                hash_block_size: written.hash_block_size,
+                hash_offset: written.hash_offset,
+                hash_algorithm: written.hash_algorithm,
+                salt: written.salt,
+                uuid: written.uuid,
+                image_bytes: written.image_bytes,
+            },
+            source: written.source,
+            revision: written.revision,
+            excluded: written.excluded.into(),
+            files: written.files.into(),
+            builder_version: written.builder_version,
+        }
+    }
+}
+
 /// A manifest cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {
@@ -91,7 +138,7 @@ pub enum ManifestError {
         found: u32,
     },
     /// Too much to read.
-    #[error("{} is not a manifest: it has more than {MAX_BYTES} bytes", .0.display())]
+    #[error("{} has more than {MAX_BYTES} bytes, too much to read", .0.display())]
     TooLong(PathBuf),
 }
 

@@ -6,7 +6,6 @@ mod config;
 mod progress;
 
 use std::{
-    error::Error,
     fmt::Display,
     io::{self, Write},
     num::NonZero,
@@ -28,13 +27,16 @@ use signal_hook::{
 
 use crate::{
     build::{self, Build, BuildError},
+    cause::on_one_line,
     documents::{self, Page},
     engine::Workers,
     hash::{Hash, HashError},
     inspect::inspect,
     medium::MediumError,
     model::ExcludeError,
-    verify::{ManifestMismatch, ManifestReport, Verify, VerifyError, VerifyReport},
+    verify::{
+        ManifestMismatch, ManifestReport, ManifestVerdict, Verify, VerifyError, VerifyReport,
+    },
 };
 use args::{Arguments, Command, Common};
 use progress::ProgressLine;
@@ -199,7 +201,7 @@ fn judge(report: VerifyReport) -> Result<(), Failure> {
     match report.manifest {
         Some(ManifestReport {
             path,
-            mismatch: Some(source),
+            verdict: ManifestVerdict::Differs(source),
         }) => Err(Failure::Manifest {
             path: path.display().to_string(),
             image,
@@ -253,15 +255,4 @@ fn write(bytes: &[u8]) -> Result<(), Failure> {
         .write_all(bytes)
         .and_then(|()| stdout.flush())
         .map_err(Failure::Output)
-}
-
-/// An error and what caused it.
-fn on_one_line(error: &dyn Error) -> String {
-    let mut line = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        line = format!("{line}: {error}");
-        cause = error.source();
-    }
-    line
 }

@@ -4,11 +4,12 @@ use std::ops::Deref;
 
 use serde::{Deserialize, Serialize};
 
-use super::RelativePath;
+use super::{PathError, RelativePath, WrittenPath};
 
 /// A file of a model, as it was when the model was looked through. In JSON it is an object with
 /// the path as [`RelativePath`] writes it, and `bytes`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "WrittenFile")]
 pub struct ModelFile {
     /// Its path within the model.
     #[serde(flatten)]
@@ -16,6 +17,30 @@ pub struct ModelFile {
     /// Its size in bytes.
     #[serde(rename = "bytes")]
     pub size: u64,
+}
+
+/// A file as it is read from JSON. A flattened path would keep all that is unknown in memory.
+#[derive(Deserialize)]
+struct WrittenFile {
+    path: Option<String>,
+    path_hex: Option<String>,
+    bytes: u64,
+}
+
+impl TryFrom<WrittenFile> for ModelFile {
+    type Error = PathError;
+
+    fn try_from(file: WrittenFile) -> Result<Self, PathError> {
+        let written = match (file.path, file.path_hex) {
+            (Some(path), None) => WrittenPath::Path(path),
+            (None, Some(digits)) => WrittenPath::PathHex(digits),
+            _ => return Err(PathError::NotOnce),
+        };
+        Ok(Self {
+            path: written.try_into()?,
+            size: file.bytes,
+        })
+    }
 }
 
 /// The files of a model in the order of their paths: at least one, each path

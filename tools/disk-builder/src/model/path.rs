@@ -73,6 +73,9 @@ pub enum PathError {
     /// It should be written in hex, and is not.
     #[error("the path is not written in hex digits")]
     Hex,
+    /// In JSON, it has to be written in one of the two ways.
+    #[error("a file has neither path nor path_hex, or both")]
+    NotOnce,
     /// A NUL byte.
     #[error("the path has a NUL byte")]
     Nul,

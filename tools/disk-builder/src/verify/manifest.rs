@@ -13,16 +13,43 @@ use super::verified::Verified;
 use crate::{
     hash::Plan,
     manifest::{Disk, Manifest, ManifestError, default_path},
-    medium::MediumError,
     model::{ModelFile, escaped},
 };
+
+/// A manifest that stands beside a disk.
+#[derive(Debug)]
+pub struct ManifestReport {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What it is to the disk.
+    pub verdict: ManifestVerdict,
+}
+
+/// What a manifest is to the disk that it stands beside.
+#[derive(Debug)]
+pub enum ManifestVerdict {
+    /// It is about the disk.
+    Agrees,
+    /// It is about another.
+    Differs(ManifestMismatch),
+    /// Nobody can tell. That says nothing of the disk, which needs no manifest.
+    NotCompared(NotCompared),
+}
+
+/// Why a manifest could not be compared with its disk.
+#[derive(Debug, thiserror::Error)]
+pub enum NotCompared {
+    /// It cannot be read as one.
+    #[error(transparent)]
+    Unreadable(#[from] ManifestError),
+    /// The disk's files cannot be listed.
+    #[error("the disk's files cannot be listed")]
+    Walk(#[from] WalkError),
+}
 
 /// How a manifest differs from its disk.
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestMismatch {
-    /// It cannot be read as one.
-    #[error(transparent)]
-    Unreadable(ManifestError),
     /// A field says something else.
     #[error("it says {field} {manifest}, the disk has {disk}")]
     Field {
@@ -41,62 +68,61 @@ pub enum ManifestMismatch {
         /// On the disk.
         found: String,
     },
-    /// The disk's files cannot be listed.
-    #[error("the disk's files cannot be listed")]
-    Walk(#[from] WalkError),
 }
 
-/// A manifest that stands beside a disk.
-pub(super) struct Beside {
-    pub(super) path: PathBuf,
-    manifest: Result<Manifest<'static>, ManifestError>,
-}
-
-impl Beside {
-    /// Reads it, where there is one. An error where it is there and cannot be opened.
-    pub(super) fn find(image: &Path) -> Result<Option<Self>, MediumError> {
-        let path = default_path(image);
-        if !path.exists() {
-            return Ok(None);
-        }
-        match Manifest::read(&path) {
-            Err(ManifestError::Medium(error)) => Err(error),
-            manifest => Ok(Some(Self { path, manifest })),
-        }
-    }
-
-    /// Compares it with a disk that is all verified: with its tree and with its files. `uuid` is
-    /// that of the superblock, where there is one.
-    pub(super) fn check(
-        self,
+impl ManifestReport {
+    /// Compares the manifest of `image`, where there is one, with the disk, all of which is
+    /// verified: with its tree and with its files. `uuid` is that of the superblock, where there is
+    /// one.
+    pub(super) fn find(
+        image: &Path,
         plan: &Plan,
         root_hash: &RootHash,
         uuid: Option<Uuid>,
         filesystem: &Verified<'_>,
-    ) -> Result<(), ManifestMismatch> {
-        let manifest = self.manifest.map_err(ManifestMismatch::Unreadable)?;
-        let mut disk = Disk::new(plan, root_hash, uuid.unwrap_or_default());
-        if uuid.is_none() {
-            disk.uuid.clone_from(&manifest.disk.uuid);
+    ) -> Option<Self> {
+        let path = default_path(image);
+        if !path.exists() {
+            return None;
         }
-        same_fields(&manifest.disk, &disk)?;
-        same_files(&manifest.files, filesystem)
+        let verdict = match compare(&path, plan, root_hash, uuid, filesystem) {
+            Ok(None) => ManifestVerdict::Agrees,
+            Ok(Some(mismatch)) => ManifestVerdict::Differs(mismatch),
+            Err(reason) => ManifestVerdict::NotCompared(reason),
+        };
+        Some(Self { path, verdict })
     }
 }
 
-fn same_fields(manifest: &Disk, disk: &Disk) -> Result<(), ManifestMismatch> {
-    let (manifest, mut disk) = (fields(manifest), fields(disk));
-    for (field, manifest) in manifest {
-        let disk = disk.remove(&field).unwrap_or_default();
-        if manifest != disk {
-            return Err(ManifestMismatch::Field {
-                field,
-                manifest,
-                disk,
-            });
-        }
+/// The first difference, if there is one.
+fn compare(
+    path: &Path,
+    plan: &Plan,
+    root_hash: &RootHash,
+    uuid: Option<Uuid>,
+    filesystem: &Verified<'_>,
+) -> Result<Option<ManifestMismatch>, NotCompared> {
+    let manifest = Manifest::read(path)?;
+    let mut disk = Disk::new(plan, root_hash, uuid.unwrap_or_default());
+    if uuid.is_none() {
+        disk.uuid.clone_from(&manifest.disk.uuid);
     }
-    Ok(())
+    match other_field(&manifest.disk, &disk) {
+        Some(mismatch) => Ok(Some(mismatch)),
+        None => Ok(other_file(&manifest.files, filesystem)?),
+    }
+}
+
+fn other_field(manifest: &Disk, disk: &Disk) -> Option<ManifestMismatch> {
+    let (manifest, mut disk) = (fields(manifest), fields(disk));
+    manifest.into_iter().find_map(|(field, manifest)| {
+        let disk = disk.remove(&field).unwrap_or_default();
+        (manifest != disk).then_some(ManifestMismatch::Field {
+            field,
+            manifest,
+            disk,
+        })
+    })
 }
 
 fn fields(disk: &Disk) -> Map<String, Value> {
@@ -108,7 +134,10 @@ fn fields(disk: &Disk) -> Map<String, Value> {
 }
 
 /// The manifest has the order of the disk, which is that of the walk.
-fn same_files(listed: &[ModelFile], filesystem: &Verified<'_>) -> Result<(), ManifestMismatch> {
+fn other_file(
+    listed: &[ModelFile],
+    filesystem: &Verified<'_>,
+) -> Result<Option<ManifestMismatch>, WalkError> {
     let mut listed = listed.iter();
     let mut mismatch = None;
     filesystem.walk(|node| {
@@ -124,14 +153,13 @@ fn same_files(listed: &[ModelFile], filesystem: &Verified<'_>) -> Result<(), Man
             });
         }
     })?;
-    match (mismatch, listed.next()) {
-        (Some(mismatch), _) => Err(mismatch),
-        (None, None) => Ok(()),
-        (None, more) => Err(ManifestMismatch::File {
-            listed: describe(more),
+    let more = || {
+        listed.next().map(|more| ManifestMismatch::File {
+            listed: describe(Some(more)),
             found: "no more".to_owned(),
-        }),
-    }
+        })
+    };
+    Ok(mismatch.or_else(more))
 }
 
 fn describe(file: Option<&ModelFile>) -> String {

@@ -16,16 +16,15 @@ use disk_mounter::{
 };
 
 pub use damage::{Damage, Damages};
-pub use manifest::ManifestMismatch;
+pub use manifest::{ManifestMismatch, ManifestReport, ManifestVerdict, NotCompared};
 pub use parameters::{ArgumentsError, Contradiction, TreeArguments};
-pub use report::{ManifestReport, VerifyReport};
+pub use report::VerifyReport;
 
 use crate::{
     engine::{SourceError, VerifyTreeError, Workers, verify_tree},
     hash::Plan,
     medium::{self, Medium, MediumError},
 };
-use manifest::Beside;
 use verified::Verified;
 
 /// What `verify` is to do.
@@ -162,7 +161,6 @@ impl Verify {
             .then(|| self.tree.params(&self.root_hash))
             .transpose()?;
         let data = Medium::open(&self.image)?;
-        let manifest = Beside::find(&self.image)?;
         let other = self.other_device().map(Medium::open).transpose()?;
         let hashes = other.as_ref().unwrap_or(&data);
         let header = header(&data)?;
@@ -210,11 +208,10 @@ impl Verify {
             area,
         };
         // What a corrupt disk holds cannot be compared with anything.
-        let manifest = manifest.filter(|_| findings.is_clean());
-        let manifest = manifest.map(|beside| ManifestReport {
-            path: beside.path.clone(),
-            mismatch: beside.check(&plan, &self.root_hash, uuid, &verified).err(),
-        });
+        let manifest = match findings.is_clean() {
+            true => ManifestReport::find(&self.image, &plan, &self.root_hash, uuid, &verified),
+            false => None,
+        };
         Ok(VerifyReport {
             image: self.image.clone(),
             root_hash: self.root_hash,

@@ -5,8 +5,9 @@ use std::{fmt, path::PathBuf};
 use disk_mounter::verity::{Binding, RootHash};
 use serde_json::{Value, json};
 
-use super::{Damage, Damages, ManifestMismatch};
+use super::{Damage, Damages, ManifestReport, ManifestVerdict};
 use crate::{
+    cause::on_one_line,
     engine::Findings,
     hash::Plan,
     model::{WrittenPath, escaped},
@@ -31,24 +32,17 @@ pub struct VerifyReport {
     pub manifest: Option<ManifestReport>,
 }
 
-/// A manifest beside a disk.
-#[derive(Debug)]
-pub struct ManifestReport {
-    /// Where it is.
-    pub path: PathBuf,
-    /// How it differs from the disk.
-    pub mismatch: Option<ManifestMismatch>,
-}
-
 impl VerifyReport {
     /// As a JSON object. Ranges are of data blocks.
     pub fn to_json(&self) -> Value {
         let (params, findings) = (&self.plan.params, &self.findings);
         let manifest = self.manifest.as_ref().map(|manifest| {
-            json!({
-                "path": manifest.path.display().to_string(),
-                "agrees": manifest.mismatch.is_none(),
-            })
+            let agrees = match manifest.verdict {
+                ManifestVerdict::Agrees => Some(true),
+                ManifestVerdict::Differs(_) => Some(false),
+                ManifestVerdict::NotCompared(_) => None,
+            };
+            json!({ "path": manifest.path.display().to_string(), "agrees": agrees })
         });
         json!({
             "verified": findings.is_clean(),
@@ -138,12 +132,19 @@ impl fmt::Display for VerifyReport {
         if let Some(reason) = &self.damages.unknown {
             writeln!(f, "not all files that this lies in are known: {reason}")?;
         }
-        match &self.manifest {
-            Some(ManifestReport {
-                path,
-                mismatch: None,
-            }) => writeln!(f, "manifest: {} is about this disk", path.display()),
-            _ => Ok(()),
+        let Some(ManifestReport { path, verdict }) = &self.manifest else {
+            return Ok(());
+        };
+        match verdict {
+            ManifestVerdict::Agrees => {
+                writeln!(f, "manifest: {} is about this disk", path.display())
+            }
+            ManifestVerdict::NotCompared(reason) => {
+                let reason = on_one_line(reason);
+                writeln!(f, "manifest: {} not compared: {reason}", path.display())
+            }
+            // That is an error, which is told as such.
+            ManifestVerdict::Differs(_) => Ok(()),
         }
     }
 }
