@@ -13,7 +13,7 @@ use crate::{
     Test,
     disk::{Disk, Loop, in_the_largest_file, root_hash},
     fault_device::FaultDevice,
-    run::{Outcome, check, run},
+    run::{Outcome, check, run, text},
     sidecar::until,
 };
 
@@ -28,6 +28,10 @@ pub(crate) const TESTS: &[Test] = &[
     ("an_output_disk_that_fails", an_output_disk_that_fails),
     ("killed_at_every_call", killed_at_every_call),
     ("many_at_one_output", many_at_one_output),
+    (
+        "a_tree_over_its_own_data_is_refused",
+        a_tree_over_its_own_data_is_refused,
+    ),
 ];
 
 /// A file with a filesystem of so many MiB.
@@ -364,4 +368,54 @@ fn many_at_one_output() {
             }
         }
     });
+}
+
+/// The same storage has many names: a loop device of the file, a mapping over that, and the disk of
+/// a partition.
+fn a_tree_over_its_own_data_is_refused() {
+    let disk = Disk::filesystem();
+    let before = fs::read(&disk.image).unwrap();
+    let device = Loop::new(&disk.image);
+    let sectors = before.len() / 512;
+    let name = "storage-below";
+    let table = format!("0 {sectors} linear {} 0", device.path().display());
+    check("dmsetup", ["create", name, "--table", &table]);
+    check("dmsetup", ["mknodes", name]);
+    let mapping = Path::new("/dev/mapper").join(name);
+    let refused = |data: &Path, hash_device: &Path| {
+        let options = ["hash", text(data), "--hash-device", text(hash_device)];
+        let said = [text(hash_device), "the tree would be written over the data"];
+        run("disk-builder", options).is(2, &said);
+        assert!(fs::read(&disk.image).unwrap() == before);
+    };
+    refused(&disk.image, device.path());
+    refused(&disk.image, &mapping);
+    refused(device.path(), &mapping);
+    refused(device.path(), &disk.image);
+    check("dmsetup", ["remove", name]);
+    fs::remove_file(mapping).unwrap();
+
+    // Two partitions of one disk are two storages.
+    let table = disk.path("partitions");
+    File::create(&table).unwrap().set_len(8 << 20).unwrap();
+    let definitions = disk.path("repart.d");
+    fs::create_dir(&definitions).unwrap();
+    for part in ["10-data.conf", "20-tree.conf"] {
+        let partition = "[Partition]\nType=linux-generic\nSizeMinBytes=1M\nSizeMaxBytes=1M\n";
+        fs::write(definitions.join(part), partition).unwrap();
+    }
+    let definitions = format!("--definitions={}", definitions.display());
+    let repart = ["--dry-run=no", "--empty=force", &definitions, text(&table)];
+    check("systemd-repart", repart);
+    let line = ["--find", "--show", "--partscan", text(&table)];
+    let whole = check("losetup", line).trim().to_owned();
+    let [data, tree] = [1, 2].map(|part| PathBuf::from(format!("{whole}p{part}")));
+    refused(&data, Path::new(&whole));
+    refused(Path::new(&whole), &data);
+    run(
+        "disk-builder",
+        ["hash", text(&data), "--hash-device", text(&tree)],
+    )
+    .is(0, &[]);
+    check("losetup", ["--detach", &whole]);
 }

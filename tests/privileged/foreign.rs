@@ -9,7 +9,7 @@ use crate::{
     Test,
     disk::{Disk, Loop, Named, files, root_hash},
     machine::mount_line,
-    run::{check, mounter},
+    run::{check, mounter, text},
     sidecar::Sidecar,
 };
 
@@ -38,10 +38,6 @@ pub(crate) const TESTS: &[Test] = &[
 ];
 
 const ZERO_UUID: &str = "00000000-0000-0000-0000-000000000000";
-
-fn text(path: &Path) -> &str {
-    path.to_str().unwrap()
-}
 
 /// Adds a tree by veritysetup.
 fn format(disk: &mut Disk, hash_device: &Path, options: &[&str]) {

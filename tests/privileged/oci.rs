@@ -21,7 +21,7 @@ use crate::{
     disk::{Disk, Loop, in_the_largest_file},
     machine::{Leftovers, drop_caches},
     real_model::variable,
-    run::{Outcome, check, run},
+    run::{Outcome, check, run, text},
 };
 
 /// The tests of this group.
@@ -133,10 +133,6 @@ impl Drop for Pod {
     fn drop(&mut self) {
         check("umount", [text(&self.shared)]);
     }
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().unwrap()
 }
 
 /// What all containers have: the mounts of the runtime specification, and namespaces of their own.

@@ -2,6 +2,7 @@
 
 use std::{
     ffi::OsStr,
+    path::Path,
     process::{Command, Output},
 };
 
@@ -65,4 +66,9 @@ pub(crate) fn check<S: AsRef<OsStr>>(
 #[track_caller]
 pub(crate) fn mounter(line: &str) -> Outcome {
     run("disk-mounter", line.split_ascii_whitespace())
+}
+
+/// A path as an argument.
+pub(crate) fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
 }

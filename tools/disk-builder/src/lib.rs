@@ -17,6 +17,7 @@
 //! | [`model`] | the files of a model directory, and what is left out |
 //! | [`image`] | the EROFS image of a list of files, as a plan; no I/O |
 //! | [`engine`] | makes and checks hash trees, in parallel |
+//! | `storage` | which storage a path is on in the end |
 //! | `cause` | errors and what caused them, on one line |
 //!
 //! A disk is made, its root hash is computed again from the model, and all of it is verified:
@@ -70,4 +71,5 @@ pub mod medium;
 pub mod model;
 pub mod new_file;
 pub mod output;
+mod storage;
 pub mod verify;

@@ -188,16 +188,3 @@ impl ReadAt for Medium {
         read.map_err(failed_to("read", &self.path))
     }
 }
-
-/// Whether two paths lead to one file or block device, also by different names.
-pub fn is_same(one: &Path, other: &Path) -> bool {
-    let identity = |path: &Path| {
-        let metadata = path.metadata().ok()?;
-        Some(if metadata.file_type().is_block_device() {
-            (true, metadata.rdev(), 0)
-        } else {
-            (false, metadata.dev(), metadata.ino())
-        })
-    };
-    identity(one).is_some_and(|one| Some(one) == identity(other))
-}

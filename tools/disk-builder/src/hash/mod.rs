@@ -18,8 +18,9 @@ pub use report::HashReport;
 
 use crate::{
     engine::{FileSink, HashTreeError, Workers, hash_tree},
-    medium::{self, Kind, Medium, MediumError, failed_to},
+    medium::{Kind, Medium, MediumError, failed_to},
     output::{Output, OutputError},
+    storage,
 };
 pub(crate) use target::Target;
 
@@ -55,6 +56,19 @@ pub enum HashError {
     /// The tree cannot go where it should.
     #[error(transparent)]
     Output(#[from] OutputError),
+    /// The tree would be written over the data.
+    #[error(
+        "{} is storage of {} by another name, and the tree would be written over the data: choose \
+         another --hash-device, or leave it away to append the tree",
+        path.display(),
+        data.display()
+    )]
+    Overlap {
+        /// The hash device.
+        path: PathBuf,
+        /// The data.
+        data: PathBuf,
+    },
     /// A tree over data and tree is hardly what anybody wants.
     #[error(
         "{} already has a hash tree, with its superblock at byte {offset}: to make it again, name \
@@ -79,6 +93,7 @@ impl HashError {
             Self::Medium(error) => error.exit_code(),
             Self::Plan { reason, .. } => reason.exit_code(),
             Self::Output(error) => error.exit_code(),
+            Self::Overlap { .. } => ExitCode::Usage,
             Self::AlreadyHashed { .. } => ExitCode::InTheWay,
             Self::Tree(_) => ExitCode::Failure,
         }
@@ -172,8 +187,12 @@ impl Hash {
         let Some(path) = &self.hash_device else {
             return Ok(Place::Data);
         };
-        if medium::is_same(path, &self.data) {
+        if storage::is_same(path, &self.data) {
             return Ok(Place::Data);
+        }
+        if storage::overlap(path, &self.data) {
+            let (path, data) = (path.clone(), self.data.clone());
+            return Err(HashError::Overlap { path, data });
         }
         Ok(Place::Other(Output::find(path, self.force)?))
     }

@@ -23,7 +23,8 @@ pub use report::VerifyReport;
 use crate::{
     engine::{SourceError, VerifyTreeError, Workers, verify_tree},
     hash::Plan,
-    medium::{self, Medium, MediumError},
+    medium::{Medium, MediumError},
+    storage,
 };
 use verified::Verified;
 
@@ -225,7 +226,7 @@ impl Verify {
 
     fn other_device(&self) -> Option<&Path> {
         let path = self.hash_device.as_deref()?;
-        (!medium::is_same(path, &self.image)).then_some(path)
+        (!storage::is_same(path, &self.image)).then_some(path)
     }
 
     /// Where the hash area after the filesystem starts, in bytes.
