@@ -39,7 +39,9 @@ pub struct SuperblockFields {
     pub uuid: [u8; 16],
     pub volume_name: [u8; 16],
     pub feature_incompat: U32,
-    pub reserved: [u8; 44],
+    pub compression: U16,
+    pub extra_devices: U16,
+    pub reserved: [u8; 40],
 }
 
 const _: () = assert!(size_of::<SuperblockFields>() == SUPERBLOCK_SIZE);
@@ -71,6 +73,9 @@ pub enum SuperblockError {
     /// The filesystem has no block.
     #[error("the EROFS filesystem claims to have no blocks")]
     NoBlocks,
+    /// Its data is on other devices too: kernels may open those by paths that it names.
+    #[error("the EROFS filesystem has data on other devices ({0}), which no hash tree covers")]
+    OtherDevices(u16),
 }
 
 impl Superblock {
@@ -85,6 +90,9 @@ impl Superblock {
         }
         if fields.blocks.get() == 0 {
             return Err(SuperblockError::NoBlocks);
+        }
+        if fields.extra_devices.get() != 0 {
+            return Err(SuperblockError::OtherDevices(fields.extra_devices.get()));
         }
         Ok(Self {
             block_size: 1 << fields.block_size_bits,
@@ -147,5 +155,7 @@ mod tests {
         let mut empty = example();
         empty[36..40].fill(0);
         assert_eq!(Superblock::parse(&empty), Err(SuperblockError::NoBlocks));
+        assert_eq!(with(86, 2), Err(SuperblockError::OtherDevices(2)));
+        assert_eq!(with(87, 1), Err(SuperblockError::OtherDevices(256)));
     }
 }

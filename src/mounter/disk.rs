@@ -4,6 +4,7 @@ use super::device::{BlockDevice, Device, DeviceError};
 use super::loop_device::LoopError;
 use crate::{
     claims::{Found, NoSuperblock, ReadAt, header, superblock_after, superblock_at},
+    erofs,
     exit::ExitCode,
     filesystem::{FsType, NoFilesystem},
     verity::{
@@ -108,6 +109,14 @@ pub enum DiskError {
         expected: RootHash,
         /// The digest of the disk's root block.
         found: RootHash,
+    },
+    /// The filesystem is more than what dm-verity covers.
+    #[error("{path}: {reason}")]
+    Filesystem {
+        /// The data device.
+        path: String,
+        /// What is wrong with it.
+        reason: NoFilesystem,
     },
     /// The kernel or the device cannot read blocks of this size.
     #[error("{path}: blocks of {size} bytes cannot be read here: {why}")]
@@ -285,12 +294,13 @@ impl Disk {
     /// What binds the geometry. It counts only when `header`, the start of the data, was read
     /// through dm-verity.
     pub(crate) fn bind(&self, header: &[u8]) -> Result<Binding, DiskError> {
-        let filesystem_bytes = self.fs_type.claimed_bytes(header).ok();
-        Ok(Binding::find(
-            &self.params,
-            self.data_blocks,
-            filesystem_bytes,
-        )?)
+        let claimed = self.fs_type.claimed_bytes(header);
+        if let Err(reason @ NoFilesystem::Erofs(erofs::SuperblockError::OtherDevices(_))) = claimed
+        {
+            let path = name(&self.data);
+            return Err(DiskError::Filesystem { path, reason });
+        }
+        Ok(Binding::find(&self.params, self.data_blocks, claimed.ok())?)
     }
 
     /// The parameters of its tree.

@@ -18,6 +18,7 @@ pub(crate) const TESTS: &[Test] = &[
         "every_byte_of_the_erofs_superblock",
         every_byte_of_the_erofs_superblock,
     ),
+    ("an_erofs_with_other_devices", an_erofs_with_other_devices),
     ("other_filesystems", other_filesystems),
     (
         "a_filesystem_that_is_not_named",
@@ -64,8 +65,31 @@ fn every_byte_of_the_erofs_superblock() {
                         assert!(!other_size || checked.binding == Binding::GeometrySalt);
                         assert!(offset >= 4, "the magic is needed");
                     }
-                    Err(error) => assert!(matches!(offset, 0..4 | 12 | 36..40), "{error}"),
+                    Err(error) => {
+                        assert!(matches!(offset, 0..4 | 12 | 36..40 | 86..88), "{error}");
+                    }
                 }
+            }
+        }
+    }
+}
+
+/// Of data on other devices the tree knows nothing, whatever binds the rest.
+fn an_erofs_with_other_devices() {
+    let bench = Bench::new();
+    for devices in [1u16, 2, 256, u16::MAX] {
+        for salt in [SaltKind::Geometry, SaltKind::Zero] {
+            let mut model = data(40 * 512, 33);
+            claim_erofs(&mut model, 9, 40);
+            model[1024 + 86..][..2].copy_from_slice(&devices.to_le_bytes());
+            let image = Image::new(&model, (512, 512), salt);
+            let said = format!("data on other devices ({devices})");
+            for blocks in [None, Some(40)] {
+                let at = Options {
+                    data_blocks: blocks,
+                    ..Options::at(image.data_end())
+                };
+                bench.refuses(&image.bytes, &image.root_hash, at, &[&said]);
             }
         }
     }
