@@ -27,6 +27,9 @@ pub const MODE_DIRECTORY: u16 = 0o040_000;
 /// The file type of a regular file, among the bits of a mode.
 pub const MODE_REGULAR: u16 = 0o100_000;
 
+/// The file type of a symbolic link, among the bits of a mode.
+const MODE_LINK: u16 = 0o120_000;
+
 /// All the bits of a mode that tell the file type.
 const MODE_TYPE: u16 = 0o170_000;
 
@@ -123,7 +126,7 @@ impl Inode {
     pub(super) fn is_flat(&self) -> bool {
         let has_data = matches!(
             self.mode & MODE_TYPE,
-            MODE_REGULAR | MODE_DIRECTORY | 0o120_000
+            MODE_REGULAR | MODE_DIRECTORY | MODE_LINK
         );
         has_data && matches!(self.layout, 0 | LAYOUT_INLINE)
     }

@@ -59,7 +59,6 @@ impl TreeLayout {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HashArea {
     offset: u64,
-    superblock: bool,
     hash_block_size: BlockSize,
     first_block: u64,
 }
@@ -107,7 +106,6 @@ impl HashArea {
         let first_block = (offset + header).div_ceil(hash_block_size.bytes());
         let area = Self {
             offset,
-            superblock,
             hash_block_size,
             first_block,
         };
@@ -121,11 +119,6 @@ impl HashArea {
     /// Where it starts, in bytes.
     pub fn offset(&self) -> u64 {
         self.offset
-    }
-
-    /// Whether it starts with a superblock.
-    pub fn has_superblock(&self) -> bool {
-        self.superblock
     }
 
     /// The first hash block of the tree, counted from the start of the device: the kernel's
