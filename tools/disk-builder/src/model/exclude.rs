@@ -6,7 +6,7 @@ use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
 /// Left out always: what tools keep beside a model and is none of it. Both only
 /// at the top of the model directory.
-pub const DEFAULT_EXCLUDES: [&str; 2] = [".git", ".cache/huggingface"];
+const DEFAULT_EXCLUDES: [&str; 2] = [".git", ".cache/huggingface"];
 
 /// Patterns of what to leave out.
 ///
@@ -26,6 +26,7 @@ pub const DEFAULT_EXCLUDES: [&str; 2] = [".git", ".cache/huggingface"];
 /// So `*.bin` is about the top of the model only. One `/` at the end is ignored.
 #[derive(Clone, Debug)]
 pub struct Excludes {
+    /// The default ones first, each as it was given.
     patterns: Vec<String>,
     globs: GlobSet,
 }
@@ -80,11 +81,6 @@ impl Excludes {
             .build()
             .map_err(|source| error(&patterns.join(" "), source))?;
         Ok(Self { patterns, globs })
-    }
-
-    /// The patterns, the default ones first, as they were given.
-    pub fn patterns(&self) -> &[String] {
-        &self.patterns
     }
 
     /// The patterns besides the default ones.

@@ -15,7 +15,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-pub use exclude::{DEFAULT_EXCLUDES, ExcludeError, Excludes};
+pub use exclude::{ExcludeError, Excludes};
 pub use file_list::{FileList, FileListError, ModelFile};
 pub use path::{PathError, RelativePath};
 pub(crate) use path::{WrittenPath, escaped};
