@@ -9,6 +9,7 @@ mod inspect;
 mod interrupted;
 mod known_answers;
 mod layout1;
+mod memory;
 mod model_dir;
 mod program;
 mod progress;
