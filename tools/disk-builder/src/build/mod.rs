@@ -17,6 +17,7 @@ use std::{
 };
 
 use disk_mounter::{
+    escaped::Escaped,
     exit::ExitCode,
     verity::{RootHash, Superblock, derived_uuid},
 };
@@ -85,7 +86,7 @@ pub enum BuildError {
         model: PathBuf,
     },
     /// The output is a part of the model.
-    #[error("{} is a file of the model, as {}: writing it would destroy it", output.display(), file.display())]
+    #[error("{} is a file of the model, as {}: writing it would destroy it", output.display(), Escaped::path(file))]
     IsModelFile {
         /// The output.
         output: PathBuf,

@@ -17,8 +17,8 @@ use std::{
 
 pub use exclude::{ExcludeError, Excludes};
 pub use file_list::{FileList, FileListError, ModelFile};
+pub(crate) use path::WrittenPath;
 pub use path::{PathError, RelativePath};
-pub(crate) use path::{WrittenPath, escaped};
 pub use scan::ScanError;
 pub use source_file::{ReadError, SourceFile};
 

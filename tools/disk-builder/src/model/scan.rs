@@ -12,6 +12,8 @@ use std::{
     vec,
 };
 
+use disk_mounter::escaped::Escaped;
+
 use super::{
     Excludes, FileList, FileListError, ModelFile, PathError, ReadError, RelativePath, SourceFile,
     source_file::Stamp,
@@ -21,10 +23,10 @@ use super::{
 #[derive(Debug, thiserror::Error)]
 pub enum ScanError {
     /// It is a file or something else.
-    #[error("{} is not a directory", .0.display())]
+    #[error("{} is not a directory", Escaped::path(.0))]
     NotADirectory(PathBuf),
     /// A directory cannot be read, or an entry cannot be looked at.
-    #[error("cannot read {}", .path.display())]
+    #[error("cannot read {}", Escaped::path(.path))]
     Io {
         /// The directory or entry.
         path: PathBuf,
@@ -37,7 +39,7 @@ pub enum ScanError {
     /// A symbolic link to nothing.
     #[error(
         "{} is a symbolic link to {}, which is not there: is the download complete?",
-        .link.display(), .target.display()
+        Escaped::path(.link), Escaped::path(.target)
     )]
     DanglingLink {
         /// The link.
@@ -50,7 +52,7 @@ pub enum ScanError {
     /// Symbolic links that lead in a circle, never to a file.
     #[error(
         "{} is a symbolic link to {} that leads back to itself",
-        .link.display(), .target.display()
+        Escaped::path(.link), Escaped::path(.target)
     )]
     LinkLoop {
         /// The link.
@@ -63,7 +65,7 @@ pub enum ScanError {
     /// A directory that holds itself, by way of a symbolic link.
     #[error(
         "{} is the directory {} that it lies in, by way of the symbolic link {}",
-        .path.display(), .directory.display(), .link.display()
+        Escaped::path(.path), Escaped::path(.directory), Escaped::path(.link)
     )]
     DirectoryLoop {
         /// The directory within itself.
@@ -76,7 +78,7 @@ pub enum ScanError {
     /// Neither a file nor a directory.
     #[error(
         "{} is a {kind}, and only files and directories go onto a disk: \
-         remove it or leave it out with --exclude", .path.display()
+         remove it or leave it out with --exclude", Escaped::path(.path)
     )]
     Special {
         /// What it is.
@@ -85,7 +87,7 @@ pub enum ScanError {
         kind: &'static str,
     },
     /// A name that a disk cannot hold.
-    #[error("{} cannot go onto a disk", .path.display())]
+    #[error("{} cannot go onto a disk", Escaped::path(.path))]
     Path {
         /// What has the name.
         path: PathBuf,
@@ -93,7 +95,7 @@ pub enum ScanError {
         source: PathError,
     },
     /// Nothing is left to go onto a disk.
-    #[error("no disk can be made from {}", .directory.display())]
+    #[error("no disk can be made from {}", Escaped::path(.directory))]
     List {
         /// The model directory.
         directory: PathBuf,
