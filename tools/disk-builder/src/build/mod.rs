@@ -30,7 +30,7 @@ use crate::{
     image::{self, BLOCK_SIZE},
     manifest::{self, Disk, Manifest, SCHEMA},
     medium::{Medium, MediumError, failed_to},
-    model::{Excludes, ScanError},
+    model::{Excludes, Note, ScanError},
     new_file::{self, NewFile},
     output::{Output, OutputError},
 };
@@ -153,8 +153,13 @@ impl Build {
     }
 
     /// Makes the disk and its manifest. When it fails, or when `workers` are interrupted, neither
-    /// is there, and what was there before still is; but not on a block device.
-    pub fn run(&self, workers: &Workers) -> Result<HashReport, BuildError> {
+    /// is there, and what was there before still is; but not on a block device. `tell` is called
+    /// for each thing that the user may not have meant, before anything is read or written.
+    pub fn run(
+        &self,
+        workers: &Workers,
+        tell: impl FnMut(&Note),
+    ) -> Result<HashReport, BuildError> {
         outside::check_place(&self.output, &self.model)?;
         let output = Output::find(&self.output, self.force)?;
         let manifest = self.manifest_place(&output)?;
@@ -163,6 +168,7 @@ impl Build {
         if let Some(place) = &manifest {
             outside::check_files(&place.path, &planned.model)?;
         }
+        planned.model.notes().iter().for_each(tell);
 
         // Before hours of work: there may be no room, or no right to write.
         let manifest_file = manifest

@@ -49,8 +49,12 @@ Example:
   disk-builder build model/ --output model.img --exclude '*.md'
 
 The root hash depends on the relative paths and the bytes of the files, and on nothing else.
-Symbolic links are followed; empty directories, .git and .cache/huggingface are left out.
-A file appears whole or not at all. A block device is written over.")]
+Symbolic links are followed, and what they bring from outside of MODEL_DIR is named on the standard
+error; empty directories, .git and .cache/huggingface are left out.
+A file appears whole or not at all. A block device is written over.
+
+In a GLOB, * is any number of bytes but /, ** any number of directories, ? and [a-z] one byte, and
+{a,b} either; a character that is not ASCII has more than one byte.")]
 pub(super) struct BuildArguments {
     #[command(flatten)]
     pub(super) model: ModelFlags,
@@ -83,7 +87,10 @@ pub(super) struct BuildArguments {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
-  disk-builder root-hash model/ --exclude '*.md'")]
+  disk-builder root-hash model/ --exclude '*.md'
+
+In a GLOB, * is any number of bytes but /, ** any number of directories, ? and [a-z] one byte, and
+{a,b} either; a character that is not ASCII has more than one byte.")]
 pub(super) struct RootHashArguments {
     #[command(flatten)]
     pub(super) model: ModelFlags,

@@ -32,7 +32,7 @@ use crate::{
     hash::{Hash, HashError},
     inspect::inspect,
     medium::MediumError,
-    model::ExcludeError,
+    model::{ExcludeError, Note},
     verify::{ManifestMismatch, ManifestReport, Verify, VerifyError, VerifyReport},
 };
 use args::{Arguments, Command, Common};
@@ -139,7 +139,7 @@ fn run(command: Command) -> Result<(), Failure> {
             // Half of them wait for the disk.
             let workers = workers(&arguments.common, 2, interrupted_by_signals()?)?;
             let line = ProgressLine::start(workers.progress(), arguments.common.quiet);
-            let report = Build::try_from(arguments)?.run(&workers)?;
+            let report = Build::try_from(arguments)?.run(&workers, tell)?;
             line.finish();
             print(&report, report.to_json(), json)
         }
@@ -148,7 +148,7 @@ fn run(command: Command) -> Result<(), Failure> {
             // A signal just ends it: there is nothing to take back.
             let workers = workers(&arguments.common, 1, Arc::default())?;
             let line = ProgressLine::start(workers.progress(), arguments.common.quiet);
-            let root_hash = build::root_hash(&arguments.model.model, &excludes, &workers)?;
+            let root_hash = build::root_hash(&arguments.model.model, &excludes, &workers, tell)?;
             line.finish();
             print(
                 &format_args!("{root_hash}\n"),
@@ -183,6 +183,12 @@ fn run(command: Command) -> Result<(), Failure> {
         }
         Command::Man => write(PAGE.render(definition()).as_bytes()),
     }
+}
+
+/// A note comes before the first progress is drawn.
+fn tell(note: &Note) {
+    // Nothing depends on it.
+    let _ = writeln!(io::stderr(), "disk-builder: note: {note}");
 }
 
 /// What `verify` found, as success or failure.

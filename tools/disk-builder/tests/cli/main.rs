@@ -11,6 +11,7 @@ mod known_answers;
 mod layout1;
 mod memory;
 mod model_dir;
+mod notes;
 mod program;
 mod progress;
 mod same;
