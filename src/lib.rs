@@ -14,6 +14,7 @@
 //! | [`filesystem`] | filesystem types, and the sizes that their superblocks claim | no |
 //! | [`erofs`] | the on-disk structs of the EROFS filesystem | no |
 //! | [`verity`] | dm-verity: parameters, superblock, tree layout, digests | no |
+//! | [`escaped`] | paths as they can be shown | no |
 //! | [`units`] | sizes as people write them | no |
 //! | [`exit`] | exit codes, shared by both programs | no |
 //!
@@ -21,6 +22,7 @@
 
 pub mod claims;
 pub mod erofs;
+pub mod escaped;
 pub mod exit;
 pub mod filesystem;
 #[cfg(feature = "mount")]

@@ -47,7 +47,7 @@ impl ModelDisk {
             revision: None,
             force: false,
         };
-        let report = build.run(workers()).unwrap();
+        let report = build.run(workers(), |_| ()).unwrap();
         fs::remove_dir_all(model).unwrap();
         let manifest = Manifest::read(&default_path(&build.output)).unwrap();
         Self {

@@ -19,4 +19,4 @@ pub use superblock::{
     FEATURE_COMPAT_CHECKSUM, MAGIC, SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE, Superblock,
     SuperblockError, SuperblockFields,
 };
-pub use walk::{Node, WalkError, paths_in, walk};
+pub use walk::{MAX_ENTRIES, Node, WalkError, paths_in, walk};

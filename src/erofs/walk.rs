@@ -9,9 +9,10 @@ use super::{
     inode::Inode,
 };
 
-/// Where a walk gives up: more entries than in any model, and still minutes at
-/// most on an image that was made to waste time.
-const MAX_ENTRIES: u64 = 1 << 24;
+/// How many directory entries, `.` and `..` among them, an image may have. Beyond
+/// them a walk gives up, and no disk is made: more than in any model, and still
+/// minutes at most on an image that was made to waste time.
+pub const MAX_ENTRIES: u64 = 1 << 24;
 
 /// The same for directories in directories: no longer path can be given to a
 /// system call, so no file has one that could be opened.

@@ -16,6 +16,7 @@ use std::{
 };
 
 use super::{log, memory};
+use crate::escaped::Escaped;
 
 /// What a thread takes at a time, in bytes.
 const CHUNK: u64 = 8 << 20;
@@ -112,7 +113,7 @@ impl Drop for Prefetch {
 /// Reads the files below a folder, in threads.
 fn read_all(folder: &Path, shared: &Shared) {
     let files = list(folder).unwrap_or_else(|error| {
-        log::warn(format_args!("prefetch: {}: {error}", folder.display()));
+        log::warn(format_args!("prefetch: {}: {error}", Escaped::path(folder)));
         Vec::new()
     });
     let total: u64 = files.iter().map(|(_, length)| length).sum();
@@ -161,7 +162,10 @@ impl Work<'_> {
                 Err(error) => {
                     // The rest may be well, but a reader should not wait for it.
                     if !self.shared.stopped.swap(true, Ordering::Relaxed) {
-                        log::warn(format_args!("prefetch: {}: {error}", chunk.path.display()));
+                        log::warn(format_args!(
+                            "prefetch: {}: {error}",
+                            Escaped::path(&chunk.path)
+                        ));
                     }
                     return;
                 }

@@ -22,7 +22,7 @@ use super::{
     unmount::{UnmountError, detach, unmount},
     watch::in_time,
 };
-use crate::{erofs, exit::ExitCode};
+use crate::{erofs, escaped::Escaped, exit::ExitCode};
 
 /// How long a corruption stays unknown at most, where the kernel's event is lost.
 const POLL: Duration = Duration::from_secs(1);
@@ -242,7 +242,7 @@ fn files_of(block: u64, mounted: &Mounted) -> Option<Vec<String>> {
     let start = block.checked_mul(size)?;
     let read = |buffer: &mut [u8], offset| File::read_exact_at(&device, buffer, offset);
     let paths = erofs::paths_in(read, start..start.checked_add(size)?).ok()?;
-    let shown = |path: Vec<u8>| String::from_utf8_lossy(&path).escape_debug().to_string();
+    let shown = |path: Vec<u8>| Escaped::bytes(&path).to_string();
     Some(paths.into_iter().map(shown).collect())
 }
 

@@ -41,12 +41,12 @@
 //!
 //! let workers = Workers::new(2, Arc::default())?;
 //! let excludes = Excludes::new(["*.bin"])?;
-//! let built = Build::new(&model, excludes.clone(), &image).run(&workers)?;
+//! let built = Build::new(&model, excludes.clone(), &image).run(&workers, |note| eprintln!("{note}"))?;
 //! assert_eq!(
 //!     built.root_hash.to_string(),
 //!     "3f085d6cd47fc1e1ffd179c226d51e82f4edbcb5136ac35c81f9b213c6640db4"
 //! );
-//! assert_eq!(root_hash(&model, &excludes, &workers)?, built.root_hash);
+//! assert_eq!(root_hash(&model, &excludes, &workers, |note| eprintln!("{note}"))?, built.root_hash);
 //!
 //! let report = Verify::new(&image, built.root_hash).run(&workers)?;
 //! assert!(report.findings.is_clean());

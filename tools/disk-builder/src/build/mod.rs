@@ -17,6 +17,7 @@ use std::{
 };
 
 use disk_mounter::{
+    escaped::Escaped,
     exit::ExitCode,
     verity::{RootHash, Superblock, derived_uuid},
 };
@@ -29,7 +30,7 @@ use crate::{
     image::{self, BLOCK_SIZE},
     manifest::{self, Disk, Manifest, SCHEMA},
     medium::{Medium, MediumError, failed_to},
-    model::{Excludes, ScanError},
+    model::{Excludes, Note, ScanError},
     new_file::{self, NewFile},
     output::{Output, OutputError},
 };
@@ -85,7 +86,7 @@ pub enum BuildError {
         model: PathBuf,
     },
     /// The output is a part of the model.
-    #[error("{} is a file of the model, as {}: writing it would destroy it", output.display(), file.display())]
+    #[error("{} is a file of the model, as {}: writing it would destroy it", output.display(), Escaped::path(file))]
     IsModelFile {
         /// The output.
         output: PathBuf,
@@ -152,8 +153,13 @@ impl Build {
     }
 
     /// Makes the disk and its manifest. When it fails, or when `workers` are interrupted, neither
-    /// is there, and what was there before still is; but not on a block device.
-    pub fn run(&self, workers: &Workers) -> Result<HashReport, BuildError> {
+    /// is there, and what was there before still is; but not on a block device. `tell` is called
+    /// for each thing that the user may not have meant, before anything is read or written.
+    pub fn run(
+        &self,
+        workers: &Workers,
+        tell: impl FnMut(&Note),
+    ) -> Result<HashReport, BuildError> {
         outside::check_place(&self.output, &self.model)?;
         let output = Output::find(&self.output, self.force)?;
         let manifest = self.manifest_place(&output)?;
@@ -162,6 +168,7 @@ impl Build {
         if let Some(place) = &manifest {
             outside::check_files(&place.path, &planned.model)?;
         }
+        planned.model.notes().iter().for_each(tell);
 
         // Before hours of work: there may be no room, or no right to write.
         let manifest_file = manifest

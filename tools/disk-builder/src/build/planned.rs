@@ -10,7 +10,7 @@ use crate::{
     hash::{self, Room, TreeRequest},
     image,
     medium::Kind,
-    model::{Excludes, Model},
+    model::{Excludes, Model, Note},
 };
 
 /// What a disk of layout 1 is going to be: all that is known before a file is read.
@@ -45,13 +45,16 @@ impl Planned {
     }
 }
 
-/// The root hash of the disk that `build` makes of a model directory. Nothing is written.
+/// The root hash of the disk that `build` makes of a model directory. Nothing is written. `tell` is
+/// called as by [`super::Build::run`].
 pub fn root_hash(
     directory: &Path,
     excludes: &Excludes,
     workers: &Workers,
+    tell: impl FnMut(&Note),
 ) -> Result<RootHash, BuildError> {
     let planned = Planned::new(directory, excludes)?;
+    planned.model.notes().iter().for_each(tell);
     let source = planned.source(true);
     Ok(hash_tree(
         &planned.tree.params,

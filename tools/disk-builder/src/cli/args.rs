@@ -10,6 +10,8 @@ use disk_mounter::{
 };
 use uuid::Uuid;
 
+use super::MAX_DEFAULT_THREADS;
+
 /// Makes disks with model weights that are verified block by block
 #[derive(Debug, Parser)]
 #[command(name = "disk-builder", version, max_term_width = 100, after_help = AFTER_HELP)]
@@ -47,8 +49,12 @@ Example:
   disk-builder build model/ --output model.img --exclude '*.md'
 
 The root hash depends on the relative paths and the bytes of the files, and on nothing else.
-Symbolic links are followed; empty directories, .git and .cache/huggingface are left out.
-A file appears whole or not at all. A block device is written over.")]
+Symbolic links are followed, and what they bring from outside of MODEL_DIR is named on the standard
+error; empty directories, .git and .cache/huggingface are left out.
+A file appears whole or not at all. A block device is written over.
+
+In a GLOB, * is any number of bytes but /, ** any number of directories, ? and [a-z] one byte, and
+{a,b} either; a character that is not ASCII has more than one byte.")]
 pub(super) struct BuildArguments {
     #[command(flatten)]
     pub(super) model: ModelFlags,
@@ -81,7 +87,10 @@ pub(super) struct BuildArguments {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
-  disk-builder root-hash model/ --exclude '*.md'")]
+  disk-builder root-hash model/ --exclude '*.md'
+
+In a GLOB, * is any number of bytes but /, ** any number of directories, ? and [a-z] one byte, and
+{a,b} either; a character that is not ASCII has more than one byte.")]
 pub(super) struct RootHashArguments {
     #[command(flatten)]
     pub(super) model: ModelFlags,
@@ -107,7 +116,11 @@ pub(super) struct ModelFlags {
 #[command(after_help = "\
 Examples:
   disk-builder hash model.erofs
-  disk-builder hash /dev/vdb --hash-device /dev/vdc")]
+  disk-builder hash /dev/vdb --hash-device /dev/vdc
+
+Unless something else is said, all of DATA is covered, in data blocks and hash blocks of 4096 bytes;
+the algorithm is sha256, the salt one that binds the geometry; and the hash area starts at byte 0 of
+a hash device, or after the data.")]
 pub(super) struct HashArguments {
     /// The image: a regular file or a block device
     #[arg(value_name = "DATA", value_hint = ValueHint::FilePath)]
@@ -139,8 +152,11 @@ Example:
   disk-builder verify model.img --root-hash \\
       2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae
 
-Without a superblock, --data-blocks, --salt and --hash-offset (or --hash-device) must be given;
-with one, what is given of the tree is compared with what it claims.
+The superblock is looked for at byte 0 of a hash device, or after the filesystem, unless
+--hash-offset says where. It tells the rest, and what is given is compared with what it claims.
+With --no-superblock, --data-blocks, --salt and --hash-offset (or --hash-device) must be given;
+blocks have 4096 bytes unless something else is said; the algorithm follows from the length of the
+root hash.
 Exit code 3 says that the image is not what the root hash says.")]
 pub(super) struct VerifyArguments {
     /// The image: a regular file or a block device
@@ -162,10 +178,11 @@ pub(super) struct VerifyArguments {
     pub(super) common: Common,
 }
 
-/// What `hash` and `verify` may be told of a tree.
+/// What `hash` and `verify` may be told of a tree. Where nothing is said each does something else,
+/// so the help of each has its own words for that.
 #[derive(Debug, Args)]
 pub(super) struct TreeFlags {
-    /// Where the hash area starts [default: 0 on a hash device, else after the data]
+    /// Where the hash area starts
     #[arg(long, value_name = "BYTES")]
     pub(super) hash_offset: Option<Size>,
 
@@ -173,19 +190,19 @@ pub(super) struct TreeFlags {
     #[arg(long, value_name = "N")]
     pub(super) data_blocks: Option<u64>,
 
-    /// The size of a data block [default: 4096]
+    /// The size of a data block
     #[arg(long, value_name = "BYTES")]
     pub(super) data_block_size: Option<BlockSize>,
 
-    /// The size of a hash block [default: 4096]
+    /// The size of a hash block
     #[arg(long, value_name = "BYTES")]
     pub(super) hash_block_size: Option<BlockSize>,
 
-    /// The hash algorithm: sha256 or sha512 [default: sha256]
+    /// The hash algorithm: sha256 or sha512
     #[arg(long, value_name = "ALGORITHM")]
     pub(super) hash: Option<HashAlgorithm>,
 
-    /// The salt in hex, or - for none [default: one that binds the geometry]
+    /// The salt in hex, or - for none
     #[arg(long, value_name = "HEX", allow_hyphen_values = true)]
     pub(super) salt: Option<Salt>,
 
@@ -194,10 +211,16 @@ pub(super) struct TreeFlags {
     pub(super) no_superblock: bool,
 }
 
+fn threads_help() -> String {
+    format!(
+        "How many threads to use [default: one for each processor, to build two; at most \
+         {MAX_DEFAULT_THREADS}]"
+    )
+}
+
 #[derive(Debug, Args)]
 pub(super) struct Common {
-    /// How many threads to use [default: one for each processor; to build, two]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, value_name = "N", help = threads_help(), value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(super) threads: Option<u16>,
 
     /// Print one JSON object instead of text
@@ -272,5 +295,28 @@ mod tests {
             checked += 1;
         }
         assert!(checked >= 8);
+    }
+
+    /// What `hash` takes where nothing is said is not what `verify` takes.
+    #[test]
+    fn defaults_are_those_of_the_command() {
+        let help = |name: &str| {
+            let mut program = Arguments::command();
+            program.build();
+            let command = program.find_subcommand_mut(name).unwrap();
+            command.render_help().to_string()
+        };
+        let (hash, verify) = (help("hash"), help("verify"));
+        for says in ["4096 bytes", "algorithm is sha256", "one that binds"] {
+            assert!(hash.contains(says), "{hash}");
+        }
+        for says_not in ["[default: 4096]", "algorithm is sha256", "one that binds"] {
+            assert!(!verify.contains(says_not), "{verify}");
+        }
+        for help in [hash, verify, help("build"), help("root-hash")] {
+            // Wherever the line ends.
+            let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+            assert!(help.contains("to build two; at most 32]"), "{help}");
+        }
     }
 }

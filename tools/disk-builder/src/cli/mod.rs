@@ -33,7 +33,7 @@ use crate::{
     hash::{Hash, HashError},
     inspect::inspect,
     medium::MediumError,
-    model::ExcludeError,
+    model::{ExcludeError, Note},
     verify::{
         ManifestMismatch, ManifestReport, ManifestVerdict, Verify, VerifyError, VerifyReport,
     },
@@ -41,8 +41,9 @@ use crate::{
 use args::{Arguments, Command, Common};
 use progress::ProgressLine;
 
-/// More threads than this do not make a disk faster, and each takes more than a mebibyte.
-const MAX_BUILD_THREADS: usize = 32;
+/// More threads than this make nothing faster, and each takes more than a mebibyte. Who wants more
+/// says so.
+const MAX_DEFAULT_THREADS: usize = 32;
 
 /// Arguments that do not go together.
 #[derive(Debug, thiserror::Error)]
@@ -139,19 +140,18 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Build(arguments) => {
             let json = arguments.common.json;
             // Half of them wait for the disk.
-            let threads = (2 * processors()).min(MAX_BUILD_THREADS);
-            let workers = workers(&arguments.common, threads, interrupted_by_signals()?)?;
+            let workers = workers(&arguments.common, 2, interrupted_by_signals()?)?;
             let line = ProgressLine::start(workers.progress(), arguments.common.quiet);
-            let report = Build::try_from(arguments)?.run(&workers)?;
+            let report = Build::try_from(arguments)?.run(&workers, tell)?;
             line.finish();
             print(&report, report.to_json(), json)
         }
         Command::RootHash(arguments) => {
             let excludes = arguments.model.excludes()?;
             // A signal just ends it: there is nothing to take back.
-            let workers = workers(&arguments.common, processors(), Arc::default())?;
+            let workers = workers(&arguments.common, 1, Arc::default())?;
             let line = ProgressLine::start(workers.progress(), arguments.common.quiet);
-            let root_hash = build::root_hash(&arguments.model.model, &excludes, &workers)?;
+            let root_hash = build::root_hash(&arguments.model.model, &excludes, &workers, tell)?;
             line.finish();
             print(
                 &format_args!("{root_hash}\n"),
@@ -161,7 +161,7 @@ fn run(command: Command) -> Result<(), Failure> {
         }
         Command::Hash(arguments) => {
             let json = arguments.common.json;
-            let workers = workers(&arguments.common, processors(), interrupted_by_signals()?)?;
+            let workers = workers(&arguments.common, 1, interrupted_by_signals()?)?;
             let line = ProgressLine::start(workers.progress(), arguments.common.quiet);
             let report = Hash::from(arguments).run(&workers)?;
             line.finish();
@@ -169,7 +169,7 @@ fn run(command: Command) -> Result<(), Failure> {
         }
         Command::Verify(arguments) => {
             let json = arguments.common.json;
-            let workers = workers(&arguments.common, processors(), Arc::default())?;
+            let workers = workers(&arguments.common, 1, Arc::default())?;
             let line = ProgressLine::start(workers.progress(), arguments.common.quiet);
             let report = Verify::try_from(arguments)?.run(&workers)?;
             line.finish();
@@ -186,6 +186,12 @@ fn run(command: Command) -> Result<(), Failure> {
         }
         Command::Man => write(PAGE.render(definition()).as_bytes()),
     }
+}
+
+/// A note comes before the first progress is drawn.
+fn tell(note: &Note) {
+    // Nothing depends on it.
+    let _ = writeln!(io::stderr(), "disk-builder: note: {note}");
 }
 
 /// What `verify` found, as success or failure.
@@ -211,18 +217,20 @@ fn judge(report: VerifyReport) -> Result<(), Failure> {
     }
 }
 
-/// As many threads as the user says, or else this many.
+/// As many threads as the user says, or else this many for each processor.
 fn workers(
     common: &Common,
-    threads: usize,
+    per_processor: usize,
     interrupted: Arc<AtomicBool>,
 ) -> Result<Workers, Failure> {
-    let threads = common.threads.map_or(threads, usize::from);
+    let processors = thread::available_parallelism().map_or(1, NonZero::get);
+    let default = default_threads(processors, per_processor);
+    let threads = common.threads.map_or(default, usize::from);
     Ok(Workers::new(threads, interrupted)?)
 }
 
-fn processors() -> usize {
-    thread::available_parallelism().map_or(1, NonZero::get)
+fn default_threads(processors: usize, per_processor: usize) -> usize {
+    (processors * per_processor).min(MAX_DEFAULT_THREADS)
 }
 
 /// A flag that SIGINT, SIGTERM and, where nohup(1) does not have it ignored, SIGHUP set. The second
@@ -255,4 +263,18 @@ fn write(bytes: &[u8]) -> Result<(), Failure> {
         .write_all(bytes)
         .and_then(|()| stdout.flush())
         .map_err(Failure::Output)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_large_machine_does_not_take_all_memory() {
+        assert_eq!(default_threads(1, 1), 1);
+        assert_eq!(default_threads(8, 2), 16);
+        for per_processor in [1, 2] {
+            assert_eq!(default_threads(128, per_processor), 32);
+        }
+    }
 }

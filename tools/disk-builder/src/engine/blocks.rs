@@ -64,11 +64,6 @@ impl Digester {
         self.hash_block_size
     }
 
-    /// How many digests a hash block holds.
-    pub(super) fn digests_per_block(&self) -> u64 {
-        self.hash_block_size.bytes() / self.digest_size as u64
-    }
-
     /// The digests of a range of data blocks, which is not empty. `buffer` is a worker's own.
     ///
     /// What is read goes to `take` too. That must be what was hashed, whatever happens to the file

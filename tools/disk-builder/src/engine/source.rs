@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use disk_mounter::sys::window::Window;
+use disk_mounter::{escaped::Escaped, sys::window::Window};
 use nix::{
     errno::Errno,
     unistd::{Whence, lseek},
@@ -58,7 +58,7 @@ pub struct Extent {
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
     /// The system call failed.
-    #[error("cannot read {} at byte {offset}", path.display())]
+    #[error("cannot read {} at byte {offset}", Escaped::path(path))]
     Read {
         /// Of what.
         path: PathBuf,
@@ -71,7 +71,7 @@ pub enum SourceError {
     #[error(
         "{} ends at byte {end}, where {expected} bytes were expected: it became shorter while it \
          was read",
-        path.display()
+        Escaped::path(path)
     )]
     Ended {
         /// What ended.
@@ -84,11 +84,14 @@ pub enum SourceError {
     /// It was written to, or something else has taken its place.
     #[error(
         "{} changed while it was read: try again when nothing writes to it",
-        .0.display()
+        Escaped::path(.0)
     )]
     Changed(PathBuf),
     /// There are more or fewer bytes than there were.
-    #[error("{} changed from {expected} to {found} bytes while it was read", path.display())]
+    #[error(
+        "{} changed from {expected} to {found} bytes while it was read",
+        Escaped::path(path)
+    )]
     Resized {
         /// What changed.
         path: PathBuf,

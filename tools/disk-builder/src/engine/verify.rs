@@ -70,6 +70,7 @@ pub fn verify_tree(
         findings: Mutex::default(),
         runs: &runs,
         digester: Digester::new(params),
+        digests_per_block: params.digests_per_block(),
         data,
         hashes,
         area,
@@ -130,6 +131,7 @@ struct Verifier<'a> {
     findings: Mutex<Findings>,
     runs: &'a Runs,
     digester: Digester,
+    digests_per_block: u64,
     data: &'a dyn Source,
     hashes: &'a dyn Source,
     area: &'a HashArea,
@@ -201,7 +203,7 @@ impl Verifier<'_> {
         let valid = self.compare(blocks.start, &found, above, |findings, block| {
             findings.corrupt_hash_block(place(block));
         });
-        let digests_per_block = self.digester.digests_per_block();
+        let digests_per_block = self.digests_per_block;
         let first = blocks.start * digests_per_block;
         // Where the tree is one of more data blocks, the root hash is right all the same, and what
         // is left of the data would be taken for all of it.

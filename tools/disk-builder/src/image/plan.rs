@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use disk_mounter::erofs::{FileType, SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE};
+use disk_mounter::erofs::{FileType, MAX_ENTRIES, SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE};
 use uuid::Uuid;
 
 use super::{
@@ -35,11 +35,12 @@ pub enum PlanError {
          blocks of {BLOCK_SIZE} bytes"
     )]
     TooLarge,
-    /// So have the numbers of inodes.
+    /// Nothing would list what is on it.
     #[error(
-        "the model has too many files and directories for one disk: {0}, and 2^32 - 1 is the most"
+        "the model has too many files and directories for one disk: {0} directory entries, and \
+         {MAX_ENTRIES} is the most"
     )]
-    TooMany(usize),
+    TooMany(u64),
 }
 
 impl Plan {
@@ -48,7 +49,7 @@ impl Plan {
     pub fn new(files: &FileList) -> Result<Self, PlanError> {
         let tree = Tree::new(files);
         let count = tree.0.len();
-        let inodes = u32::try_from(count).map_err(|_| PlanError::TooMany(count))?;
+        let inodes = checked_inodes(count, tree.entries())?;
         let layout = Layout::new(&tree)?;
 
         let mut metadata = vec![0; SUPERBLOCK_OFFSET as usize + SUPERBLOCK_SIZE];
@@ -126,6 +127,15 @@ impl Plan {
     }
 }
 
+/// So many inodes with so many directory entries, if an image may have those: then there are fewer
+/// inodes than entries.
+fn checked_inodes(inodes: usize, entries: u64) -> Result<u32, PlanError> {
+    match u32::try_from(inodes) {
+        Ok(inodes) if entries <= MAX_ENTRIES => Ok(inodes),
+        _ => Err(PlanError::TooMany(entries)),
+    }
+}
+
 /// Where everything goes. Each of the lists has an element for each node of the
 /// tree.
 struct Layout {
@@ -150,8 +160,7 @@ impl Layout {
                             .iter()
                             .map(|entry| entry.name),
                     ),
-                    links: u32::try_from(2 + tree.subdirectories(children))
-                        .map_err(|_| PlanError::TooMany(tree.0.len()))?,
+                    links: 2 + tree.subdirectories(children) as u32, // fewer than entries
                 },
                 Kind::File(size) => Inode {
                     is_directory: false,
@@ -220,4 +229,17 @@ fn entries<'a>(
         .collect();
     entries.sort_unstable_by_key(|entry| entry.name);
     entries
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_than_can_be_walked() {
+        let most = MAX_ENTRIES as usize;
+        assert_eq!(checked_inodes(most - 1, MAX_ENTRIES), Ok(most as u32 - 1));
+        let more = MAX_ENTRIES + 1;
+        assert_eq!(checked_inodes(most, more), Err(PlanError::TooMany(more)));
+    }
 }

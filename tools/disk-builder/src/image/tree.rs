@@ -59,6 +59,15 @@ impl<'a> Tree<'a> {
         place
     }
 
+    /// How many entries all directories have, `.` and `..` among them.
+    pub(super) fn entries(&self) -> u64 {
+        let entries = self.0.iter().map(|node| match &node.kind {
+            Kind::Directory(entries) => 2 + entries.len() as u64,
+            Kind::File(_) => 0,
+        });
+        entries.sum()
+    }
+
     /// How many of the entries are directories.
     pub(super) fn subdirectories(&self, entries: &[usize]) -> usize {
         let is_directory = |place: &&usize| matches!(self.0[**place].kind, Kind::Directory(_));
@@ -113,5 +122,6 @@ mod tests {
         ];
         assert_eq!(found, expected);
         assert_eq!(tree.subdirectories(&[1, 6, 7, 10]), 2);
+        assert_eq!(tree.entries(), 10 + 5 * 2);
     }
 }

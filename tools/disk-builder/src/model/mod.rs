@@ -6,6 +6,9 @@
 
 mod exclude;
 mod file_list;
+mod limits;
+mod note;
+mod origin;
 mod path;
 mod scan;
 mod source_file;
@@ -15,10 +18,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-pub use exclude::{DEFAULT_EXCLUDES, ExcludeError, Excludes};
+pub use exclude::{ExcludeError, Excludes};
 pub use file_list::{FileList, FileListError, ModelFile};
+pub use note::{Note, Outside};
+pub(crate) use path::WrittenPath;
 pub use path::{PathError, RelativePath};
-pub(crate) use path::{WrittenPath, escaped};
 pub use scan::ScanError;
 pub use source_file::{ReadError, SourceFile};
 
@@ -31,6 +35,7 @@ pub struct Model {
     files: FileList,
     /// Of each file, what it was when the directory was looked through.
     stamps: Vec<Stamp>,
+    notes: Vec<Note>,
 }
 
 impl Model {
@@ -39,17 +44,23 @@ impl Model {
     /// what `excludes` says. Every file is opened once, so that one that cannot
     /// be read is found now and not hours into a build.
     pub fn scan(directory: &Path, excludes: &Excludes) -> Result<Self, ScanError> {
-        let (files, stamps) = scan::scan(directory, excludes)?;
+        let scanned = scan::scan(directory, excludes)?;
         Ok(Self {
             directory: directory.to_owned(),
-            files,
-            stamps,
+            files: scanned.files,
+            stamps: scanned.stamps,
+            notes: scanned.notes,
         })
     }
 
     /// The files, in the order of the disk.
     pub fn files(&self) -> &FileList {
         &self.files
+    }
+
+    /// What its user may not have meant, to be told before a disk is made.
+    pub fn notes(&self) -> &[Note] {
+        &self.notes
     }
 
     /// Opens the file with this place in the list, which must still be what it was.

@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use disk_mounter::erofs::MAX_NAME_SIZE;
+use disk_mounter::{erofs::MAX_NAME_SIZE, escaped::Escaped};
 use serde::{Deserialize, Serialize};
 
 /// The path of a file within a model: one or more names with a `/` between two,
@@ -136,28 +136,11 @@ impl PartialOrd for RelativePath {
     }
 }
 
-/// For messages: bytes that are not UTF-8 and control characters are escaped.
+/// For messages, as [`Escaped`] shows it.
 impl fmt::Display for RelativePath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&escaped(&self.0))
+        Escaped::bytes(&self.0).fmt(f)
     }
-}
-
-/// A path as it can be shown: bytes that are not UTF-8 and control characters are escaped.
-pub(crate) fn escaped(path: &[u8]) -> String {
-    let mut text = String::new();
-    for chunk in path.utf8_chunks() {
-        for character in chunk.valid().chars() {
-            match character.is_control() {
-                true => text.extend(character.escape_default()),
-                false => text.push(character),
-            }
-        }
-        for byte in chunk.invalid() {
-            text.push_str(&format!("\\x{byte:02x}"));
-        }
-    }
-    text
 }
 
 impl fmt::Debug for RelativePath {
@@ -215,11 +198,5 @@ mod tests {
         for other in [&b"a"[..], b"ab", b"b/a"] {
             assert!(!path(b"a").contains(&path(other)));
         }
-    }
-
-    #[test]
-    fn shown_escaped() {
-        assert_eq!(path("gewicht-ä\n".as_bytes()).to_string(), "gewicht-ä\\n");
-        assert_eq!(path(b"a\xff/\x1b").to_string(), "a\\xff/\\u{1b}");
     }
 }

@@ -12,8 +12,14 @@ use std::{
     vec,
 };
 
+use disk_mounter::{erofs::MAX_ENTRIES, escaped::Escaped};
+
 use super::{
-    Excludes, FileList, FileListError, ModelFile, PathError, ReadError, RelativePath, SourceFile,
+    Excludes, FileList, FileListError, ModelFile, Note, Outside, PathError, ReadError,
+    RelativePath, SourceFile,
+    exclude::Used,
+    limits::{Count, Counted, MAX_LINKED, Passed},
+    origin::Own,
     source_file::Stamp,
 };
 
@@ -21,10 +27,10 @@ use super::{
 #[derive(Debug, thiserror::Error)]
 pub enum ScanError {
     /// It is a file or something else.
-    #[error("{} is not a directory", .0.display())]
+    #[error("{} is not a directory", Escaped::path(.0))]
     NotADirectory(PathBuf),
     /// A directory cannot be read, or an entry cannot be looked at.
-    #[error("cannot read {}", .path.display())]
+    #[error("cannot read {}", Escaped::path(.path))]
     Io {
         /// The directory or entry.
         path: PathBuf,
@@ -37,7 +43,7 @@ pub enum ScanError {
     /// A symbolic link to nothing.
     #[error(
         "{} is a symbolic link to {}, which is not there: is the download complete?",
-        .link.display(), .target.display()
+        Escaped::path(.link), Escaped::path(.target)
     )]
     DanglingLink {
         /// The link.
@@ -50,7 +56,7 @@ pub enum ScanError {
     /// Symbolic links that lead in a circle, never to a file.
     #[error(
         "{} is a symbolic link to {} that leads back to itself",
-        .link.display(), .target.display()
+        Escaped::path(.link), Escaped::path(.target)
     )]
     LinkLoop {
         /// The link.
@@ -63,7 +69,7 @@ pub enum ScanError {
     /// A directory that holds itself, by way of a symbolic link.
     #[error(
         "{} is the directory {} that it lies in, by way of the symbolic link {}",
-        .path.display(), .directory.display(), .link.display()
+        Escaped::path(.path), Escaped::path(.directory), Escaped::path(.link)
     )]
     DirectoryLoop {
         /// The directory within itself.
@@ -73,10 +79,23 @@ pub enum ScanError {
         /// The link that leads there.
         link: PathBuf,
     },
+    /// More than any disk may have.
+    #[error(
+        "{} has more than {MAX_ENTRIES} directory entries, and no disk is made with more: leave \
+         some out with --exclude", Escaped::path(.0)
+    )]
+    TooMany(PathBuf),
+    /// Links to directories that lead to very much.
+    #[error(
+        "{} is one of the symbolic links to directories within each other that lead to more than \
+         {MAX_LINKED} files and directories: leave it out with --exclude, or put a copy in its \
+         place", Escaped::path(.0)
+    )]
+    TooManyLinked(PathBuf),
     /// Neither a file nor a directory.
     #[error(
         "{} is a {kind}, and only files and directories go onto a disk: \
-         remove it or leave it out with --exclude", .path.display()
+         remove it or leave it out with --exclude", Escaped::path(.path)
     )]
     Special {
         /// What it is.
@@ -85,7 +104,7 @@ pub enum ScanError {
         kind: &'static str,
     },
     /// A name that a disk cannot hold.
-    #[error("{} cannot go onto a disk", .path.display())]
+    #[error("{} cannot go onto a disk", Escaped::path(.path))]
     Path {
         /// What has the name.
         path: PathBuf,
@@ -93,7 +112,7 @@ pub enum ScanError {
         source: PathError,
     },
     /// Nothing is left to go onto a disk.
-    #[error("no disk can be made from {}", .directory.display())]
+    #[error("no disk can be made from {}", Escaped::path(.directory))]
     List {
         /// The model directory.
         directory: PathBuf,
@@ -102,23 +121,34 @@ pub enum ScanError {
     },
 }
 
-/// Lists the files below a directory that are not left out, and what each is now.
-pub(super) fn scan(
+/// What is in a model directory.
+pub(super) struct Scanned {
+    pub(super) files: FileList,
+    /// Of each file, what it is now.
+    pub(super) stamps: Vec<Stamp>,
+    pub(super) notes: Vec<Note>,
+}
+
+/// Lists the files below a directory that are not left out.
+pub(super) fn scan(directory: &Path, excludes: &Excludes) -> Result<Scanned, ScanError> {
+    scan_counting(directory, excludes, Count::new())
+}
+
+fn scan_counting(
     directory: &Path,
     excludes: &Excludes,
-) -> Result<(FileList, Vec<Stamp>), ScanError> {
+    mut count: Count,
+) -> Result<Scanned, ScanError> {
     let metadata = fs::metadata(directory).map_err(|error| failed(directory, error))?;
     if !metadata.is_dir() {
         return Err(ScanError::NotADirectory(directory.to_owned()));
     }
+    let own = Own::new(true_path(directory));
+    let mut outside = Outside::new(directory);
+    let mut used = Used::default();
     let mut found = Vec::new();
     // The directories on the way down to where the scan is.
-    let mut stack = vec![Frame::enter(
-        directory.to_owned(),
-        vec![],
-        &metadata,
-        false,
-    )?];
+    let mut stack = vec![Frame::enter(directory.to_owned(), vec![], &metadata)?];
     while let Some(frame) = stack.last_mut() {
         let Some(name) = frame.names.next() else {
             stack.pop();
@@ -130,20 +160,29 @@ pub(super) fn scan(
             relative.push(b'/');
         }
         relative.extend_from_slice(name.as_bytes());
-        if excludes.matches(&relative) {
+        if excludes.leave_out(&relative, &mut used) {
             continue;
         }
 
         let entry = Entry::look_at(path)?;
+        let links = frame.links;
+        let elsewhere = match entry.is_link {
+            true => Some(true_path(&entry.path)),
+            false => frame.elsewhere.as_ref().map(|place| place.join(&name)),
+        };
         if entry.metadata.is_dir() {
             entry.refuse_loop(&stack)?;
-            stack.push(Frame::enter(
-                entry.path,
-                relative,
-                &entry.metadata,
-                entry.is_link,
-            )?);
+            let counted = count.add(Counted::Directory, links);
+            counted.map_err(|passed| too_many(passed, &stack))?;
+            stack.push(Frame {
+                links: links + usize::from(entry.is_link),
+                is_link: entry.is_link,
+                elsewhere,
+                ..Frame::enter(entry.path, relative, &entry.metadata)?
+            });
         } else if entry.metadata.is_file() {
+            let counted = count.add(Counted::File, links);
+            counted.map_err(|passed| too_many(passed, &stack))?;
             let path = match RelativePath::new(relative) {
                 Ok(path) => path,
                 Err(source) => {
@@ -153,6 +192,9 @@ pub(super) fn scan(
             };
             let stamp = SourceFile::open(entry.path)?.stamp();
             let size = stamp.size;
+            if let Some(place) = elsewhere.filter(|place| !own.holds(place)) {
+                outside.add(&path, place);
+            }
             found.push((ModelFile { path, size }, stamp));
         } else {
             return Err(ScanError::Special {
@@ -168,7 +210,32 @@ pub(super) fn scan(
         directory: directory.to_owned(),
         source,
     })?;
-    Ok((files, stamps))
+    let outside = Some(outside).filter(|outside| outside.count() > 0);
+    let unused = excludes.unused(&used).cloned().map(Note::Unused);
+    Ok(Scanned {
+        files,
+        stamps,
+        notes: outside
+            .map(Note::Outside)
+            .into_iter()
+            .chain(unused)
+            .collect(),
+    })
+}
+
+/// Where a path leads. Where that cannot be told, what stands there, which is not taken for the
+/// model's own.
+fn true_path(path: &Path) -> PathBuf {
+    let place = fs::canonicalize(path).or_else(|_| fs::read_link(path));
+    place.unwrap_or_else(|_| path.to_owned())
+}
+
+fn too_many(passed: Passed, stack: &[Frame]) -> ScanError {
+    let path = |frame: Option<&Frame>| frame.map_or_else(PathBuf::new, |frame| frame.path.clone());
+    match passed {
+        Passed::Entries => ScanError::TooMany(path(stack.first())),
+        Passed::Linked => ScanError::TooManyLinked(path(stack.iter().rfind(|frame| frame.is_link))),
+    }
 }
 
 /// A directory that is being looked through.
@@ -177,16 +244,16 @@ struct Frame {
     relative: Vec<u8>,
     id: (u64, u64),
     is_link: bool,
+    /// How many links to directories lead to it.
+    links: usize,
+    /// Where it really is, if by a link.
+    elsewhere: Option<PathBuf>,
     names: vec::IntoIter<OsString>,
 }
 
 impl Frame {
-    fn enter(
-        path: PathBuf,
-        relative: Vec<u8>,
-        metadata: &Metadata,
-        is_link: bool,
-    ) -> Result<Self, ScanError> {
+    /// One that no link leads to.
+    fn enter(path: PathBuf, relative: Vec<u8>, metadata: &Metadata) -> Result<Self, ScanError> {
         let entries = fs::read_dir(&path).map_err(|error| failed(&path, error))?;
         let names: Result<Vec<_>, _> = entries.map(|entry| Ok(entry?.file_name())).collect();
         let mut names = names.map_err(|error| failed(&path, error))?;
@@ -196,7 +263,9 @@ impl Frame {
             path,
             relative,
             id: id(metadata),
-            is_link,
+            is_link: false,
+            links: 0,
+            elsewhere: None,
             names: names.into_iter(),
         })
     }
@@ -289,5 +358,60 @@ fn kind(file_type: FileType) -> &'static str {
         "character device"
     } else {
         "special file"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn scan_up_to(directory: &Path, entries: u64, linked: u64) -> Result<usize, ScanError> {
+        let excludes = Excludes::new([""; 0]).unwrap();
+        let scanned = scan_counting(directory, &excludes, Count::up_to(entries, linked))?;
+        Ok(scanned.files.len())
+    }
+
+    #[test]
+    fn more_entries_than_a_disk_may_have() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::create_dir(directory.path().join("a")).unwrap();
+        for name in ["b", "c", "a/d"] {
+            fs::write(directory.path().join(name), "").unwrap();
+        }
+        // A directory without files counts, as there may be very many.
+        fs::create_dir(directory.path().join("empty")).unwrap();
+        assert_eq!(scan_up_to(directory.path(), 11, 0).unwrap(), 3);
+        let error = scan_up_to(directory.path(), 10, 0).err();
+        assert!(matches!(error, Some(ScanError::TooMany(named)) if named == directory.path()));
+    }
+
+    /// Ten directories, each with two links to the next, are a thousand.
+    #[test]
+    fn links_within_links() {
+        let directory = tempfile::tempdir().unwrap();
+        let place = |name: &str| directory.path().join(name);
+        for number in 0..10 {
+            fs::create_dir(place(&format!("{number}"))).unwrap();
+            for link in ["a", "b"] {
+                let next = format!("../{}", number + 1);
+                symlink(next, place(&format!("{number}/{link}"))).unwrap();
+            }
+        }
+        fs::create_dir(place("10")).unwrap();
+        fs::write(place("10/file"), "").unwrap();
+        // By no link, by one, and by two or more.
+        assert_eq!(scan_up_to(directory.path(), 100_000, 10_000).unwrap(), 2047);
+        let error = scan_up_to(directory.path(), 100_000, 1000).err();
+        assert!(
+            matches!(&error, Some(ScanError::TooManyLinked(link)) if link.is_symlink()),
+            "{error:?}"
+        );
+        // By no more than one link it does not count.
+        for number in 0..9 {
+            fs::remove_dir_all(place(&format!("{number}"))).unwrap();
+        }
+        assert_eq!(scan_up_to(directory.path(), 100, 0).unwrap(), 3);
     }
 }

@@ -7,6 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use disk_mounter::escaped::Escaped;
+
 /// An open file of a model.
 #[derive(Debug)]
 pub struct SourceFile {
@@ -27,7 +29,7 @@ pub(super) struct Stamp {
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// A system call failed.
-    #[error("cannot read {}", .path.display())]
+    #[error("cannot read {}", Escaped::path(.path))]
     Io {
         /// The file.
         path: PathBuf,
@@ -35,10 +37,10 @@ pub enum ReadError {
         source: io::Error,
     },
     /// Something else has taken its place.
-    #[error("{} is no longer a regular file", .0.display())]
+    #[error("{} is no longer a regular file", Escaped::path(.0))]
     NotAFile(PathBuf),
     /// It was written to, or another file has taken its place.
-    #[error("{} changed while the model was read: try again when nothing writes to it", .0.display())]
+    #[error("{} changed while the model was read: try again when nothing writes to it", Escaped::path(.0))]
     Changed(PathBuf),
 }
 

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use disk_mounter::{
     erofs::{Node, WalkError},
+    escaped::Escaped,
     verity::RootHash,
 };
 use serde_json::{Map, Value};
@@ -13,7 +14,7 @@ use super::verified::Verified;
 use crate::{
     hash::Plan,
     manifest::{Disk, Manifest, ManifestError, default_path},
-    model::{ModelFile, escaped},
+    model::ModelFile,
 };
 
 /// A manifest that stands beside a disk.
@@ -168,7 +169,7 @@ fn describe(file: Option<&ModelFile>) -> String {
 }
 
 fn found(node: &Node<'_>) -> String {
-    shown(&escaped(node.path), node.size)
+    shown(&Escaped::bytes(node.path).to_string(), node.size)
 }
 
 fn shown(path: &str, bytes: u64) -> String {

@@ -2,16 +2,14 @@
 
 use std::{fmt, path::PathBuf};
 
-use disk_mounter::verity::{Binding, RootHash};
+use disk_mounter::{
+    escaped::Escaped,
+    verity::{Binding, RootHash},
+};
 use serde_json::{Value, json};
 
 use super::{Damage, Damages, ManifestReport, ManifestVerdict};
-use crate::{
-    cause::on_one_line,
-    engine::Findings,
-    hash::Plan,
-    model::{WrittenPath, escaped},
-};
+use crate::{cause::on_one_line, engine::Findings, hash::Plan, model::WrittenPath};
 
 /// What was found on a disk whose top is what the root hash says.
 #[derive(Debug)]
@@ -78,7 +76,7 @@ impl VerifyReport {
                 blocks.end * size - 1
             )?;
             for path in paths {
-                writeln!(f, "    in {}", escaped(path))?;
+                writeln!(f, "    in {}", Escaped::bytes(path))?;
             }
             if paths.is_empty() && self.damages.unknown.is_none() {
                 writeln!(f, "    in no file")?;

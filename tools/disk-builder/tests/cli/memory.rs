@@ -1,0 +1,35 @@
+//! How much memory `disk-builder` takes.
+
+use std::{fs, process::Command};
+
+use crate::program::{Ended, Place};
+
+/// The most memory that a run takes, in KiB.
+fn peak_memory(place: &Place, arguments: &str) -> u64 {
+    const MEASURE: &str = "import resource, subprocess, sys; \
+        subprocess.run(sys.argv[1:], check=True, stdout=2); \
+        print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)";
+    let output = Command::new("python3")
+        .args(["-c", MEASURE, env!("CARGO_BIN_EXE_disk-builder")])
+        .args(arguments.split(' '))
+        .current_dir(place.path(""))
+        .output();
+    let ended = Ended::of(output.expect("python3 is needed"));
+    ended.ok().trim_end().parse().unwrap()
+}
+
+/// As many threads as there are by default on the largest machine.
+#[test]
+fn memory_is_bounded_with_many_threads() {
+    let place = Place::new();
+    fs::create_dir(place.path("model")).unwrap();
+    // Files that are read, as they are too small to be mapped or asked for holes.
+    let (count, bytes) = (2000, 120 << 10);
+    for number in 0..count {
+        let file = fs::File::create(place.path(&format!("model/{number}"))).unwrap();
+        file.set_len(bytes).unwrap();
+    }
+    let limit = (64 << 10) + count * bytes / 16_384 / 1024;
+    let peak = peak_memory(&place, "root-hash model --threads 32");
+    assert!(peak < limit, "{peak} KiB");
+}
