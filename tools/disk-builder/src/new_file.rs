@@ -107,7 +107,10 @@ fn remove_leftovers(path: &Path) {
             .read(true)
             .custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits())
             .open(entry.path());
-        if leftover.is_ok_and(|leftover| leftover.try_lock().is_ok()) {
+        // Locked until it is gone: a run that has just made it would take it for its own otherwise.
+        if let Ok(leftover) = leftover
+            && leftover.try_lock().is_ok()
+        {
             let _ = fs::remove_file(entry.path());
         }
     }
@@ -131,7 +134,7 @@ pub(crate) fn directory(path: &Path) -> &Path {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
+    use std::{io::Write, thread};
 
     use disk_mounter::exit::ExitCode;
     use tempfile::TempDir;
@@ -185,5 +188,22 @@ mod tests {
         let mut kept = kept.map(OsString::from).to_vec();
         kept.sort();
         assert_eq!(names(&directory), kept);
+    }
+
+    /// None takes another's file for a leftover.
+    #[test]
+    fn many_at_a_time() {
+        let directory = TempDir::new().unwrap();
+        let path = directory.path().join("image");
+        thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for _ in 0..200 {
+                        NewFile::create(&path, true).unwrap().put().unwrap();
+                    }
+                });
+            }
+        });
+        assert_eq!(names(&directory), ["image"]);
     }
 }
