@@ -52,7 +52,7 @@ pub enum NotCompared {
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestMismatch {
     /// A field says something else.
-    #[error("it says {field} {manifest}, the disk has {disk}")]
+    #[error("it says {field} {}, the disk has {disk}", Escaped::bytes(manifest.to_string().as_bytes()))]
     Field {
         /// The field.
         field: String,

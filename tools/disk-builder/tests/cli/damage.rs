@@ -161,6 +161,10 @@ fn a_manifest_of_another_disk_is_refused() {
         ),
         (with("uuid", json!("")), "it says uuid \"\", the disk has "),
         (
+            with("salt", json!("\u{9b}31m")),
+            "it says salt \"\\u{9b}31m\", the disk has ",
+        ),
+        (
             with("image_bytes", json!(0)),
             "it says image_bytes 0, the disk has ",
         ),
