@@ -35,18 +35,22 @@ pub struct NewFile {
     file: NamedTempFile,
     path: PathBuf,
     replace: bool,
+    /// Where its name is going to be; its right to be read is found out before all the work.
+    directory: File,
 }
 
 impl NewFile {
     /// A file to be at `path`, which may `replace` another.
     pub fn create(path: &Path, replace: bool) -> Result<Self, MediumError> {
+        let directory = directory(path);
+        let opened = File::open(directory).map_err(failed_to("write beside", path))?;
         remove_leftovers(path);
         loop {
             let file = tempfile::Builder::new()
                 .prefix(&prefix(path))
                 .rand_bytes(RANDOM)
                 .permissions(Permissions::from_mode(0o666))
-                .tempfile_in(directory(path))
+                .tempfile_in(directory)
                 .map_err(failed_to("write beside", path))?;
             // Where nothing can be locked, nobody can take it for a leftover either.
             let _ = file.as_file().lock();
@@ -57,6 +61,7 @@ impl NewFile {
                     file,
                     path: path.to_owned(),
                     replace,
+                    directory: opened,
                 });
             }
         }
@@ -82,10 +87,8 @@ impl NewFile {
             self.file.persist_noclobber(&self.path)
         };
         put.map_err(|error| failed_to("create", &self.path)(error.error))?;
-        let directory = directory(&self.path);
-        File::open(directory)
-            .and_then(|directory| directory.sync_all())
-            .map_err(failed_to("sync", directory))
+        let synced = self.directory.sync_all();
+        synced.map_err(failed_to("sync", directory(&self.path)))
     }
 }
 

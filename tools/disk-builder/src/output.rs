@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
 };
 
@@ -29,6 +30,17 @@ pub enum OutputError {
     /// It cannot be looked at, or is in use.
     #[error(transparent)]
     Medium(#[from] MediumError),
+    /// It names a directory, be it there or not.
+    #[error("{} names a directory: name a file in it", .0.display())]
+    Directory(PathBuf),
+    /// It is a symbolic link to nothing.
+    #[error("{} is a symbolic link to {}, which is not there: name the file itself", path.display(), leads_to.display())]
+    Dangling {
+        /// The link.
+        path: PathBuf,
+        /// Where it leads to.
+        leads_to: PathBuf,
+    },
     /// There is a file already.
     #[error("{} exists: --force replaces it", .0.display())]
     Exists(PathBuf),
@@ -38,6 +50,8 @@ impl OutputError {
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
             Self::Medium(error) => error.exit_code(),
+            Self::Directory(_) => ExitCode::Usage,
+            Self::Dangling { .. } => ExitCode::NotFound,
             Self::Exists(_) => ExitCode::InTheWay,
         }
     }
@@ -48,10 +62,19 @@ impl Output {
     /// not empty is replaced only by `force`.
     pub fn find(path: &Path, force: bool) -> Result<Self, OutputError> {
         match path.canonicalize() {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::File {
-                path: path.to_owned(),
-                replace: force,
-            }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                if path.as_os_str().as_bytes().ends_with(b"/") {
+                    return Err(OutputError::Directory(path.to_owned()));
+                }
+                if let Ok(leads_to) = path.read_link() {
+                    let path = path.to_owned();
+                    return Err(OutputError::Dangling { path, leads_to });
+                }
+                Ok(Self::File {
+                    path: path.to_owned(),
+                    replace: force,
+                })
+            }
             Err(error) => Err(failed_to("open", path)(error).into()),
             Ok(path) if Kind::at(&path)? == Kind::BlockDevice => {
                 Ok(Self::Device(Medium::open_to_write(&path)?))

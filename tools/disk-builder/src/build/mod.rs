@@ -8,10 +8,10 @@ mod outside;
 mod planned;
 mod preallocate;
 mod source;
+mod turn;
 
 use std::{
-    fs::{self, File},
-    io,
+    fs, io,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
 };
@@ -31,11 +31,12 @@ use crate::{
     manifest::{self, Disk, Manifest, SCHEMA},
     medium::{Medium, MediumError, failed_to},
     model::{Excludes, Note, ScanError},
-    new_file::{self, NewFile},
+    new_file::NewFile,
     output::{Output, OutputError},
 };
 use planned::Planned;
 use preallocate::preallocate;
+use turn::Turn;
 
 /// What `build` is to do.
 #[derive(Clone, Debug)]
@@ -112,6 +113,19 @@ pub enum BuildError {
     /// Reading or writing failed, or was stopped.
     #[error(transparent)]
     Tree(#[from] HashTreeError),
+    /// The disk is there without its manifest.
+    #[error(
+        "the disk {} is complete, with the root hash {root_hash}, but it has no manifest",
+        disk.display()
+    )]
+    NoManifest {
+        /// The disk.
+        disk: PathBuf,
+        /// Its root hash.
+        root_hash: RootHash,
+        /// Why there is none.
+        source: MediumError,
+    },
 }
 
 impl BuildError {
@@ -128,7 +142,7 @@ impl BuildError {
             | Self::SameOutput(_)
             | Self::ManifestDevice(_) => ExitCode::Usage,
             Self::Output(error) => error.exit_code(),
-            Self::Medium(error) => error.exit_code(),
+            Self::Medium(error) | Self::NoManifest { source: error, .. } => error.exit_code(),
             Self::Scan(_)
             | Self::Image(_)
             | Self::TreePlan(_)
@@ -153,24 +167,31 @@ impl Build {
     }
 
     /// Makes the disk and its manifest. When it fails, or when `workers` are interrupted, neither
-    /// is there, and what was there before still is; but not on a block device. `tell` is called
-    /// for each thing that the user may not have meant, before anything is read or written.
+    /// is there, and what was there before still is; but not on a block device. What fails only
+    /// when all is written can leave the old disk, or the new one, without a manifest. `tell` is
+    /// called for what the user may not have meant, before anything is read or written.
     pub fn run(
         &self,
         workers: &Workers,
-        tell: impl FnMut(&Note),
+        mut tell: impl FnMut(&Note),
     ) -> Result<HashReport, BuildError> {
         outside::check_place(&self.output, &self.model)?;
         let output = Output::find(&self.output, self.force)?;
         let manifest = self.manifest_place(&output)?;
+        let stale = self.stale_manifest(&output, manifest.as_ref())?;
         let planned = Planned::new(&self.model, &self.excludes)?;
         outside::check_files(&self.output, &planned.model)?;
         if let Some(place) = &manifest {
             outside::check_files(&place.path, &planned.model)?;
         }
-        planned.model.notes().iter().for_each(tell);
+        planned.model.notes().iter().for_each(&mut tell);
 
         // Before hours of work: there may be no room, or no right to write.
+        let turn = match &output {
+            Output::File { path, .. } => Some(Turn::at(path)?),
+            // It is open for nobody else.
+            Output::Device(_) => None,
+        };
         let manifest_file = manifest
             .as_ref()
             .map(|place| NewFile::create(&place.path, place.replace))
@@ -194,12 +215,26 @@ impl Build {
                 .map_err(failed_to("sync", file.path()))?;
         }
         workers.check_interrupted().map_err(HashTreeError::from)?;
-        let _turn = take_turn(&self.output)?;
+        let turn = turn.map(|turn| turn.take(workers, |at| tell(&Note::Waiting(at))));
+        let _turn = turn.transpose().map_err(HashTreeError::from)?;
+        if let Output::File { path, .. } = &output {
+            // Another run may have been first.
+            Output::find(path, self.force)?;
+            self.manifest_place(&output)?;
+        }
         // An old manifest never stands beside a new disk: whenever this is killed, a manifest that
         // is there belongs to the disk that is there.
         remove_old(manifest.as_ref())?;
+        remove_old(stale.as_ref())?;
         target.finish(&planned.tree, Some(&superblock.to_bytes()))?;
-        manifest_file.map(NewFile::put).transpose()?;
+        manifest_file
+            .map(NewFile::put)
+            .transpose()
+            .map_err(|source| BuildError::NoManifest {
+                disk: self.output.clone(),
+                root_hash,
+                source,
+            })?;
         Ok(HashReport {
             uuid: Some(superblock.uuid),
             plan: planned.tree,
@@ -226,7 +261,7 @@ impl Build {
     fn manifest_place(&self, output: &Output) -> Result<Option<Place>, BuildError> {
         let path = match (&self.manifest, output) {
             (Some(path), _) => path.clone(),
-            (None, Output::File { .. }) => manifest::default_path(&self.output),
+            (None, Output::File { path, .. }) => manifest::default_path(path),
             (None, Output::Device(_)) => return Ok(None),
         };
         outside::check_place(&path, &self.model)?;
@@ -238,6 +273,26 @@ impl Build {
                 }
                 Ok(Some(Place { path, replace }))
             }
+        }
+    }
+
+    /// The manifest that stands beside the old disk, where that of the new one goes elsewhere.
+    fn stale_manifest(
+        &self,
+        output: &Output,
+        manifest: Option<&Place>,
+    ) -> Result<Option<Place>, BuildError> {
+        let Output::File { path, .. } = output else {
+            return Ok(None);
+        };
+        let path = manifest::default_path(path);
+        let new = manifest.is_some_and(|place| outside::is_same_place(&place.path, &path));
+        if new || !path.is_file() {
+            return Ok(None);
+        }
+        match Output::find(&path, self.force)? {
+            Output::File { path, replace } => Ok(Some(Place { path, replace })),
+            Output::Device(_) => Ok(None),
         }
     }
 
@@ -258,16 +313,6 @@ impl Build {
 struct Place {
     path: PathBuf,
     replace: bool,
-}
-
-/// Until the file is closed nobody else finishes an output in the same directory: the disk of one
-/// run and the manifest of another would be left.
-fn take_turn(output: &Path) -> Result<File, MediumError> {
-    let directory = new_file::directory(output);
-    let file = File::open(directory).map_err(failed_to("open", directory))?;
-    // Where nothing can be locked, there is nothing better.
-    let _ = file.lock();
-    Ok(file)
 }
 
 /// Removes the manifest of the disk that is going to be replaced.

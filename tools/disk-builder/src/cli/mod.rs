@@ -100,8 +100,6 @@ impl Failure {
             Self::Verify(error) => error.exit_code(),
             Self::Inspect(error) => error.exit_code(),
             Self::Corrupt { .. } | Self::Manifest { .. } => ExitCode::Integrity,
-            // Nobody reads on, and all is done.
-            Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::Success,
             Self::Threads(_) | Self::Signals(_) | Self::Output(_) => ExitCode::Failure,
         }
     }
@@ -259,10 +257,11 @@ fn print(text: &impl Display, object: Value, json: bool) -> Result<(), Failure> 
 
 fn write(bytes: &[u8]) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
-    stdout
-        .write_all(bytes)
-        .and_then(|()| stdout.flush())
-        .map_err(Failure::Output)
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+        // Nobody reads on, which is no failure; what was found may still be one.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result.map_err(Failure::Output),
+    }
 }
 
 #[cfg(test)]

@@ -12,13 +12,15 @@ use super::RelativePath;
 /// How many files are named.
 const MAX_NAMED: usize = 5;
 
-/// Something that its user may not have meant.
+/// Something that the user should know, and may not have meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Note {
     /// Links lead to files elsewhere, whose content goes onto the disk.
     Outside(Outside),
     /// A pattern of what to leave out left nothing out.
     Unused(String),
+    /// Another run has the lock of the directory that an output goes to.
+    Waiting(PathBuf),
 }
 
 /// Files of a model whose content comes from outside of it.
@@ -59,6 +61,11 @@ impl fmt::Display for Note {
         match self {
             Self::Outside(files) => files.fmt(f),
             Self::Unused(pattern) => write!(f, "--exclude {pattern:?} left nothing out"),
+            Self::Waiting(directory) => write!(
+                f,
+                "all is written; waiting for another process, which has {} locked",
+                directory.display()
+            ),
         }
     }
 }

@@ -12,6 +12,7 @@ mod layout1;
 mod memory;
 mod model_dir;
 mod notes;
+mod outputs;
 mod program;
 mod progress;
 mod same;
