@@ -10,7 +10,6 @@ use std::{
 };
 
 use super::{
-    DeviceError, MountPointError,
     confine::confine,
     device_mapper::{DeviceMapper, MappingError, VerityStatus},
     log,
@@ -124,11 +123,7 @@ fn run(request: &MountRequest, tell: &dyn Fn(&SidecarError)) -> Result<(), (Side
         asked_to_end.set(signals.end_requested().unwrap_or(true));
         asked_to_end.get()
     }) {
-        Err(
-            MountError::Interrupted(_)
-            | MountError::Device(DeviceError::Interrupted(_))
-            | MountError::MountPoint(MountPointError::Interrupted(_)),
-        ) => {
+        Err(error) if error.is_interrupted() => {
             log::info(format_args!("asked to end before anything was mounted"));
             return Ok(());
         }

@@ -111,11 +111,38 @@ impl MountError {
         }
     }
 
+    /// Whether the program was asked to end before anything was mounted.
+    pub(crate) fn is_interrupted(&self) -> bool {
+        matches!(
+            self,
+            Self::Interrupted(_)
+                | Self::Device(DeviceError::Interrupted(_))
+                | Self::MountPoint(MountPointError::Interrupted(_))
+        )
+    }
+
     pub(super) fn io(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io {
             path: path.to_owned(),
             action,
             source,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_is_known_wherever_it_was_asked_for() {
+        for error in [
+            MountError::from(Interrupted),
+            DeviceError::from(Interrupted).into(),
+            MountPointError::from(Interrupted).into(),
+        ] {
+            assert!(error.is_interrupted(), "{error:?}");
+        }
+        assert!(!MountError::Unexpected("else".to_owned()).is_interrupted());
     }
 }
