@@ -129,13 +129,14 @@ fn run(request: &MountRequest, tell: &dyn Fn(&SidecarError)) -> Result<(), (Side
         }
         mounted => mounted.map_err(|error| untold(error.into()))?,
     };
-    let prefetch =
-        (request.prefetch && !asked_to_end.get()).then(|| Prefetch::start(&mounted.mount_point));
+    // Before any other thread is started, which would keep them.
     if let Err(error) = confine() {
         log::warn(format_args!(
             "the sidecar keeps rights that it does not need: {error}"
         ));
     }
+    let prefetch =
+        (request.prefetch && !asked_to_end.get()).then(|| Prefetch::start(&mounted.mount_point));
     log::info(format_args!(
         "ready: {} is served and watched",
         mounted.mount_point.display()

@@ -99,7 +99,8 @@ impl Steps {
 
 /// Does some work in a thread of its own, of which each step may take `patience`. When
 /// `asked_to_end` says so, the work is stopped before its next step, and its result is what it
-/// makes of that. Where there is no result, the thread goes with the program.
+/// makes of that. Where there is no result, the thread goes with the program; where there is one,
+/// it has ended.
 pub(crate) fn watched<T: Send + 'static>(
     patience: Duration,
     asked_to_end: &dyn Fn() -> bool,
@@ -115,7 +116,11 @@ pub(crate) fn watched<T: Send + 'static>(
     let mut end = None;
     loop {
         match result.recv_timeout(POLL) {
-            Ok(result) => return Ok(result),
+            Ok(result) => {
+                // It has nothing left to do: whoever goes on is alone.
+                let _ = thread.join();
+                return Ok(result);
+            }
             Err(mpsc::RecvTimeoutError::Timeout) => {}
             Err(mpsc::RecvTimeoutError::Disconnected) => match thread.join() {
                 Err(panic) => panic::resume_unwind(panic),

@@ -1,7 +1,9 @@
 //! The sidecar, from its start to its end.
 
+mod confined;
 mod memory;
 mod process;
+mod udev;
 
 use std::{
     fs,
@@ -30,7 +32,16 @@ pub(crate) const TESTS: &[Test] = &[
     ),
     (
         "gives_up_what_it_does_not_need",
-        gives_up_what_it_does_not_need,
+        confined::gives_up_what_it_does_not_need,
+    ),
+    (
+        "gives_up_what_it_does_not_have",
+        confined::gives_up_what_it_does_not_have,
+    ),
+    ("ends_where_udev_runs", confined::ends_where_udev_runs),
+    (
+        "below_a_private_directory",
+        confined::below_a_private_directory,
     ),
     (
         "ends_while_it_waits_for_the_device",
@@ -94,32 +105,6 @@ fn serves_until_it_is_asked_to_end() {
         sidecar.end().is(0, &["is unmounted"]);
         assert_eq!(mount_line(&disk.mount_point()), None);
     }
-}
-
-fn gives_up_what_it_does_not_need() {
-    let disk = Disk::new();
-    let sidecar = Sidecar::ready(&disk);
-    let field = |name| sidecar.status_field(name);
-    // CAP_SYS_ADMIN, to unmount, and CAP_MKNOD, to look at the device.
-    let kept = format!("{:016x}", 1u64 << 21 | 1 << 27);
-    for set in ["CapEff", "CapPrm", "CapBnd"] {
-        assert_eq!(field(set), kept, "{set}");
-    }
-    for set in ["CapInh", "CapAmb"] {
-        assert_eq!(field(set), "0".repeat(16), "{set}");
-    }
-    assert_eq!(field("NoNewPrivs"), "1");
-    // Filtered.
-    assert_eq!(field("Seccomp"), "2");
-    let resident: u64 = field("VmRSS").trim_end_matches(" kB").parse().unwrap();
-    println!("resident: {resident} KiB");
-    assert!(
-        resident <= 8 << 10,
-        "{resident} KiB of memory for nothing but waiting"
-    );
-    let outcome = sidecar.terminate();
-    outcome.is(0, &["is unmounted"]);
-    assert!(!outcome.stderr.contains("warning"), "{outcome:?}");
 }
 
 fn ends_while_it_waits_for_the_device() {
