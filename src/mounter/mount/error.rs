@@ -77,6 +77,11 @@ pub enum MountError {
     /// The program was asked to end before anything was mounted.
     #[error(transparent)]
     Interrupted(#[from] Interrupted),
+    /// There is no thread to mount it.
+    #[error(
+        "cannot start a thread: {0}; is there a limit (pids.max of the control group, RLIMIT_NPROC)?"
+    )]
+    NoThread(io::Error),
     /// What got mounted is not what was asked for.
     #[error("the mount is not what it should be: {0}")]
     Unexpected(String),
@@ -103,7 +108,9 @@ impl MountError {
             Self::MountPoint(error) => error.exit_code(),
             Self::Status(error) => error.exit_code(),
             Self::InTheWay { .. } => ExitCode::InTheWay,
-            Self::NoFilesystem(_) | Self::XfsSectors(_) => ExitCode::Unsupported,
+            Self::NoFilesystem(_) | Self::XfsSectors(_) | Self::NoThread(_) => {
+                ExitCode::Unsupported
+            }
             Self::Unexpected(_) => ExitCode::Integrity,
             Self::NoAnswer { .. } => ExitCode::NotFound,
             Self::Interrupted(_) => ExitCode::Failure,

@@ -134,6 +134,7 @@ pub(crate) fn climb_watched(
     let (patience, climber) = (patience(request), request.clone());
     watched(patience, asked_to_end, move |steps| climb(&climber, steps)).unwrap_or_else(|stuck| {
         Err(match stuck {
+            Stuck::NoThread(error) => MountError::NoThread(error),
             Stuck::Interrupted => Interrupted.into(),
             Stuck::NoAnswer(step) => MountError::NoAnswer {
                 device: request.device.clone(),

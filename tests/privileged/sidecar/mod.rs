@@ -1,8 +1,10 @@
 //! The sidecar, from its start to its end.
 
 mod confined;
+mod control_group;
 mod memory;
 mod process;
+mod threads;
 mod udev;
 
 use std::{
@@ -42,6 +44,10 @@ pub(crate) const TESTS: &[Test] = &[
     (
         "below_a_private_directory",
         confined::below_a_private_directory,
+    ),
+    (
+        "where_no_thread_can_be_started",
+        threads::where_no_thread_can_be_started,
     ),
     (
         "ends_while_it_waits_for_the_device",
