@@ -81,6 +81,10 @@ pub(crate) const TESTS: &[Test] = &[
         "the_last_words_for_kubernetes",
         the_last_words_for_kubernetes,
     ),
+    (
+        "a_wrong_command_line_in_the_last_words",
+        a_wrong_command_line_in_the_last_words,
+    ),
     ("log_lines_as_json", log_lines_as_json),
     (
         "prefetch_caches_all_files",
@@ -270,10 +274,15 @@ fn the_last_words_for_kubernetes() {
     let line = disk
         .mount_line("")
         .replace(&disk.root_hash, &"0".repeat(64));
+    let status = disk.line("status");
+    // Probes run in the sidecar's own container, and help is no failure.
     let script = format!(
         "{}
         touch /dev/termination-log
-        disk-mounter {line} 2>/dev/null || code=$?
+        disk-mounter {line} || code=$?
+        for line in '{status}' 'status' 'unmount' 'inspect /absent' 'mount --help'; do
+            disk-mounter --log-format text $line >/dev/null || true
+        done
         cat /dev/termination-log
         exit $code",
         crate::container::BARE_DEV
@@ -285,6 +294,32 @@ fn the_last_words_for_kubernetes() {
         "{outcome:?}"
     );
     assert!(outcome.stdout.contains(&disk.root_hash), "{outcome:?}");
+}
+
+fn a_wrong_command_line_in_the_last_words() {
+    let root_hash = "0".repeat(64);
+    for (line, word) in [
+        ("sidecar --root-hash 12 /dev/model /mnt", "64 hex digits"),
+        ("--log-format json mount /dev/model /mnt", "--root-hash"),
+        (
+            &format!("sidecar --read-ahead 3G --root-hash {root_hash} /dev/model /mnt"),
+            "2 GiB",
+        ),
+        ("model 0 12", "64 hex digits"),
+        ("sidecarr", "no command"),
+    ] {
+        let script = format!(
+            "{}
+            touch /dev/termination-log
+            disk-mounter {line} || code=$?
+            cat /dev/termination-log
+            exit $code",
+            crate::container::BARE_DEV
+        );
+        let outcome = crate::container::unshared("--mount", &script);
+        outcome.is(2, &[]);
+        assert!(outcome.stdout.contains(word), "{line}: {outcome:?}");
+    }
 }
 
 fn log_lines_as_json() {
