@@ -154,9 +154,11 @@ fn climb(request: &MountRequest, steps: &Steps) -> Result<Mounted, MountError> {
     let deadline = Deadline::after(request.wait);
     let disk = find_disk(request, &deadline, steps)?;
 
+    steps.begin("preparing the mount point")?;
     let mount_point = MountPoint::prepare(&request.mount_point, &deadline, pause)?;
     let reserve = MinFree::raise(request.min_free)
         .map_err(MountError::io(Path::new("vm.min_free_kbytes"), "raise it"))?;
+    steps.begin("asking device-mapper for what is mounted")?;
     let device_mapper = DeviceMapper::open()?;
     if let Some(found) = find_mounted(&device_mapper, &disk, request, mount_point.path())? {
         reserve.keep();
