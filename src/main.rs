@@ -3,7 +3,9 @@
 //! Options become a checked request, the request goes to the library, and what
 //! comes back becomes lines and an exit code.
 
-use std::{fs::OpenOptions, io::Write, process};
+mod last_words;
+
+use std::{env, io::Write, process};
 
 use clap::{Parser, error::ErrorKind};
 use disk_mounter::{
@@ -15,10 +17,8 @@ use disk_mounter::{
     },
 };
 
-/// Where Kubernetes looks for the last words of a container.
-const TERMINATION_LOG: &str = "/dev/termination-log";
-
 fn main() -> process::ExitCode {
+    last_words::allow(last_words::has_some(env::args_os()));
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return usage(&error).into(),
@@ -36,7 +36,7 @@ fn main() -> process::ExitCode {
 /// Says why the program ends.
 fn tell(error: &str) {
     log::error(format_args!("{error}"));
-    leave_last_words(error);
+    last_words::leave(error);
 }
 
 /// Help and versions are results; everything else that clap has to say is an error.
@@ -45,7 +45,10 @@ fn usage(error: &clap::Error) -> ExitCode {
     let _ = error.print();
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::Success,
-        _ => ExitCode::Usage,
+        _ => {
+            last_words::leave(&error.to_string());
+            ExitCode::Usage
+        }
     }
 }
 
@@ -132,17 +135,5 @@ fn print(result: &dyn std::fmt::Display) -> Result<(), Failure> {
             anyhow::Error::from(error).context("cannot write to standard output"),
         )),
         _ => Ok(()),
-    }
-}
-
-/// Writes the error where Kubernetes shows it with the pod, if there is such a place.
-fn leave_last_words(error: &str) {
-    if let Ok(mut file) = OpenOptions::new()
-        .write(true)
-        .truncate(true)
-        .open(TERMINATION_LOG)
-    {
-        // The error has been logged; this is a second copy of it.
-        let _ = writeln!(file, "{error}");
     }
 }

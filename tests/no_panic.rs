@@ -275,7 +275,7 @@ fn without_tests<'a>(text: &'a str, name: &str) -> &'a str {
 
 /// Whether a line of code could panic.
 fn could_panic(line: &str) -> bool {
-    const CALLS: [&str; 16] = [
+    const CALLS: [&str; 18] = [
         ".unwrap()",
         ".unwrap_err()",
         ".expect(",
@@ -292,6 +292,9 @@ fn could_panic(line: &str) -> bool {
         "copy_from_slice(",
         "clone_from_slice(",
         ".swap_remove(",
+        // Where there is no thread to be had; `thread::Builder` says so.
+        "thread::spawn(",
+        "scope.spawn(",
     ];
     let code = line.split("//").next().unwrap_or(line);
     // Known when it is compiled.
@@ -324,6 +327,8 @@ fn what_is_found() {
         "x[0][1]",
         "a.copy_from_slice(b);",
         "let (a, b) = x.split_at(7);",
+        "thread::spawn(|| work());",
+        "scope.spawn(|| work());",
     ] {
         assert!(could_panic(line), "{line}");
     }
@@ -337,6 +342,7 @@ fn what_is_found() {
         "vec![0; 4]",
         "&whole[..]",
         "const _: () = assert!(size_of::<X>() == 4);",
+        "thread::Builder::new().spawn(|| work())?;",
     ] {
         assert!(!could_panic(line), "{line}");
     }

@@ -1,4 +1,5 @@
-//! What the waiting sidecar gives up: all that it does not need to watch a disk and to unmount it.
+//! What the waiting sidecar gives up: all that it does not need to read a disk ahead, to watch it
+//! and to unmount it.
 //!
 //! It has taken in bytes of a hostile disk by then. All of them were verified or refused, but
 //! should that have had a hole, little can be done with it.
@@ -17,6 +18,7 @@ const CALLS: &[libc::c_long] = &[
     libc::SYS_read,
     libc::SYS_recvfrom,
     libc::SYS_wait4,
+    libc::SYS_nanosleep,
     libc::SYS_clock_nanosleep,
     libc::SYS_clock_gettime,
     libc::SYS_restart_syscall,
@@ -25,7 +27,8 @@ const CALLS: &[libc::c_long] = &[
     libc::SYS_semget,
     libc::SYS_semctl,
     libc::SYS_semop,
-    // Looking at mounts, nodes and the disk.
+    libc::SYS_semtimedop,
+    // Looking at mounts, nodes and the disk, and reading its files ahead.
     libc::SYS_openat,
     libc::SYS_close,
     libc::SYS_statx,
@@ -37,6 +40,7 @@ const CALLS: &[libc::c_long] = &[
     libc::SYS_faccessat2,
     libc::SYS_lseek,
     libc::SYS_pread64,
+    libc::SYS_getdents64,
     libc::SYS_fcntl,
     libc::SYS_mknodat,
     libc::SYS_mkdirat,
@@ -102,11 +106,19 @@ pub(crate) enum ConfineError {
     Seccomp(String),
 }
 
-/// Gives up, for this thread and all that it starts, every capability but those to unmount and
-/// to look at a device, new privileges, and all system calls but those above; these fail with
-/// EPERM.
+/// What stays of the capabilities: to unmount, to look at a device, and to get to the mount point
+/// and the files whoever they belong to.
+const CAPABILITIES: &[Capability] = &[
+    Capability::SysAdmin,
+    Capability::Mknod,
+    Capability::DacReadSearch,
+];
+
+/// Gives up, for this thread and all that it starts, every capability but those above, new
+/// privileges, and all system calls but those above; these fail with EPERM. Threads that are
+/// there already keep what they have.
 pub(crate) fn confine() -> Result<(), ConfineError> {
-    keep_only(&[Capability::SysAdmin, Capability::Mknod]).map_err(ConfineError::Capabilities)?;
+    keep_only(CAPABILITIES).map_err(ConfineError::Capabilities)?;
     let seccomp = |error: &dyn std::fmt::Display| ConfineError::Seccomp(error.to_string());
     let arch = TargetArch::try_from(std::env::consts::ARCH).map_err(|error| seccomp(&error))?;
     let calls: BTreeMap<_, _> = CALLS

@@ -32,15 +32,21 @@ pub(crate) struct Device {
 /// Why a device cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DeviceError {
-    /// It did not appear in time.
-    #[error(
-        "{path}: no such device or file after {seconds} s; is the volume attached? (--wait sets the time)"
-    )]
+    /// It is not there, or did not appear in time.
+    #[error("{path}: no such device or file{}", in_time(*seconds))]
     Absent {
         /// What was looked for.
         path: PathBuf,
-        /// For how long.
-        seconds: u64,
+        /// For how long; None where it was not waited for.
+        seconds: Option<u64>,
+    },
+    /// There is a device, and nothing in it, or nothing appeared in time.
+    #[error("{path}: a block device of size 0: it has no medium{}", in_time(*seconds))]
+    Empty {
+        /// The device.
+        path: PathBuf,
+        /// For how long it was waited for; None where it was not.
+        seconds: Option<u64>,
     },
     /// A system call failed.
     #[error("{path}: cannot {action}: {source}")]
@@ -64,11 +70,28 @@ impl DeviceError {
     /// The exit code that goes with it.
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Absent { .. } => ExitCode::NotFound,
+            Self::Absent { .. } | Self::Empty { .. } => ExitCode::NotFound,
             Self::Io { source, .. } => ExitCode::of_io(source),
             Self::WrongKind(_) | Self::Interrupted(_) => ExitCode::Failure,
         }
     }
+
+    /// The same where it was waited for, if it is one that time can mend.
+    fn after(self, wait: Duration) -> Self {
+        let seconds = Some(wait.as_secs());
+        match self {
+            Self::Absent { path, .. } => Self::Absent { path, seconds },
+            Self::Empty { path, .. } => Self::Empty { path, seconds },
+            other => other,
+        }
+    }
+}
+
+/// How long something was waited for, and what can be done.
+fn in_time(seconds: Option<u64>) -> String {
+    seconds.map_or_else(String::new, |seconds| {
+        format!(" after {seconds} s; is the volume attached? (--wait sets the time)")
+    })
 }
 
 impl Device {
@@ -79,22 +102,19 @@ impl Device {
         pause: Pause<'_>,
     ) -> Result<Self, DeviceError> {
         loop {
-            if let Some(device) = Self::open(path)? {
-                return Ok(device);
+            match Self::open(path) {
+                Err(DeviceError::Absent { .. } | DeviceError::Empty { .. })
+                    if !deadline.has_passed() =>
+                {
+                    pause(POLL)?;
+                }
+                opened => return opened.map_err(|error| error.after(deadline.wait())),
             }
-            if deadline.has_passed() {
-                let seconds = deadline.wait().as_secs();
-                return Err(DeviceError::Absent {
-                    path: path.to_owned(),
-                    seconds,
-                });
-            }
-            pause(POLL)?;
         }
     }
 
-    /// None where there is no such device yet, or it has no medium yet.
-    fn open(path: &Path) -> Result<Option<Self>, DeviceError> {
+    /// Opens a device that is there now.
+    pub(crate) fn open(path: &Path) -> Result<Self, DeviceError> {
         let io = |action| {
             move |source| DeviceError::Io {
                 path: path.to_owned(),
@@ -102,29 +122,31 @@ impl Device {
                 source,
             }
         };
+        let absent = || DeviceError::Absent {
+            path: path.to_owned(),
+            seconds: None,
+        };
+        let empty = || DeviceError::Empty {
+            path: path.to_owned(),
+            seconds: None,
+        };
         // Opening a FIFO or a terminal could block, and could do things to it.
         let metadata = match fs::metadata(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(absent()),
             metadata => metadata.map_err(io("open it"))?,
         };
         if !metadata.is_file() && block_device_number(&metadata).is_none() {
             return Err(DeviceError::WrongKind(path.to_owned()));
         }
-        let file = match OpenOptions::new()
+        let file = OpenOptions::new()
             .read(true)
             .custom_flags(libc::O_NONBLOCK)
             .open(path)
-        {
-            Err(error)
-                if matches!(
-                    error.raw_os_error(),
-                    Some(libc::ENOENT | libc::ENXIO | libc::ENOMEDIUM)
-                ) =>
-            {
-                return Ok(None);
-            }
-            file => file.map_err(io("open it"))?,
-        };
+            .map_err(|error| match error.raw_os_error() {
+                Some(libc::ENOENT | libc::ENXIO) => absent(),
+                Some(libc::ENOMEDIUM) => empty(),
+                _ => io("open it")(error),
+            })?;
         // What counts is what was opened, not what the path named before.
         let metadata = file.metadata().map_err(io("read its metadata"))?;
         let number = block_device_number(&metadata);
@@ -134,14 +156,14 @@ impl Device {
             None => return Err(DeviceError::WrongKind(path.to_owned())),
         };
         if number.is_some() && size == 0 {
-            return Ok(None);
+            return Err(empty());
         }
-        Ok(Some(Self {
+        Ok(Self {
             path: path.to_owned(),
             file,
             number,
             size,
-        }))
+        })
     }
 
     /// The path by which it was opened, for messages.
@@ -235,17 +257,18 @@ impl BlockDevice {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mounter::pause::sleep;
 
-    fn find(path: &Path, pause: Pause<'_>) -> Result<Device, DeviceError> {
-        Device::find(path, &Deadline::after(Duration::ZERO), pause)
+    fn find(path: &Path) -> Result<Device, DeviceError> {
+        Device::find(path, &Deadline::after(Duration::ZERO), &|_| {
+            Err(Interrupted)
+        })
     }
 
     #[test]
     fn a_file_is_found_with_its_size() {
         let file = tempfile::NamedTempFile::new().unwrap();
         fs::write(file.path(), [7; 1000]).unwrap();
-        let device = find(file.path(), &sleep).unwrap();
+        let device = find(file.path()).unwrap();
         assert_eq!((device.bytes(), device.number), (1000, None));
         let mut byte = [0];
         device.read_exact_at(&mut byte, 999).unwrap();
@@ -256,7 +279,7 @@ mod tests {
     fn what_is_not_there_is_waited_for() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("late");
-        let error = find(&path, &sleep).unwrap_err();
+        let error = find(&path).unwrap_err();
         assert_eq!(error.exit_code(), ExitCode::NotFound);
         assert!(error.to_string().contains("after 0 s"), "{error}");
 
@@ -277,7 +300,7 @@ mod tests {
         let fifo = folder.path().join("fifo");
         nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
         for path in [folder.path(), &fifo, Path::new("/dev/null")] {
-            let error = find(path, &sleep).unwrap_err();
+            let error = find(path).unwrap_err();
             assert!(matches!(error, DeviceError::WrongKind(_)), "{error}");
         }
     }

@@ -1,9 +1,6 @@
 //! Waiting: for how long, and what ends it early.
 
-use std::{
-    thread,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 /// Lets some time pass, or ends the wait.
 pub(crate) type Pause<'a> = &'a dyn Fn(Duration) -> Result<(), Interrupted>;
@@ -12,12 +9,6 @@ pub(crate) type Pause<'a> = &'a dyn Fn(Duration) -> Result<(), Interrupted>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("interrupted")]
 pub struct Interrupted;
-
-/// A [`Pause`] that nothing ends but a signal that kills.
-pub(crate) fn sleep(time: Duration) -> Result<(), Interrupted> {
-    thread::sleep(time);
-    Ok(())
-}
 
 /// When a wait is over.
 pub(crate) struct Deadline {

@@ -76,10 +76,13 @@ impl Prefetch {
         let shared = Arc::<Shared>::default();
         let (sender, ended) = mpsc::channel();
         let (folder, threads) = (folder.to_owned(), Arc::clone(&shared));
-        thread::spawn(move || {
+        let thread = thread::Builder::new().spawn(move || {
             read_all(&folder, &threads);
             drop(sender);
         });
+        if let Err(error) = thread {
+            log::warn(format_args!("prefetch: cannot start a thread: {error}"));
+        }
         Self { shared, ended }
     }
 
@@ -140,9 +143,14 @@ fn read_all(folder: &Path, shared: &Shared) {
     };
     let cpus = thread::available_parallelism().map_or(1, usize::from);
     thread::scope(|scope| {
-        for _ in 0..cpus * THREADS_PER_CPU {
-            scope.spawn(|| work.run());
+        for _ in 1..cpus * THREADS_PER_CPU {
+            let thread = thread::Builder::new().spawn_scoped(scope, || work.run());
+            if thread.is_err() {
+                // Those that there are read it all, in more time.
+                break;
+            }
         }
+        work.run();
     });
 }
 

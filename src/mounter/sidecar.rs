@@ -10,7 +10,6 @@ use std::{
 };
 
 use super::{
-    DeviceError, MountPointError,
     confine::confine,
     device_mapper::{DeviceMapper, MappingError, VerityStatus},
     log,
@@ -124,23 +123,20 @@ fn run(request: &MountRequest, tell: &dyn Fn(&SidecarError)) -> Result<(), (Side
         asked_to_end.set(signals.end_requested().unwrap_or(true));
         asked_to_end.get()
     }) {
-        Err(
-            MountError::Interrupted(_)
-            | MountError::Device(DeviceError::Interrupted(_))
-            | MountError::MountPoint(MountPointError::Interrupted(_)),
-        ) => {
+        Err(error) if error.is_interrupted() => {
             log::info(format_args!("asked to end before anything was mounted"));
             return Ok(());
         }
         mounted => mounted.map_err(|error| untold(error.into()))?,
     };
-    let prefetch =
-        (request.prefetch && !asked_to_end.get()).then(|| Prefetch::start(&mounted.mount_point));
+    // Before any other thread is started, which would keep them.
     if let Err(error) = confine() {
         log::warn(format_args!(
             "the sidecar keeps rights that it does not need: {error}"
         ));
     }
+    let prefetch =
+        (request.prefetch && !asked_to_end.get()).then(|| Prefetch::start(&mounted.mount_point));
     log::info(format_args!(
         "ready: {} is served and watched",
         mounted.mount_point.display()

@@ -5,7 +5,7 @@
 //! this one watches it, tells what it waits for, and heeds signals meanwhile.
 
 use std::{
-    panic,
+    io, panic,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc},
     thread,
     time::{Duration, Instant},
@@ -23,8 +23,10 @@ const UNDO: Duration = Duration::from_secs(2);
 const LONG: Duration = Duration::from_secs(5);
 
 /// Why there is no result.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Stuck {
+    /// There is no thread for it.
+    NoThread(io::Error),
     /// A step took too long.
     NoAnswer(&'static str),
     /// The program was asked to end, and the thread cannot be.
@@ -99,7 +101,8 @@ impl Steps {
 
 /// Does some work in a thread of its own, of which each step may take `patience`. When
 /// `asked_to_end` says so, the work is stopped before its next step, and its result is what it
-/// makes of that. Where there is no result, the thread goes with the program.
+/// makes of that. Where there is no result, the thread goes with the program; where there is one,
+/// it has ended.
 pub(crate) fn watched<T: Send + 'static>(
     patience: Duration,
     asked_to_end: &dyn Fn() -> bool,
@@ -110,12 +113,18 @@ pub(crate) fn watched<T: Send + 'static>(
     let thread = {
         let steps = steps.clone();
         // Nobody may be there any more to take the result.
-        thread::spawn(move || drop(sender.send(work(&steps))))
+        thread::Builder::new()
+            .spawn(move || drop(sender.send(work(&steps))))
+            .map_err(Stuck::NoThread)?
     };
     let mut end = None;
     loop {
         match result.recv_timeout(POLL) {
-            Ok(result) => return Ok(result),
+            Ok(result) => {
+                // It has nothing left to do: whoever goes on is alone.
+                let _ = thread.join();
+                return Ok(result);
+            }
             Err(mpsc::RecvTimeoutError::Timeout) => {}
             Err(mpsc::RecvTimeoutError::Disconnected) => match thread.join() {
                 Err(panic) => panic::resume_unwind(panic),
@@ -142,7 +151,8 @@ pub(crate) fn watched<T: Send + 'static>(
 pub(crate) fn telling<T>(waits_for: &str, work: impl FnOnce() -> T) -> T {
     let (done, end) = mpsc::channel::<()>();
     thread::scope(|scope| {
-        scope.spawn(move || {
+        // Without a thread the work is done all the same, and nothing is said.
+        let _ = thread::Builder::new().spawn_scoped(scope, move || {
             if end.recv_timeout(LONG) == Err(mpsc::RecvTimeoutError::Timeout) {
                 log::warn(format_args!("{waits_for}"));
             }
@@ -153,7 +163,8 @@ pub(crate) fn telling<T>(waits_for: &str, work: impl FnOnce() -> T) -> T {
     })
 }
 
-/// Does what a device that hangs may keep from ending; None if it takes too long.
+/// Does what a device that hangs may keep from ending; None if it takes too long, or there is no
+/// thread for it.
 pub(crate) fn in_time<T: Send + 'static>(
     patience: Duration,
     work: impl FnOnce() -> T + Send + 'static,
@@ -170,7 +181,7 @@ mod tests {
     #[test]
     fn a_result_comes_through() {
         let result = watched(EVER, &|| false, |steps| steps.begin("one").map(|()| 7));
-        assert_eq!(result, Ok(Ok(7)));
+        assert!(matches!(result, Ok(Ok(7))), "{result:?}");
     }
 
     #[test]
@@ -180,26 +191,29 @@ mod tests {
             steps.begin("reading").unwrap();
             let _ = wait.recv();
         });
-        assert_eq!(result, Err(Stuck::NoAnswer("reading")));
+        assert!(
+            matches!(result, Err(Stuck::NoAnswer("reading"))),
+            "{result:?}"
+        );
         drop(never);
     }
 
     #[test]
     fn whoever_waits_is_woken_to_end() {
         let result = watched(EVER, &|| true, |steps| steps.pause(EVER));
-        assert_eq!(result, Ok(Err(Interrupted)));
+        assert!(matches!(result, Ok(Err(Interrupted))), "{result:?}");
         let result = watched(EVER, &|| true, |steps| {
             while steps.begin("working").is_ok() {}
             "undone"
         });
-        assert_eq!(result, Ok("undone"));
+        assert!(matches!(result, Ok("undone")), "{result:?}");
     }
 
     #[test]
     fn who_cannot_end_is_left() {
         let (never, wait) = mpsc::channel::<()>();
         let result = watched(EVER, &|| true, move |_| wait.recv());
-        assert_eq!(result, Err(Stuck::Interrupted));
+        assert!(matches!(result, Err(Stuck::Interrupted)), "{result:?}");
         drop(never);
     }
 

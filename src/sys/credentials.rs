@@ -6,6 +6,8 @@ use std::io;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Capability {
+    /// Reading all files, and searching all directories.
+    DacReadSearch = 2,
     /// Mounting, and device-mapper.
     SysAdmin = 21,
     /// Device nodes.
@@ -29,8 +31,8 @@ struct Sets {
     inheritable: u32,
 }
 
-/// Gives up all capabilities of this thread but these, for ever: no program that it could start
-/// gets them back.
+/// Gives up all capabilities of this thread but these, as far as it has them, for ever: no program
+/// that it could start gets them back.
 pub(crate) fn keep_only(kept: &[Capability]) -> io::Result<()> {
     nix::sys::prctl::set_no_new_privs()?;
     for number in 0..64u8 {
@@ -47,17 +49,27 @@ pub(crate) fn keep_only(kept: &[Capability]) -> io::Result<()> {
             return Err(error);
         }
     }
-    let mut sets = [Sets::default(); 2];
+    let mut wanted = [0; 2];
     for capability in kept {
         let number = *capability as u8;
-        let half = &mut sets[usize::from(number / 32)];
-        half.effective |= 1 << (number % 32);
-        half.permitted |= 1 << (number % 32);
+        wanted[usize::from(number / 32)] |= 1 << (number % 32);
     }
     let header = Header {
         version: VERSION,
         pid: 0,
     };
+    let mut sets = [Sets::default(); 2];
+    // SAFETY: capget reads the header and writes two halves of the sets, which outlive the call.
+    let result = unsafe { libc::syscall(libc::SYS_capget, &header, sets.as_mut_ptr()) };
+    if result == -1 {
+        return Err(io::Error::last_os_error());
+    }
+    for (set, wanted) in sets.iter_mut().zip(wanted) {
+        // More than there is would be EPERM.
+        set.permitted &= wanted;
+        set.effective = set.permitted;
+        set.inheritable = 0;
+    }
     // SAFETY: capset reads the header and two halves of the sets, which outlive the call.
     let result = unsafe { libc::syscall(libc::SYS_capset, &header, sets.as_ptr()) };
     if result == -1 {

@@ -37,6 +37,13 @@ pub(crate) const BARE_DEV: &str = "
     mknod /dev/tty c 5 0
 ";
 
+/// What shows that udev runs.
+pub(crate) const VISIBLE_UDEV: &str = "
+    mount -t tmpfs tmpfs /run
+    mkdir /run/udev
+    touch /run/udev/control
+";
+
 fn without_dev_mapper() {
     let disk = Disk::new();
     let (mount, unmount) = (disk.mount_line(""), disk.line("unmount"));
@@ -100,9 +107,7 @@ fn a_visible_udev_that_cannot_answer() {
     let disk = Disk::new();
     let mount = disk.mount_line("");
     let script = format!(
-        "mount -t tmpfs tmpfs /run
-        mkdir /run/udev
-        touch /run/udev/control
+        "{VISIBLE_UDEV}
         disk-mounter {mount}"
     );
     unshared("--mount --ipc", &script).is(6, &["/run/udev", "IPC namespace"]);

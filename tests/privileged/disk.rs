@@ -38,18 +38,31 @@ impl Disk {
 
     /// A disk whose tree was made by `disk-builder hash` with these options.
     pub(crate) fn with(options: &[&str]) -> Self {
-        let mut disk = Self::filesystem();
-        let image = disk.image.to_str().unwrap();
+        Self::filesystem().hashed(options)
+    }
+
+    fn hashed(mut self, options: &[&str]) -> Self {
+        let image = self.image.to_str().unwrap();
         let printed = check("disk-builder", [&["hash", image], options].concat());
-        disk.root_hash = root_hash(&printed);
-        disk
+        self.root_hash = root_hash(&printed);
+        self
+    }
+
+    /// A disk of a model whose files are changed before.
+    pub(crate) fn of(change: impl Fn(&Path)) -> Self {
+        Self::filesystem_of(change).hashed(&[])
     }
 
     /// A disk with a filesystem and no tree yet.
     pub(crate) fn filesystem() -> Self {
+        Self::filesystem_of(|_| ())
+    }
+
+    fn filesystem_of(change: impl Fn(&Path)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let model = folder.path().join("model");
         make_model(&model);
+        change(&model);
         let image = folder.path().join("image");
         check(
             "mkfs.erofs",

@@ -22,6 +22,10 @@ use crate::{
 /// The tests of this group.
 pub(crate) const TESTS: &[Test] = &[
     ("each_step_of_a_mount", each_step_of_a_mount),
+    (
+        "a_step_that_reads_nothing_is_named",
+        a_step_that_reads_nothing_is_named,
+    ),
     ("a_sidecar_ends_at_its_start", a_sidecar_ends_at_its_start),
     (
         "a_sidecar_ends_under_a_reader",
@@ -85,6 +89,40 @@ fn each_step_of_a_mount() {
         read(&disk).unwrap();
         mounter(&disk.line("unmount")).is(0, &[]);
         before.check();
+    }
+}
+
+/// The kernel holds up a system call that is none to the device.
+fn a_step_that_reads_nothing_is_named() {
+    let disk = Disk::new();
+    fs::create_dir(disk.mount_point()).unwrap();
+    let held_up = |path: &str, call: &str| {
+        let line = format!(
+            "-f -qq -o /dev/null -P {path} -e trace={call} \
+             -e inject={call}:delay_enter=60s:when=1 disk-mounter {}",
+            disk.mount_line("--wait 0")
+        );
+        Sidecar::start("strace", &line)
+    };
+    let mount_point = disk.mount_point();
+    let runs = [
+        (
+            mount_point.to_str().unwrap(),
+            "flock",
+            "no end of preparing the mount point",
+        ),
+        (
+            "/dev/mapper/control",
+            "openat",
+            "no end of asking device-mapper",
+        ),
+    ]
+    .map(|(path, call, words)| (held_up(path, call), words));
+    for (mut run, words) in runs {
+        run.wait_for(words);
+        // It would wait for the end of the delay.
+        run.signal(Signal::SIGKILL);
+        run.end();
     }
 }
 

@@ -32,6 +32,7 @@ pub(crate) const TESTS: &[Test] = &[
         "a_device_that_is_mounted_without_verification",
         a_device_that_is_mounted_without_verification,
     ),
+    ("a_device_without_a_medium", a_device_without_a_medium),
     ("a_device_that_is_cut_short", a_device_that_is_cut_short),
     (
         "another_filesystem_than_named",
@@ -186,6 +187,20 @@ fn a_device_that_is_mounted_without_verification() {
     );
     refused(&line, 5, &["in use by something else"]);
     check("umount", [plain]);
+}
+
+fn a_device_without_a_medium() {
+    let disk = Disk::new();
+    let device = check("losetup", ["--find"]);
+    let line = disk
+        .mount_line("--wait 0")
+        .replace(disk.image.to_str().unwrap(), device.trim());
+    refused(&line, 4, &["a block device of size 0", "after 0 s"]);
+    refused(
+        &format!("inspect {device}"),
+        4,
+        &["a block device of size 0"],
+    );
 }
 
 fn a_device_that_is_cut_short() {

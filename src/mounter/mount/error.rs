@@ -77,6 +77,11 @@ pub enum MountError {
     /// The program was asked to end before anything was mounted.
     #[error(transparent)]
     Interrupted(#[from] Interrupted),
+    /// There is no thread to mount it.
+    #[error(
+        "cannot start a thread: {0}; is there a limit (pids.max of the control group, RLIMIT_NPROC)?"
+    )]
+    NoThread(io::Error),
     /// What got mounted is not what was asked for.
     #[error("the mount is not what it should be: {0}")]
     Unexpected(String),
@@ -103,12 +108,24 @@ impl MountError {
             Self::MountPoint(error) => error.exit_code(),
             Self::Status(error) => error.exit_code(),
             Self::InTheWay { .. } => ExitCode::InTheWay,
-            Self::NoFilesystem(_) | Self::XfsSectors(_) => ExitCode::Unsupported,
+            Self::NoFilesystem(_) | Self::XfsSectors(_) | Self::NoThread(_) => {
+                ExitCode::Unsupported
+            }
             Self::Unexpected(_) => ExitCode::Integrity,
             Self::NoAnswer { .. } => ExitCode::NotFound,
             Self::Interrupted(_) => ExitCode::Failure,
             Self::Filesystem { source, .. } | Self::Io { source, .. } => ExitCode::of_io(source),
         }
+    }
+
+    /// Whether the program was asked to end before anything was mounted.
+    pub(crate) fn is_interrupted(&self) -> bool {
+        matches!(
+            self,
+            Self::Interrupted(_)
+                | Self::Device(DeviceError::Interrupted(_))
+                | Self::MountPoint(MountPointError::Interrupted(_))
+        )
     }
 
     pub(super) fn io(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> Self {
@@ -117,5 +134,22 @@ impl MountError {
             action,
             source,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_is_known_wherever_it_was_asked_for() {
+        for error in [
+            MountError::from(Interrupted),
+            DeviceError::from(Interrupted).into(),
+            MountPointError::from(Interrupted).into(),
+        ] {
+            assert!(error.is_interrupted(), "{error:?}");
+        }
+        assert!(!MountError::Unexpected("else".to_owned()).is_interrupted());
     }
 }

@@ -134,6 +134,7 @@ pub(crate) fn climb_watched(
     let (patience, climber) = (patience(request), request.clone());
     watched(patience, asked_to_end, move |steps| climb(&climber, steps)).unwrap_or_else(|stuck| {
         Err(match stuck {
+            Stuck::NoThread(error) => MountError::NoThread(error),
             Stuck::Interrupted => Interrupted.into(),
             Stuck::NoAnswer(step) => MountError::NoAnswer {
                 device: request.device.clone(),
@@ -153,9 +154,11 @@ fn climb(request: &MountRequest, steps: &Steps) -> Result<Mounted, MountError> {
     let deadline = Deadline::after(request.wait);
     let disk = find_disk(request, &deadline, steps)?;
 
+    steps.begin("preparing the mount point")?;
     let mount_point = MountPoint::prepare(&request.mount_point, &deadline, pause)?;
     let reserve = MinFree::raise(request.min_free)
         .map_err(MountError::io(Path::new("vm.min_free_kbytes"), "raise it"))?;
+    steps.begin("asking device-mapper for what is mounted")?;
     let device_mapper = DeviceMapper::open()?;
     if let Some(found) = find_mounted(&device_mapper, &disk, request, mount_point.path())? {
         reserve.keep();

@@ -2,10 +2,10 @@
 
 use std::{fs, path::Path};
 
-use super::{Sidecar, until};
+use super::{Sidecar, control_group::ControlGroup};
 use crate::{
     disk::Disk,
-    run::{check, mounter, run},
+    run::{check, mounter},
 };
 
 /// How many bytes of a file are in the page cache.
@@ -45,19 +45,12 @@ pub(super) fn prefetch_caches_all_files() {
 
 pub(super) fn prefetch_leaves_memory_to_others() {
     let disk = Disk::new();
-    let group = Path::new("/sys/fs/cgroup/disk-mounter-test");
-    fs::create_dir(group).unwrap();
-    fs::write("/sys/fs/cgroup/cgroup.subtree_control", "+memory").unwrap();
-    fs::write(group.join("memory.max"), "3000000").unwrap();
-    let script = format!(
-        "echo $$ >{}/cgroup.procs; exec disk-mounter {}",
-        group.display(),
-        disk.mount_line("--prefetch")
-    );
-    run("sh", ["-c", &script]).is(0, &["as memory has room for"]);
+    let group = ControlGroup::new("memory", 3_000_000);
+    Sidecar::spawn(&mut group.mounter(&disk.mount_line("--prefetch")))
+        .end()
+        .is(0, &["as memory has room for"]);
     assert!(cached(&disk.mount_point().join("model.safetensors")) < 3 << 20);
     mounter(&disk.line("unmount")).is(0, &[]);
-    until("the group can be removed", || fs::remove_dir(group).is_ok());
 }
 
 pub(super) fn the_reserve_of_memory_is_raised() {

@@ -1,7 +1,11 @@
 //! The sidecar, from its start to its end.
 
+mod confined;
+mod control_group;
 mod memory;
 mod process;
+mod threads;
+mod udev;
 
 use std::{
     fs,
@@ -30,7 +34,20 @@ pub(crate) const TESTS: &[Test] = &[
     ),
     (
         "gives_up_what_it_does_not_need",
-        gives_up_what_it_does_not_need,
+        confined::gives_up_what_it_does_not_need,
+    ),
+    (
+        "gives_up_what_it_does_not_have",
+        confined::gives_up_what_it_does_not_have,
+    ),
+    ("ends_where_udev_runs", confined::ends_where_udev_runs),
+    (
+        "below_a_private_directory",
+        confined::below_a_private_directory,
+    ),
+    (
+        "where_no_thread_can_be_started",
+        threads::where_no_thread_can_be_started,
     ),
     (
         "ends_while_it_waits_for_the_device",
@@ -64,6 +81,10 @@ pub(crate) const TESTS: &[Test] = &[
         "the_last_words_for_kubernetes",
         the_last_words_for_kubernetes,
     ),
+    (
+        "a_wrong_command_line_in_the_last_words",
+        a_wrong_command_line_in_the_last_words,
+    ),
     ("log_lines_as_json", log_lines_as_json),
     (
         "prefetch_caches_all_files",
@@ -94,32 +115,6 @@ fn serves_until_it_is_asked_to_end() {
         sidecar.end().is(0, &["is unmounted"]);
         assert_eq!(mount_line(&disk.mount_point()), None);
     }
-}
-
-fn gives_up_what_it_does_not_need() {
-    let disk = Disk::new();
-    let sidecar = Sidecar::ready(&disk);
-    let field = |name| sidecar.status_field(name);
-    // CAP_SYS_ADMIN, to unmount, and CAP_MKNOD, to look at the device.
-    let kept = format!("{:016x}", 1u64 << 21 | 1 << 27);
-    for set in ["CapEff", "CapPrm", "CapBnd"] {
-        assert_eq!(field(set), kept, "{set}");
-    }
-    for set in ["CapInh", "CapAmb"] {
-        assert_eq!(field(set), "0".repeat(16), "{set}");
-    }
-    assert_eq!(field("NoNewPrivs"), "1");
-    // Filtered.
-    assert_eq!(field("Seccomp"), "2");
-    let resident: u64 = field("VmRSS").trim_end_matches(" kB").parse().unwrap();
-    println!("resident: {resident} KiB");
-    assert!(
-        resident <= 8 << 10,
-        "{resident} KiB of memory for nothing but waiting"
-    );
-    let outcome = sidecar.terminate();
-    outcome.is(0, &["is unmounted"]);
-    assert!(!outcome.stderr.contains("warning"), "{outcome:?}");
 }
 
 fn ends_while_it_waits_for_the_device() {
@@ -279,10 +274,15 @@ fn the_last_words_for_kubernetes() {
     let line = disk
         .mount_line("")
         .replace(&disk.root_hash, &"0".repeat(64));
+    let status = disk.line("status");
+    // Probes run in the sidecar's own container, and help is no failure.
     let script = format!(
         "{}
         touch /dev/termination-log
-        disk-mounter {line} 2>/dev/null || code=$?
+        disk-mounter {line} || code=$?
+        for line in '{status}' 'status' 'unmount' 'inspect /absent' 'mount --help'; do
+            disk-mounter --log-format text $line >/dev/null || true
+        done
         cat /dev/termination-log
         exit $code",
         crate::container::BARE_DEV
@@ -294,6 +294,32 @@ fn the_last_words_for_kubernetes() {
         "{outcome:?}"
     );
     assert!(outcome.stdout.contains(&disk.root_hash), "{outcome:?}");
+}
+
+fn a_wrong_command_line_in_the_last_words() {
+    let root_hash = "0".repeat(64);
+    for (line, word) in [
+        ("sidecar --root-hash 12 /dev/model /mnt", "64 hex digits"),
+        ("--log-format json mount /dev/model /mnt", "--root-hash"),
+        (
+            &format!("sidecar --read-ahead 3G --root-hash {root_hash} /dev/model /mnt"),
+            "2 GiB",
+        ),
+        ("model 0 12", "64 hex digits"),
+        ("sidecarr", "no command"),
+    ] {
+        let script = format!(
+            "{}
+            touch /dev/termination-log
+            disk-mounter {line} || code=$?
+            cat /dev/termination-log
+            exit $code",
+            crate::container::BARE_DEV
+        );
+        let outcome = crate::container::unshared("--mount", &script);
+        outcome.is(2, &[]);
+        assert!(outcome.stdout.contains(word), "{line}: {outcome:?}");
+    }
 }
 
 fn log_lines_as_json() {

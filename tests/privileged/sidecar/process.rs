@@ -75,6 +75,17 @@ impl Sidecar {
         line.unwrap().trim().to_owned()
     }
 
+    /// The `/proc/PID/task/TID/status` of each of its threads.
+    #[track_caller]
+    pub(crate) fn threads(&self) -> Vec<String> {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.pid())).unwrap();
+        let statuses = threads.map(|thread| {
+            // One that has just ended has none.
+            fs::read_to_string(thread.unwrap().path().join("status")).ok()
+        });
+        statuses.flatten().collect()
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         kill(self.pid(), signal).unwrap();
     }

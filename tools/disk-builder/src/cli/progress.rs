@@ -40,7 +40,8 @@ impl ProgressLine {
             started: Instant::now(),
             progress: Arc::clone(progress),
             drawing: (!quiet && io::stderr().is_terminal())
-                .then(|| Drawing::start(Arc::clone(progress))),
+                .then(|| Drawing::start(Arc::clone(progress)))
+                .flatten(),
         }
     }
 
@@ -70,10 +71,11 @@ impl Drop for ProgressLine {
 }
 
 impl Drawing {
-    fn start(progress: Arc<Progress>) -> Self {
+    /// None where there is no thread to draw.
+    fn start(progress: Arc<Progress>) -> Option<Self> {
         let done = Arc::new(AtomicBool::new(false));
         let seen = Arc::clone(&done);
-        let thread = thread::spawn(move || {
+        let thread = thread::Builder::new().spawn(move || {
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
             let style = ProgressStyle::with_template(TEMPLATE);
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
@@ -83,7 +85,8 @@ impl Drawing {
             }
             bar.finish_and_clear();
         });
-        Self { done, thread }
+        let thread = thread.ok()?;
+        Some(Self { done, thread })
     }
 
     fn stop(self) {

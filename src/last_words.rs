@@ -1,0 +1,98 @@
+//! The last words of a container, which Kubernetes shows with the pod.
+
+use std::{
+    ffi::OsString,
+    fs::OpenOptions,
+    io::Write,
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+/// Where Kubernetes looks for them, if it is there.
+const TERMINATION_LOG: &str = "/dev/termination-log";
+
+static ALLOWED: AtomicBool = AtomicBool::new(false);
+
+/// Whether a command line, right or wrong, is one that a container is made for: one that mounts a
+/// disk. The others also run as probes beside it, in the same container, and must not write over
+/// its words. Without a command there is nothing to say.
+pub(crate) fn has_some(words: impl IntoIterator<Item = OsString>) -> bool {
+    let mut words = words.into_iter().skip(1);
+    while let Some(word) = words.next() {
+        match word.to_string_lossy().as_ref() {
+            // The one option that may stand before the command.
+            "--log-format" => drop(words.next()),
+            option if option.starts_with('-') => {}
+            command => return !["unmount", "status", "inspect", "help"].contains(&command),
+        }
+    }
+    false
+}
+
+/// Whether there are to be last words. There are none before this was called.
+pub(crate) fn allow(allowed: bool) {
+    ALLOWED.store(allowed, Ordering::Relaxed);
+}
+
+/// Leaves the error as the last words, if there are to be any.
+pub(crate) fn leave(error: &str) {
+    if !ALLOWED.load(Ordering::Relaxed) {
+        return;
+    }
+    let file = OpenOptions::new()
+        .write(true)
+        .truncate(true)
+        .open(TERMINATION_LOG);
+    if let Ok(mut file) = file {
+        // The error has been told; this is a second copy of it.
+        let _ = writeln!(file, "{}", error.trim_end());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn has_some(line: &str) -> bool {
+        let words = line.split(' ').map(OsString::from);
+        super::has_some([OsString::from("disk-mounter")].into_iter().chain(words))
+    }
+
+    #[test]
+    fn commands_that_mount() {
+        for line in [
+            "mount --root-hash 12 /dev/vdb /mnt",
+            "mount",
+            "sidecar /dev/vdb",
+            "sidecar --no-such-option --root-hash 12 /dev/vdb /mnt",
+            "--log-format json sidecar --wait never /dev/vdb /mnt",
+            "--log-format=xml sidecar /dev/vdb /mnt",
+            "--log-format xml mount /dev/vdb /mnt",
+            "model 0 12",
+            "--log-format json model 0",
+            "--log-forma json model 0 12",
+            "sidecarr /dev/vdb /mnt",
+        ] {
+            assert!(has_some(line), "{line}");
+        }
+    }
+
+    #[test]
+    fn probes_and_no_command() {
+        for line in [
+            "status /mnt",
+            "status",
+            "status --no-such-option /mnt",
+            "--log-format json status /mnt",
+            "--log-format xml status /mnt",
+            "unmount",
+            "inspect --hash-offset 1X /dev/vdb",
+            "help mount",
+            "--help",
+            "--version",
+            "--no-such-option",
+        ] {
+            assert!(!has_some(line), "{line}");
+        }
+        assert!(!super::has_some(["disk-mounter".into()]));
+    }
+}
