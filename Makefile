@@ -38,10 +38,11 @@ test: check test-testvm test-privileged test-power-off test-deploy test-packages
 .PHONY: check
 check: setup-tests
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets --quiet -- -D warnings
-	cargo clippy --test privileged --quiet -- -D warnings
-	cargo test --workspace --exclude testvm --quiet
-	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
+	cargo clippy --locked --workspace --all-targets --quiet -- -D warnings
+	cargo clippy --locked --test privileged --quiet -- -D warnings
+	cargo test --locked --workspace --exclude testvm --quiet
+	cargo check --locked --package disk-mounter-fuzz --features libfuzzer --quiet
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --quiet
 
 ## make fuzz    each fuzz target for SECONDS=60 (FUZZ="disk erofs" names some); corpus: fuzz/corpus
 .PHONY: fuzz
@@ -51,14 +52,14 @@ fuzz: setup-fuzz
 # testvm's own tests, which boot the virtual machine.
 .PHONY: test-testvm
 test-testvm: setup-tests
-	cargo test --package testvm --quiet
+	cargo test --locked --package testvm --quiet
 
 # The tests of the mounter on a kernel with dm-verity.
 .PHONY: test-privileged
 test-privileged: setup-tests programs
-	cargo build --quiet --test privileged
+	cargo build --locked --quiet --test privileged
 	tests/privileged/run.sh $(PROGRAMS) \
-	    "$$(cargo test --test privileged --no-run 2>&1 | sed -n 's/.*(\(.*\))$$/\1/p')" $(TESTS)
+	    "$$(cargo test --locked --test privileged --no-run 2>&1 | sed -n 's/.*(\(.*\))$$/\1/p')" $(TESTS)
 
 # Builds that a virtual machine does not survive.
 .PHONY: test-power-off
@@ -121,15 +122,15 @@ bench-mount: setup-demo programs
 ## make build   the programs, in target/*/release
 .PHONY: build programs
 build programs: published
-	cargo build --release --package testvm --package bench
+	cargo build --locked --release --package testvm --package bench
 
 # Each program alone, so that what else is in the workspace changes neither what is linked into it
 # nor a byte of it.
 .PHONY: published
 published: setup-build
-	cargo build --release --package disk-mounter
-	cargo build --release --package disk-builder
-	cargo build --release --package documents
+	cargo build --locked --release --package disk-mounter
+	cargo build --locked --release --package disk-builder
+	cargo build --locked --release --package documents
 
 # The Debian packages for each.
 .PHONY: setup-build setup-packages setup-bench setup-demo setup-fuzz setup-tests
@@ -144,4 +145,4 @@ setup-demo:
 setup-fuzz:
 	@tools/scripts/setup.sh build fuzz
 setup-tests:
-	@tools/scripts/setup.sh build packages peers machine tests
+	@tools/scripts/setup.sh build packages peers machine fuzz tests

@@ -389,6 +389,15 @@ mod tests {
             (hash_area.offset(), hash_area.first_block()),
             (4 << 20, 1024)
         );
+        // Each to its own place.
+        let sizes = ["--data-block-size", "1024", "--hash-block-size", "2048"];
+        let ParamsSource::Arguments { params, .. } =
+            parse(&[&options[..], &sizes].concat()).unwrap().params
+        else {
+            panic!("the superblock is read")
+        };
+        assert_eq!(params.data_block_size().get(), 1024);
+        assert_eq!(params.hash_block_size().get(), 2048);
         for missing in [1, 3, 5] {
             let mut options = options.to_vec();
             options.drain(missing..missing + 2);

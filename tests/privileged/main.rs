@@ -68,7 +68,12 @@ fn main() -> ExitCode {
             })
         })
         .collect();
-    libtest_mimic::run(&arguments, trials).exit_code()
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    if !arguments.list && conclusion.num_passed + conclusion.num_failed == 0 {
+        eprintln!("No test has a name with this in it.");
+        return ExitCode::FAILURE;
+    }
+    conclusion.exit_code()
 }
 
 /// A test's name, and what it does.

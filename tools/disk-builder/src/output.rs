@@ -61,6 +61,17 @@ impl Output {
     /// Looks what is there. A device is opened, so that nobody else writes to it; a file that is
     /// not empty is replaced only by `force`.
     pub fn find(path: &Path, force: bool) -> Result<Self, OutputError> {
+        loop {
+            match Self::look(path, force) {
+                // It was there a moment ago: another run is just replacing it.
+                Err(OutputError::Medium(MediumError::Io { source, .. }))
+                    if source.kind() == io::ErrorKind::NotFound => {}
+                found => return found,
+            }
+        }
+    }
+
+    fn look(path: &Path, force: bool) -> Result<Self, OutputError> {
         match path.canonicalize() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 if path.as_os_str().as_bytes().ends_with(b"/") {

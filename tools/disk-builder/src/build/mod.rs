@@ -287,7 +287,8 @@ impl Build {
         };
         let path = manifest::default_path(path);
         let new = manifest.is_some_and(|place| outside::is_same_place(&place.path, &path));
-        if new || !path.is_file() {
+        // What is no manifest says nothing of the disk.
+        if new || Manifest::read(&path).is_err() {
             return Ok(None);
         }
         match Output::find(&path, self.force)? {

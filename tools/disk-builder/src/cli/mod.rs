@@ -171,8 +171,9 @@ fn run(command: Command) -> Result<(), Failure> {
             let line = ProgressLine::start(workers.progress(), arguments.common.quiet);
             let report = Verify::try_from(arguments)?.run(&workers)?;
             line.finish();
-            print(&report, report.to_json(), json)?;
-            judge(report)
+            let printed = print(&report, report.to_json(), json);
+            judge(report)?;
+            printed
         }
         Command::Inspect(arguments) => {
             let offset = arguments.hash_offset.map(|offset| offset.0);

@@ -82,10 +82,10 @@ impl ManifestReport {
         uuid: Option<Uuid>,
         filesystem: &Verified<'_>,
     ) -> Option<Self> {
-        let path = default_path(image);
-        if !path.exists() {
-            return None;
-        }
+        // Where the image is a link, the manifest may be beside what it leads to.
+        let places = [Some(image.to_owned()), image.canonicalize().ok()];
+        let mut places = places.iter().flatten().map(|image| default_path(image));
+        let path = places.find(|path| path.exists())?;
         let verdict = match compare(&path, plan, root_hash, uuid, filesystem) {
             Ok(None) => ManifestVerdict::Agrees,
             Ok(Some(mismatch)) => ManifestVerdict::Differs(mismatch),

@@ -116,10 +116,13 @@ fn a_manifest_is_beside_its_disk_through_a_link_as_well() {
         .refused(5, "store/v1 exists");
     place.run("build m2 --output current --force").ok();
     let root = root_of(&place, "m2");
-    let printed = place
-        .run(&format!("verify store/v1 --root-hash {root}"))
-        .ok();
-    assert!(printed.contains("v1.json is about this disk"), "{printed}");
+    for disk in ["store/v1", "current"] {
+        let printed = place.run(&format!("verify {disk} --root-hash {root}")).ok();
+        assert!(
+            printed.contains("store/v1.json is about this disk"),
+            "{printed}"
+        );
+    }
     assert_eq!(place.names(), ["current", "m1", "m2", "store"]);
 }
 
@@ -136,6 +139,12 @@ fn no_old_manifest_stays_beside_a_new_disk() {
         .run("build m2 --output disk --manifest elsewhere --force")
         .ok();
     assert_eq!(place.names(), ["disk", "elsewhere", "m1", "m2"]);
+    // What is none is somebody else's.
+    place.write("disk.json", b"{}");
+    place
+        .run("build m1 --output disk --manifest elsewhere --force")
+        .ok();
+    assert!(place.read("disk.json") == b"{}");
 }
 
 #[test]
@@ -196,6 +205,15 @@ fn a_corrupt_disk_is_one_also_where_nobody_reads_on() {
             .builder()
             .args(arguments.split(' '))
             .stdout(writer)
+            .stderr(Stdio::piped())
+            .output()
+            .unwrap();
+        Ended::of(output).refused(3, "disk is corrupt");
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let output = place
+            .builder()
+            .args(arguments.split(' '))
+            .stdout(full)
             .stderr(Stdio::piped())
             .output()
             .unwrap();
