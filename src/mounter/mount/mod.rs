@@ -241,8 +241,10 @@ fn mount_mapping(
 
     steps.begin("mounting its filesystem")?;
     let block_size = disk.params().data_block_size();
-    let mount = filesystem::mount_detached(mapping, request.fs_type, block_size)?;
+    let mount = filesystem::mount_detached(mapping, request.fs_type, block_size);
+    // A filesystem that meets a corrupt block only says that it cannot be mounted.
     mapping.check_status()?;
+    let mount = mount?;
     // From here on nothing waits for a device, and the mount is seen.
     steps.begin("showing the mount")?;
     mount
