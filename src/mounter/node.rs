@@ -67,11 +67,12 @@ impl Node {
 
     /// Finds or makes the node of a mapping at the path of its name.
     ///
-    /// udev makes a link there. A node is this project's: one with another number is of a mapping
-    /// that has gone, and one with this number was left by a run that was killed.
-    pub(crate) fn of_mapping(path: &Path, number: DeviceNumber) -> io::Result<Self> {
+    /// udev makes a link there. Of an `own` mapping, which is one of this project, the node is this
+    /// project's too: one with another number is of a mapping that has gone, and one with this
+    /// number was left by a run that was killed. Of a mapping of others it is theirs.
+    pub(crate) fn of_mapping(path: &Path, number: DeviceNumber, own: bool) -> io::Result<Self> {
         match fs::symlink_metadata(path) {
-            Ok(metadata) if metadata.file_type().is_block_device() => {
+            Ok(metadata) if own && metadata.file_type().is_block_device() => {
                 if device_number(metadata.rdev()) == number {
                     return Ok(Self {
                         path: path.to_owned(),
