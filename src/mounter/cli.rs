@@ -63,7 +63,7 @@ Example:
 
 Ends with 3 as soon as a corrupt block is read, and says which file it lies in.")]
     Sidecar(Box<MountArgs>),
-    /// Unmount a disk; its mapping and its loop device go as well
+    /// Unmount a disk; its mapping and its loop device go as well, unless others made or use them
     #[command(after_help = "Example:\n  disk-mounter unmount /mnt/model")]
     Unmount {
         /// Where the disk is mounted

@@ -109,9 +109,8 @@ impl LoopDevice {
                 major: LOOP_MAJOR,
                 minor,
             };
-            let node = node(number).map_err(failed("make its node"))?;
-            let open = loopdev::LoopDevice::open(node.path())
-                .map_err(failed(&format!("open {}", node.path().display())))?;
+            let open = open(number, loopdev::LoopDevice::open)
+                .map_err(failed(&format!("open {}", path_of(number).display())))?;
             match loop_control::configure(&open, file) {
                 Ok(()) if loop_control::backing(&open).ok() == Some(backing) => {
                     return Ok(Self {
@@ -144,7 +143,7 @@ impl LoopDevice {
                     major: LOOP_MAJOR,
                     minor,
                 };
-                let open = loopdev::LoopDevice::open(node(number).ok()?.path()).ok()?;
+                let open = open(number, loopdev::LoopDevice::open).ok()?;
                 // It cannot go any more, now that it is open; before, it could.
                 (loop_control::backing(&open).ok()? == backing).then_some(Self {
                     number,
@@ -163,12 +162,25 @@ impl LoopDevice {
         if number.major != LOOP_MAJOR {
             return None;
         }
-        let node = node(number).ok()?;
-        loop_control::backing(&File::open(node.path()).ok()?).ok()
+        loop_control::backing(&open(number, File::open).ok()?).ok()
     }
 }
 
-fn node(number: DeviceNumber) -> io::Result<Node> {
-    let path = PathBuf::from(format!("/dev/loop{}", number.minor));
-    Node::ensure(&path, NodeKind::Block, number)
+fn path_of(number: DeviceNumber) -> PathBuf {
+    PathBuf::from(format!("/dev/loop{}", number.minor))
+}
+
+/// Opens a loop device by its node. Where another run has made that, it may be gone before it is
+/// open here.
+fn open<T>(number: DeviceNumber, open: impl Fn(PathBuf) -> io::Result<T>) -> io::Result<T> {
+    let path = path_of(number);
+    let mut attempts = ATTEMPTS;
+    loop {
+        attempts -= 1;
+        let _node = Node::ensure(&path, NodeKind::Block, number)?;
+        match open(path.clone()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && attempts > 0 => {}
+            result => return result,
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File, OpenOptions},
     io,
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -126,8 +126,7 @@ impl MountPoint {
             Err(error) => return Err(MountPointError::io(&self.path, "mount onto it")(error)),
         };
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            // A directory that the last one who had it removed is not the one of this name.
-            Ok(lock) if self.path.exists() => {
+            Ok(lock) if is_named(&lock, &self.path) => {
                 self._lock = Some(lock);
                 Ok(true)
             }
@@ -148,11 +147,41 @@ impl MountPoint {
     }
 }
 
+/// Whether a path still names what was opened by it: the last one who had the directory in hand
+/// may have removed it, and the next one made it again, or something may be mounted on it.
+fn is_named(file: &File, path: &Path) -> bool {
+    let Ok((file, path)) = file
+        .metadata()
+        .and_then(|file| Ok((file, fs::symlink_metadata(path)?)))
+    else {
+        return false;
+    };
+    (file.dev(), file.ino()) == (path.dev(), path.ino())
+}
+
 impl Drop for MountPoint {
     fn drop(&mut self) {
         for directory in self.made.iter().rev() {
             // One that somebody else uses by now is not empty, and stays.
             let _ = fs::remove_dir(directory);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_that_was_made_anew_is_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mnt");
+        fs::create_dir(&path).unwrap();
+        let locked = File::open(&path).unwrap();
+        assert!(is_named(&locked, &path));
+        fs::remove_dir(&path).unwrap();
+        assert!(!is_named(&locked, &path), "it is gone");
+        fs::create_dir(&path).unwrap();
+        assert!(!is_named(&locked, &path), "it is another");
     }
 }

@@ -14,6 +14,8 @@ use crate::verity::DeviceNumber;
 pub(crate) struct Mount {
     /// The device number of its filesystem.
     pub(crate) device: DeviceNumber,
+    /// The folder of the filesystem that is its root: `/` where all of it is mounted.
+    pub(crate) root: PathBuf,
     /// Where it is.
     pub(crate) mount_point: PathBuf,
     /// The kernel's name of its filesystem type.
@@ -37,12 +39,14 @@ pub(super) fn parse(text: &[u8]) -> Vec<Mount> {
 fn line(line: &[u8]) -> Option<Mount> {
     let fields: Vec<&[u8]> = line.split(|byte| *byte == b' ').collect();
     let device = str::from_utf8(fields.get(2)?).ok()?.parse().ok()?;
+    let root = unescape(fields.get(3)?);
     let mount_point = unescape(fields.get(4)?);
     // The optional fields end with a hyphen; the type comes next.
     let hyphen = 6 + fields.get(6..)?.iter().position(|field| *field == b"-")?;
     let fs_type = String::from_utf8_lossy(fields.get(hyphen + 1)?).into_owned();
     Some(Mount {
         device,
+        root,
         mount_point,
         fs_type,
     })
@@ -101,6 +105,7 @@ mod tests {
             .map(|mount| {
                 (
                     mount.device.to_string(),
+                    mount.root.to_str().unwrap(),
                     mount.mount_point.to_str().unwrap(),
                     &*mount.fs_type,
                 )
@@ -109,9 +114,9 @@ mod tests {
         assert_eq!(
             seen,
             [
-                ("98:0".into(), "/mnt2", "ext3"),
-                ("253:1".into(), "/mnt/a b\\", "erofs"),
-                ("0:5".into(), "/dev", "devtmpfs"),
+                ("98:0".into(), "/mnt1", "/mnt2", "ext3"),
+                ("253:1".into(), "/", "/mnt/a b\\", "erofs"),
+                ("0:5".into(), "/", "/dev", "devtmpfs"),
             ]
         );
     }

@@ -20,6 +20,9 @@ pub(crate) enum NodeKind {
     Character,
 }
 
+/// How often a node is tried again that others make and remove meanwhile.
+const ATTEMPTS: u32 = 64;
+
 /// A device node that is known to be there. If this project made it, it goes when this is
 /// dropped.
 #[derive(Debug)]
@@ -49,21 +52,27 @@ impl Node {
             NodeKind::Character => SFlag::S_IFCHR,
         };
         let device = makedev(number.major.into(), number.minor.into());
-        match mknod(path, flag, Mode::S_IRUSR | Mode::S_IWUSR, device) {
-            Ok(()) => Ok(node(true)),
-            // Somebody else was faster.
-            Err(nix::Error::EEXIST) if is_node(path, kind, number)? => Ok(node(false)),
-            Err(error) => Err(error.into()),
+        for _ in 0..ATTEMPTS {
+            match mknod(path, flag, Mode::S_IRUSR | Mode::S_IWUSR, device) {
+                Ok(()) => return Ok(node(true)),
+                // Somebody else was faster.
+                Err(nix::Error::EEXIST) if is_node(path, kind, number)? => return Ok(node(false)),
+                // And has removed it again.
+                Err(nix::Error::EEXIST) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
+        Err(io::Error::from_raw_os_error(libc::EEXIST))
     }
 
     /// Finds or makes the node of a mapping at the path of its name.
     ///
-    /// udev makes a link there. A node is this project's: one with another number is of a mapping
-    /// that has gone, and one with this number was left by a run that was killed.
-    pub(crate) fn of_mapping(path: &Path, number: DeviceNumber) -> io::Result<Self> {
+    /// udev makes a link there. Of an `own` mapping, which is one of this project, the node is this
+    /// project's too: one with another number is of a mapping that has gone, and one with this
+    /// number was left by a run that was killed. Of a mapping of others it is theirs.
+    pub(crate) fn of_mapping(path: &Path, number: DeviceNumber, own: bool) -> io::Result<Self> {
         match fs::symlink_metadata(path) {
-            Ok(metadata) if metadata.file_type().is_block_device() => {
+            Ok(metadata) if own && metadata.file_type().is_block_device() => {
                 if device_number(metadata.rdev()) == number {
                     return Ok(Self {
                         path: path.to_owned(),

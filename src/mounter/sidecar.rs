@@ -18,7 +18,7 @@ use super::{
     prefetch::Prefetch,
     signals::{Signals, wait_for},
     uevent::{CorruptBlock, Uevents},
-    unmount::{UnmountError, detach, unmount},
+    unmount::{UnmountError, detach_own, unmount_own},
     watch::in_time,
 };
 use crate::{erofs, escaped::Escaped, exit::ExitCode};
@@ -88,8 +88,8 @@ impl SidecarError {
 }
 
 /// Mounts a disk and stays until SIGTERM or SIGINT, or until the disk is corrupt or unmounted by
-/// somebody else. Whatever ends it, the disk is unmounted. `tell` gets to know what went wrong
-/// before that is done, as it can take a while.
+/// somebody else. Whatever ends it, the disk is unmounted, and nothing else that is mounted there.
+/// `tell` gets to know what went wrong before that is done, as it can take a while.
 pub fn sidecar(request: &MountRequest, tell: &dyn Fn(&SidecarError)) -> Result<(), SidecarError> {
     let result = run(request, tell);
     if let Err((error, Told::No)) = &result {
@@ -127,6 +127,12 @@ fn run(request: &MountRequest, tell: &dyn Fn(&SidecarError)) -> Result<(), (Side
             log::info(format_args!("asked to end before anything was mounted"));
             return Ok(());
         }
+        // A sidecar that was killed may have left it: nobody else would unmount it.
+        Err(MountError::FoundCorrupt(mounted)) => {
+            let error = corrupt(request, None, &mounted);
+            tell(&error);
+            return finish(Err(error), &mounted, &signals);
+        }
         mounted => mounted.map_err(|error| untold(error.into()))?,
     };
     // Before any other thread is started, which would keep them.
@@ -152,8 +158,17 @@ fn run(request: &MountRequest, tell: &dyn Fn(&SidecarError)) -> Result<(), (Side
     }
     // Its open files would keep the mount busy.
     drop(prefetch);
-    match (end, take_down(&mounted, &signals)) {
-        (Ok(()), taken_down) => taken_down.map_err(untold),
+    finish(end, &mounted, &signals)
+}
+
+/// Unmounts at the end, of which an error has been told.
+fn finish(
+    end: Result<(), SidecarError>,
+    mounted: &Mounted,
+    signals: &Signals,
+) -> Result<(), (SidecarError, Told)> {
+    match (end, take_down(mounted, signals)) {
+        (Ok(()), taken_down) => taken_down.map_err(|error| (error, Told::No)),
         (Err(error), taken_down) => {
             if let Err(error) = taken_down {
                 log::warn(format_args!("{error}"));
@@ -171,10 +186,6 @@ fn watch(
     uevents: Option<&Uevents>,
 ) -> Result<(), SidecarError> {
     let device_mapper = DeviceMapper::open()?;
-    let corrupt = |block| SidecarError::Corrupt {
-        device: request.device.clone(),
-        what: describe(block, mounted),
-    };
     let event = || match uevents {
         Some(uevents) => uevents
             .corrupt_block(mounted.number)
@@ -192,21 +203,29 @@ fn watch(
             return Ok(());
         }
         if let Some(block) = event()? {
-            return Err(corrupt(Some(block)));
+            return Err(corrupt(request, Some(block), mounted));
         }
         let status = device_mapper
             .describe(&mounted.name)?
+            .filter(|found| mounted.is_of(found))
             .map(|found| found.status);
         if status == Some(VerityStatus::Corrupt) {
             // The event follows the status at once.
             wait_for(&sources[1..], LATE_EVENT).map_err(SidecarError::io("wait for events"))?;
-            return Err(corrupt(event()?));
+            return Err(corrupt(request, event()?, mounted));
         }
         let mount = mountinfo::mounted_at(&mounted.mount_point)
             .map_err(SidecarError::io("read /proc/self/mountinfo"))?;
         if status.is_none() || mount.is_none_or(|mount| mount.device != mounted.number) {
             return Err(SidecarError::Gone(mounted.mount_point.clone()));
         }
+    }
+}
+
+fn corrupt(request: &MountRequest, block: Option<CorruptBlock>, mounted: &Mounted) -> SidecarError {
+    SidecarError::Corrupt {
+        device: request.device.clone(),
+        what: describe(block, mounted),
     }
 }
 
@@ -233,7 +252,7 @@ fn describe(block: Option<CorruptBlock>, mounted: &Mounted) -> String {
 /// The files in a data block; None where the filesystem does not tell, or is corrupt itself.
 fn files_of(block: u64, mounted: &Mounted) -> Option<Vec<String>> {
     // The node goes at once: the reads below may have no end.
-    let (_, device) = mounted.name.open(mounted.number).ok()?;
+    let (_, device) = mounted.open_mapping().ok()??;
     let size = mounted.data_block_size.bytes();
     let start = block.checked_mul(size)?;
     let read = |buffer: &mut [u8], offset| File::read_exact_at(&device, buffer, offset);
@@ -242,17 +261,19 @@ fn files_of(block: u64, mounted: &Mounted) -> Option<Vec<String>> {
     Some(paths.into_iter().map(shown).collect())
 }
 
-/// Unmounts. A mount that is in use is tried again for a while, and then detached: it is gone
-/// for all who come, and goes for those who use it when they are done.
+/// Unmounts what was mounted, and nothing that has taken its place. A mount that is in use is tried
+/// again for a while, and then detached: it is gone for all who come, and goes for those who use it
+/// when they are done.
 fn take_down(mounted: &Mounted, signals: &Signals) -> Result<(), SidecarError> {
+    // Somebody else may be faster.
+    let gone = |result| match result {
+        Err(UnmountError::Status(error)) if error.exit_code() == ExitCode::NotFound => Ok(()),
+        result => result,
+    };
     let tries = BUSY.as_millis() / BUSY_POLL.as_millis();
     for _ in 0..tries {
-        match unmount(&mounted.mount_point) {
+        match gone(unmount_own(mounted)) {
             Err(UnmountError::Busy(_)) => {}
-            // Somebody else was faster.
-            Err(UnmountError::Status(error)) if error.exit_code() == ExitCode::NotFound => {
-                return Ok(());
-            }
             result => return Ok(result?),
         }
         // Whoever asks again wants it now.
@@ -260,5 +281,5 @@ fn take_down(mounted: &Mounted, signals: &Signals) -> Result<(), SidecarError> {
             break;
         }
     }
-    Ok(detach(&mounted.mount_point)?)
+    Ok(gone(detach_own(mounted))?)
 }

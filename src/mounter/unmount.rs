@@ -8,8 +8,9 @@ use std::{
 use nix::mount::{MntFlags, umount2};
 
 use super::{
-    device_mapper::{DeviceMapper, MappingError},
+    device_mapper::{DeviceMapper, MappingError, MappingName},
     log,
+    mount::Mounted,
     status::{StatusError, find},
     watch::telling,
 };
@@ -51,29 +52,50 @@ impl UnmountError {
     }
 }
 
-/// Unmounts a disk. Its mapping and its loop device go as well, unless another mount uses them.
+/// What is left of a mapping after an unmount.
+enum Left {
+    /// It is gone.
+    Nothing,
+    /// Somebody else uses it.
+    Shared,
+    /// It was made by another program, and is for that to remove.
+    Theirs(MappingName),
+}
+
+/// Unmounts a disk. Its mapping and its loop device go as well, unless another mount uses them, or
+/// another program has made the mapping.
 pub fn unmount(mount_point: &Path) -> Result<(), UnmountError> {
-    let (mount_point, gone) = take(mount_point, MntFlags::empty())?;
-    let shared = if gone {
-        ""
-    } else {
-        "; its mapping is in use by another mount"
-    };
-    log::info(format_args!(
-        "{} is unmounted{shared}",
-        mount_point.display()
-    ));
+    unmount_if(mount_point, None)
+}
+
+/// The same for what was mounted, or found, by this program. Anything else that is mounted there
+/// by now counts as "not mounted".
+pub(crate) fn unmount_own(mounted: &Mounted) -> Result<(), UnmountError> {
+    unmount_if(&mounted.mount_point, Some(mounted))
+}
+
+fn unmount_if(mount_point: &Path, own: Option<&Mounted>) -> Result<(), UnmountError> {
+    let (mount_point, left) = take(mount_point, own, MntFlags::empty())?;
+    let place = mount_point.display();
+    match left {
+        Left::Nothing => log::info(format_args!("{place} is unmounted")),
+        Left::Shared => log::info(format_args!(
+            "{place} is unmounted; its mapping is in use by another mount"
+        )),
+        Left::Theirs(name) => log::info(format_args!(
+            "{place} is unmounted; its mapping {name} was made by another program, and stays"
+        )),
+    }
     Ok(())
 }
 
-/// Takes a disk that is in use out of sight. It stays for those who use it, and goes with the
-/// last of them.
-pub(crate) fn detach(mount_point: &Path) -> Result<(), UnmountError> {
-    let (mount_point, gone) = take(mount_point, MntFlags::MNT_DETACH)?;
-    let used = if gone {
-        ""
-    } else {
-        "; those who use it still can, and it goes with the last"
+/// Takes a disk that is in use out of sight, if it is the one that was mounted. It stays for those
+/// who use it, and goes with the last of them.
+pub(crate) fn detach_own(mounted: &Mounted) -> Result<(), UnmountError> {
+    let (mount_point, left) = take(&mounted.mount_point, Some(mounted), MntFlags::MNT_DETACH)?;
+    let used = match left {
+        Left::Nothing => "",
+        Left::Shared | Left::Theirs(_) => "; those who use it still can, and it goes with the last",
     };
     log::warn(format_args!(
         "{} was in use and is detached{used}",
@@ -82,11 +104,18 @@ pub(crate) fn detach(mount_point: &Path) -> Result<(), UnmountError> {
     Ok(())
 }
 
-/// Unmounts; where the disk was mounted, and whether its mapping is gone.
-fn take(mount_point: &Path, flags: MntFlags) -> Result<(PathBuf, bool), UnmountError> {
+/// Unmounts, where `own` is given that alone; where the disk was mounted, and what is left.
+fn take(
+    mount_point: &Path,
+    own: Option<&Mounted>,
+    flags: MntFlags,
+) -> Result<(PathBuf, Left), UnmountError> {
     let device_mapper = DeviceMapper::open().map_err(StatusError::Mapping)?;
     let (mount, found) = find(&device_mapper, mount_point)?;
     let path = mount.mount_point;
+    if own.is_some_and(|own| mount.device != own.number || !own.is_of(&found)) {
+        return Err(StatusError::NotMounted(path).into());
+    }
     let waits = format!(
         "{}: a device does not answer; the kernel unmounts when the reads that were begun have ended",
         path.display()
@@ -103,7 +132,13 @@ fn take(mount_point: &Path, flags: MntFlags) -> Result<(PathBuf, bool), UnmountE
             });
         }
     }
-    // The kernel would remove it on its own, but a moment later.
-    let gone = device_mapper.remove_unused(&found.name)?;
-    Ok((path, gone))
+    let left = if !found.own {
+        Left::Theirs(found.name)
+    } else if device_mapper.remove_unused(&found.name)? {
+        // The kernel would have removed it on its own, but a moment later.
+        Left::Nothing
+    } else {
+        Left::Shared
+    };
+    Ok((path, left))
 }

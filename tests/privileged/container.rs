@@ -1,5 +1,7 @@
 //! A machine as a container sees it: no udev, no `/dev/mapper`, a `/dev` with little in it.
 
+use std::fs;
+
 use crate::{
     Test,
     disk::Disk,
@@ -12,6 +14,10 @@ pub(crate) const TESTS: &[Test] = &[
     (
         "with_what_a_runtime_puts_into_dev",
         with_what_a_runtime_puts_into_dev,
+    ),
+    (
+        "many_images_in_a_dev_without_nodes",
+        many_images_in_a_dev_without_nodes,
     ),
     (
         "a_visible_udev_that_cannot_answer",
@@ -101,6 +107,37 @@ fn with_what_a_runtime_puts_into_dev() {
         "zero",
     ];
     assert_eq!(nodes, expected.map(|name| format!("/dev/{name}")));
+}
+
+/// Each makes the nodes that it needs, and removes them while the others look.
+fn many_images_in_a_dev_without_nodes() {
+    const MANY: usize = 16;
+    let disk = Disk::new();
+    let (root_hash, folder) = (&disk.root_hash, disk.path("many"));
+    fs::create_dir(&folder).unwrap();
+    for i in 0..MANY {
+        fs::copy(&disk.image, folder.join(i.to_string())).unwrap();
+    }
+    let script = format!(
+        "{BARE_DEV}
+        cd {}
+        for round in 1 2 3 4; do
+            for command in 'mount --root-hash {root_hash}' unmount; do
+                runs=
+                for image in {}; do
+                    case $command in
+                        unmount) disk-mounter unmount mnt-$image & ;;
+                        *) disk-mounter $command $image mnt-$image & ;;
+                    esac
+                    runs=\"$runs $!\"
+                done
+                for run in $runs; do wait $run; done
+            done
+        done",
+        folder.display(),
+        (0..MANY).map(|i| format!("{i} ")).collect::<String>(),
+    );
+    unshared("--mount", &script).is(0, &["is mounted at", "is unmounted"]);
 }
 
 fn a_visible_udev_that_cannot_answer() {

@@ -5,6 +5,7 @@ use std::fs;
 use crate::{
     Test,
     disk::{Disk, files, in_the_largest_file},
+    foreign::{format_appended, make_ext4, make_squashfs},
     machine::{Leftovers, drop_caches},
     run::{check, mounter},
 };
@@ -24,6 +25,10 @@ pub(crate) const TESTS: &[Test] = &[
     (
         "corruption_in_the_first_block",
         corruption_in_the_first_block,
+    ),
+    (
+        "corruption_that_only_a_filesystem_meets",
+        corruption_that_only_a_filesystem_meets,
     ),
 ];
 
@@ -124,4 +129,26 @@ fn corruption_in_the_first_block() {
     disk.flip(0);
     mounter(&disk.mount_line("")).is(3, &["corrupt"]);
     before.check();
+}
+
+/// Blocks that are read for the first time while the filesystem is mounted: the tables at the end
+/// of a SquashFS, the group descriptors of an ext4.
+fn corruption_that_only_a_filesystem_meets() {
+    for (fs_type, make) in [
+        ("squashfs", make_squashfs as fn(&mut Disk)),
+        ("ext4", make_ext4),
+    ] {
+        let mut disk = Disk::filesystem();
+        make(&mut disk);
+        format_appended(&mut disk, &[]);
+        let block = match fs_type {
+            "squashfs" => disk.data_bytes - 4096,
+            _ => 4096,
+        };
+        disk.flip(block);
+        let before = Leftovers::look();
+        let line = disk.mount_line(&format!("--fs-type {fs_type}"));
+        mounter(&line).is(3, &["the disk is corrupt"]);
+        before.check();
+    }
 }

@@ -47,7 +47,7 @@ fn format(disk: &mut Disk, hash_device: &Path, options: &[&str]) {
 }
 
 /// Adds a tree after the filesystem, as most do.
-fn format_appended(disk: &mut Disk, options: &[&str]) {
+pub(crate) fn format_appended(disk: &mut Disk, options: &[&str]) {
     let size = fs::metadata(&disk.image).unwrap().len();
     let offset = format!("--hash-offset={size}");
     let image = disk.image.clone();
@@ -142,8 +142,7 @@ fn containerd_with_a_salt_of_zeros() {
     mounts(&disk, "", "filesystem");
 }
 
-fn squashfs() {
-    let mut disk = Disk::filesystem();
+pub(crate) fn make_squashfs(disk: &mut Disk) {
     let model = disk.path("model");
     fs::remove_file(&disk.image).unwrap();
     check(
@@ -156,12 +155,17 @@ fn squashfs() {
             "-noD",
         ],
     );
+}
+
+fn squashfs() {
+    let mut disk = Disk::filesystem();
+    make_squashfs(&mut disk);
     format_appended(&mut disk, &[]);
     mounts(&disk, "--fs-type squashfs", "filesystem");
     refused_when_larger(disk, "squashfs");
 }
 
-fn make_ext4(disk: &mut Disk) {
+pub(crate) fn make_ext4(disk: &mut Disk) {
     let model = disk.path("model");
     fs::write(&disk.image, []).unwrap();
     check(

@@ -8,6 +8,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use sha2::{Digest, Sha256};
+
+use crate::run::check;
+
 /// Mappings, loop devices, mounts and nodes that are there.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Leftovers {
@@ -77,6 +81,12 @@ fn names(folder: &Path) -> impl Iterator<Item = String> {
     entries
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .filter(|name| name != "control")
+}
+
+/// A mapping as a run of `disk-mounter` that was killed leaves it: with its mark, and no table.
+pub(crate) fn half_made(name: &str) {
+    let uuid = format!("DISK-MOUNTER-{}", hex::encode(Sha256::digest(name)));
+    check("dmsetup", ["create", name, "--notable", "--uuid", &uuid]);
 }
 
 /// Lets the next read of a file go to its disk.

@@ -23,6 +23,7 @@ mod hostile;
 mod machine;
 mod mounting;
 mod oci;
+mod others;
 mod power;
 mod races;
 mod real_model;
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
     let groups: &[(&str, &[Test])] = &[
         ("mounting", mounting::TESTS),
         ("refusal", refusal::TESTS),
+        ("others", others::TESTS),
         ("corruption", corruption::TESTS),
         ("geometry", geometry::TESTS),
         ("hostile", hostile::TESTS),

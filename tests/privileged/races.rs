@@ -16,7 +16,7 @@ use nix::sys::signal::Signal;
 use crate::{
     Test,
     disk::{Disk, Loop, files, flip, in_the_largest_file, root_hash},
-    machine::{Leftovers, mount_line},
+    machine::{Leftovers, half_made, mount_line},
     run::{Outcome, check, mounter, run},
     sidecar::Sidecar,
 };
@@ -328,7 +328,7 @@ fn a_slow_run_and_a_fast_one() {
 /// It cannot be removed, and nobody knows for how long.
 fn a_half_made_mapping_in_use() {
     let disk = Disk::new();
-    check("dmsetup", ["create", "half", "--notable"]);
+    half_made("half");
     // Loaded and not activated.
     check("dmsetup", ["load", "half", "--table", "0 8 error"]);
     check("dmsetup", ["mknodes", "half"]);

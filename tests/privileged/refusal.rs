@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use crate::{
     Test,
     disk::{Disk, Loop},
-    machine::Leftovers,
+    machine::{Leftovers, half_made},
     run::{check, mounter},
 };
 
@@ -162,7 +162,7 @@ fn a_name_with_another_table() {
 
 fn a_half_made_mapping_is_made_anew() {
     let disk = Disk::new();
-    check("dmsetup", ["create", "half", "--notable"]);
+    half_made("half");
     mounter(&disk.mount_line("--name half")).is(0, &["mapping half"]);
     mounter(&disk.line("unmount")).is(0, &[]);
 }

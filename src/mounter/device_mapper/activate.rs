@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use devicemapper::{DmFlags, DmOptions};
+use devicemapper::{DevId, DmFlags, DmOptions};
 
 use super::{DeviceMapper, Mapping, MappingError, MappingName, errno, failed, target::TARGET};
 use crate::verity::VerityTable;
@@ -70,7 +70,7 @@ impl DeviceMapper {
             .dm
             .device_create(&name.0, Some(&name.uuid()), DmOptions::default())
         {
-            Ok(info) => Ok(Some(Mapping::new(self, name, info.device(), false))),
+            Ok(info) => Ok(Some(Mapping::new(self, name, &info, false))),
             Err(error) if errno(&error) == Some(libc::EBUSY) => Ok(None),
             Err(error) => Err(failed(format!("create {name}"))(error)),
         }
@@ -79,7 +79,7 @@ impl DeviceMapper {
     /// Takes a share in a mapping that is there; None where it has gone.
     fn join(&self, name: &MappingName) -> Result<Option<Mapping<'_>>, MappingError> {
         match self.dm.device_info(&name.id()) {
-            Ok(info) => Ok(Some(Mapping::new(self, name, info.device(), true))),
+            Ok(info) => Ok(Some(Mapping::new(self, name, &info, true))),
             Err(error) if errno(&error) == Some(libc::ENXIO) => Ok(None),
             Err(error) => Err(failed(format!("look at {name}"))(error)),
         }
@@ -93,7 +93,9 @@ impl DeviceMapper {
         table: &VerityTable,
         text: &str,
     ) -> Result<bool, MappingError> {
-        let id = name.id();
+        // What another program makes under this name meanwhile is left alone.
+        let uuid = name.uuid();
+        let id = DevId::Uuid(&uuid);
         let target = [(0, table.sectors(), TARGET.to_owned(), text.to_owned())];
         let read_only = DmOptions::default().set_flags(DmFlags::DM_READONLY);
         if let Err(error) = self.dm.table_load(&id, &target, read_only) {
@@ -122,7 +124,8 @@ impl DeviceMapper {
         }
     }
 
-    /// Removes a mapping that nobody activated, and that nobody has open.
+    /// Removes a mapping of this project that nobody activated, and that nobody has open. Any other
+    /// is in the way.
     fn remove_half_made(&self, name: &MappingName) -> Result<(), MappingError> {
         match self.dm.device_info(&name.id()) {
             Ok(info) if info.flags().contains(DmFlags::DM_ACTIVE_PRESENT) => {
@@ -131,6 +134,10 @@ impl DeviceMapper {
                     table: "not one of dm-verity".to_owned(),
                 })
             }
+            Ok(info) if !name.is_marked(&info) => Err(MappingError::NameTaken {
+                name: name.clone(),
+                table: "none yet, and another program has made it".to_owned(),
+            }),
             Ok(_) if self.remove(name, DmFlags::empty())? => Ok(()),
             Ok(_) => Err(MappingError::NameTaken {
                 name: name.clone(),

@@ -2,7 +2,7 @@
 
 use std::{fs::File, io, os::unix::fs::MetadataExt, path::Path};
 
-use devicemapper::{Device, DmFlags, DmOptions};
+use devicemapper::{DeviceInfo, DmFlags, DmOptions};
 
 use super::{
     Description, DeviceMapper, MappingError, MappingName, VerityStatus, failed, target::TARGET,
@@ -15,12 +15,15 @@ use crate::{
     verity::{DeviceNumber, VerityTable},
 };
 
-/// An active mapping. Dropped, it is removed, unless somebody else uses it.
+/// An active mapping. Dropped, it is removed, unless somebody else uses it, or another program has
+/// made it.
 pub(crate) struct Mapping<'dm> {
     dm: &'dm DeviceMapper,
     name: MappingName,
     number: DeviceNumber,
     joined: bool,
+    /// Whether it has this project's mark; any other is left as it was.
+    own: bool,
     /// Its node and its open block device: nobody else can remove what is open.
     open: Option<(Node, File)>,
     undo: bool,
@@ -31,12 +34,14 @@ impl<'dm> Mapping<'dm> {
     pub(super) fn new(
         dm: &'dm DeviceMapper,
         name: &MappingName,
-        device: Device,
+        info: &DeviceInfo,
         joined: bool,
     ) -> Self {
+        let device = info.device();
         Self {
             dm,
             name: name.clone(),
+            own: name.is_marked(info),
             number: DeviceNumber {
                 major: device.major,
                 minor: device.minor,
@@ -60,6 +65,11 @@ impl<'dm> Mapping<'dm> {
     /// Whether it was there before.
     pub(crate) fn is_joined(&self) -> bool {
         self.joined
+    }
+
+    /// Whether it is one of this project.
+    pub(crate) fn is_own(&self) -> bool {
+        self.own
     }
 
     /// The kernel has just the table that it was given, read-only, and nothing is corrupt yet.
@@ -95,20 +105,14 @@ impl<'dm> Mapping<'dm> {
     /// Opens its block device, whose node is made where nobody else has made it. False where the
     /// mapping has gone meanwhile.
     pub(super) fn open(&mut self) -> Result<bool, MappingError> {
-        match self.name.open(self.number) {
-            Ok(open) => {
+        match self.name.open(self.number, self.own) {
+            Ok(Some(open)) => {
                 self.open = Some(open);
                 // From now on it goes with this program, whatever becomes of that.
                 self.dm.remove_with_last_user(&self.name)?;
                 Ok(true)
             }
-            // The mapping has gone, or somebody who shares it has just removed the node.
-            Err(error)
-                if matches!(
-                    error.raw_os_error(),
-                    Some(libc::ENXIO | libc::ENODEV | libc::ENOENT)
-                ) =>
-            {
+            Ok(None) => {
                 self.undo = !self.joined;
                 Ok(false)
             }
@@ -150,14 +154,26 @@ impl Drop for Mapping<'_> {
 }
 
 impl MappingName {
-    /// Opens the block device of a mapping, whose node is made where nobody else has made it.
-    pub(crate) fn open(&self, number: DeviceNumber) -> io::Result<(Node, File)> {
+    /// Opens the block device of a mapping, whose node is made where nobody else has made it, and
+    /// goes again if the mapping is an `own` one of this project. None where the mapping has gone,
+    /// or somebody who shares it has just removed the node.
+    pub(crate) fn open(&self, number: DeviceNumber, own: bool) -> io::Result<Option<(Node, File)>> {
         let path = Path::new("/dev/mapper").join(self.to_string());
-        let node = Node::of_mapping(&path, number)?;
-        let file = File::open(node.path())?;
+        let node = Node::of_mapping(&path, number, own)?;
+        let file = match File::open(node.path()) {
+            Err(error)
+                if matches!(
+                    error.raw_os_error(),
+                    Some(libc::ENXIO | libc::ENODEV | libc::ENOENT)
+                ) =>
+            {
+                return Ok(None);
+            }
+            file => file?,
+        };
         if device_number(file.metadata()?.rdev()) != number {
             return Err(io::Error::from_raw_os_error(libc::EEXIST));
         }
-        Ok((node, file))
+        Ok(Some((node, file)))
     }
 }

@@ -20,7 +20,7 @@ use std::{
     path::Path,
 };
 
-use devicemapper::{DM, DmFlags, DmOptions};
+use devicemapper::{DM, DevId, DeviceInfo, DmFlags, DmOptions};
 
 use super::node::ensure_misc;
 use crate::verity::DeviceNumber;
@@ -76,29 +76,32 @@ impl DeviceMapper {
     /// What the kernel says of a mapping; None where it has none of this name, or where it is no
     /// active mapping of one verity target.
     pub(crate) fn describe(&self, name: &MappingName) -> Result<Option<Description>, MappingError> {
-        let Some(table) = self.verity_target(name, DmFlags::DM_STATUS_TABLE)? else {
+        let Some((info, sectors, table)) = self.verity_target(name, DmFlags::DM_STATUS_TABLE)?
+        else {
             return Ok(None);
         };
-        let Some(status) = self.verity_target(name, DmFlags::empty())? else {
+        let Some((_, _, status)) = self.verity_target(name, DmFlags::empty())? else {
             return Ok(None);
         };
         Ok(Some(Description {
             name: name.clone(),
             table,
+            sectors,
             status: VerityStatus::of_target(&status),
+            own: name.is_marked(&info),
         }))
     }
 
-    /// The text of a mapping's only target, if that is of type verity.
+    /// The length and the text of a mapping's only target, if that is of type verity.
     fn verity_target(
         &self,
         name: &MappingName,
         flags: DmFlags,
-    ) -> Result<Option<String>, MappingError> {
+    ) -> Result<Option<(DeviceInfo, u64, String)>, MappingError> {
         let options = DmOptions::default().set_flags(flags);
         match self.dm.table_status(&name.id(), options) {
-            Ok((_, targets)) => Ok(match <[_; 1]>::try_from(targets) {
-                Ok([(_, _, target, text)]) if target == TARGET => Some(text),
+            Ok((info, targets)) => Ok(match <[_; 1]>::try_from(targets) {
+                Ok([(0, sectors, target, text)]) if target == TARGET => Some((info, sectors, text)),
                 _ => None,
             }),
             Err(error) if errno(&error) == Some(libc::ENXIO) => Ok(None),
@@ -106,10 +109,11 @@ impl DeviceMapper {
         }
     }
 
-    /// Removes a mapping. False where it is in use; one that is gone already is no error.
+    /// Removes a mapping of this project. False where it is in use; one that is gone already is no
+    /// error. One of this name without the mark is another program's, and is never touched.
     fn remove(&self, name: &MappingName, flags: DmFlags) -> Result<bool, MappingError> {
         let options = DmOptions::default().set_flags(flags);
-        match self.dm.device_remove(&name.id(), options) {
+        match self.dm.device_remove(&DevId::Uuid(&name.uuid()), options) {
             Ok(_) => Ok(true),
             Err(error) if errno(&error) == Some(libc::ENXIO) => Ok(true),
             Err(error) if errno(&error) == Some(libc::EBUSY) => Ok(false),
@@ -117,15 +121,15 @@ impl DeviceMapper {
         }
     }
 
-    /// Removes a mapping unless somebody uses it. Whether it is gone.
+    /// Removes a mapping of this project unless somebody uses it. Whether it is gone.
     pub(crate) fn remove_unused(&self, name: &MappingName) -> Result<bool, MappingError> {
-        match self.dm.device_info(&name.id()) {
+        match self.dm.device_info(&DevId::Uuid(&name.uuid())) {
             Ok(info) if info.open_count() > 0 => Ok(false),
             _ => self.remove(name, DmFlags::empty()),
         }
     }
 
-    /// Lets a mapping go with its last user.
+    /// Lets a mapping go with its last user, if it is one of this project.
     pub(crate) fn remove_with_last_user(&self, name: &MappingName) -> Result<(), MappingError> {
         self.remove(name, DmFlags::DM_DEFERRED_REMOVE).map(|_| ())
     }

@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use devicemapper::{DevId, DmNameBuf, DmUuidBuf};
+use devicemapper::{DevId, DeviceInfo, DmNameBuf, DmUuidBuf};
 use sha2::{Digest as _, Sha256};
 
 /// A mapping's name: 1 to 127 bytes of the characters that udev leaves alone.
@@ -35,7 +35,7 @@ impl fmt::Display for MappingName {
 }
 
 impl MappingName {
-    /// How the kernel is asked for the mapping of this name.
+    /// How the kernel is asked for the mapping of this name, whoever has made it.
     pub(super) fn id(&self) -> DevId<'_> {
         DevId::Name(&self.0)
     }
@@ -45,6 +45,11 @@ impl MappingName {
         let digest = Sha256::digest(self.to_string());
         DmUuidBuf::new(format!("DISK-MOUNTER-{}", hex::encode(digest)))
             .unwrap_or_else(|_| unreachable!("77 ASCII characters"))
+    }
+
+    /// Whether the mapping of this name has the mark.
+    pub(super) fn is_marked(&self, info: &DeviceInfo) -> bool {
+        info.uuid() == Some(&*self.uuid())
     }
 }
 

@@ -29,8 +29,12 @@ pub(crate) struct Description {
     pub(crate) name: MappingName,
     /// The parameters of its one verity target.
     pub(crate) table: String,
+    /// Its length, in sectors of 512 bytes.
+    pub(crate) sectors: u64,
     /// What it has seen.
     pub(crate) status: VerityStatus,
+    /// Whether it has this project's mark, and is not another program's.
+    pub(crate) own: bool,
 }
 
 impl Description {

@@ -5,6 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::Mounted;
 use crate::{
     exit::ExitCode,
     filesystem::FsType,
@@ -45,6 +46,9 @@ pub enum MountError {
         /// What is there.
         what: String,
     },
+    /// The disk is mounted already, and has turned corrupt since.
+    #[error("the disk is corrupt: dm-verity says so of {}", .0.name)]
+    FoundCorrupt(Box<Mounted>),
     /// The kernel lacks the filesystem.
     #[error("this kernel has no {0} filesystem: load its module, or use a kernel with it")]
     NoFilesystem(FsType),
@@ -111,7 +115,7 @@ impl MountError {
             Self::NoFilesystem(_) | Self::XfsSectors(_) | Self::NoThread(_) => {
                 ExitCode::Unsupported
             }
-            Self::Unexpected(_) => ExitCode::Integrity,
+            Self::Unexpected(_) | Self::FoundCorrupt(_) => ExitCode::Integrity,
             Self::NoAnswer { .. } => ExitCode::NotFound,
             Self::Interrupted(_) => ExitCode::Failure,
             Self::Filesystem { source, .. } | Self::Io { source, .. } => ExitCode::of_io(source),

@@ -19,7 +19,7 @@ use crate::{
     filesystem::FsType,
     mounter::{device_mapper::Mapping, node::device_number},
     sys::mount_api::{DetachedMount, FsContext},
-    verity::BlockSize,
+    verity::{BlockSize, DeviceNumber},
 };
 
 /// Mounts the filesystem of a mapping where nobody sees it yet. What it gives is known to be a mount
@@ -86,8 +86,7 @@ fn mount_device(fs_type: FsType, device: &OsStr) -> Result<DetachedMount, MountE
 
 /// Checks what the kernel has made of it.
 fn check_mount(mount: impl AsFd, mapping: &Mapping<'_>) -> Result<(), MountError> {
-    let unexpected = |error: nix::Error| MountError::Unexpected(error.to_string());
-    let device = device_number(fstat(mount.as_fd()).map_err(unexpected)?.st_dev);
+    let device = device(&mount)?;
     if device != mapping.number() {
         let message = format!(
             "its device is {device}, not {} of {}",
@@ -96,13 +95,33 @@ fn check_mount(mount: impl AsFd, mapping: &Mapping<'_>) -> Result<(), MountError
         );
         return Err(MountError::Unexpected(message));
     }
-    let flags = fstatvfs(mount.as_fd()).map_err(unexpected)?.flags();
-    let needed = FsFlags::ST_RDONLY | FsFlags::ST_NODEV | FsFlags::ST_NOSUID | FsFlags::ST_NOEXEC;
-    if !flags.contains(needed) {
-        return Err(MountError::Unexpected(format!(
-            "{:?} are not set",
-            needed - flags
-        )));
+    let missing = missing_flags(&mount)?;
+    if !missing.is_empty() {
+        return Err(MountError::Unexpected(format!("{missing} not set")));
     }
     Ok(())
+}
+
+/// The device of what is mounted.
+pub(super) fn device(mount: impl AsFd) -> Result<DeviceNumber, MountError> {
+    Ok(device_number(fstat(mount).map_err(unexpected)?.st_dev))
+}
+
+/// Those of the flags that a mount lacks and must have, as options of a mount; empty where it has
+/// all of them.
+pub(super) fn missing_flags(mount: impl AsFd) -> Result<String, MountError> {
+    let flags = fstatvfs(mount).map_err(unexpected)?.flags();
+    let needed = [
+        (FsFlags::ST_RDONLY, "ro"),
+        (FsFlags::ST_NODEV, "nodev"),
+        (FsFlags::ST_NOSUID, "nosuid"),
+        (FsFlags::ST_NOEXEC, "noexec"),
+    ];
+    let missing = needed.iter().filter(|(flag, _)| !flags.contains(*flag));
+    let names: Vec<_> = missing.map(|(_, name)| *name).collect();
+    Ok(names.join(","))
+}
+
+fn unexpected(error: nix::Error) -> MountError {
+    MountError::Unexpected(error.to_string())
 }

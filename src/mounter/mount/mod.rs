@@ -10,6 +10,7 @@ mod found;
 
 use std::{
     fs::File,
+    io,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
     time::Duration,
@@ -19,11 +20,12 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     device::Device,
-    device_mapper::{DeviceMapper, Mapping, MappingName},
+    device_mapper::{Description, DeviceMapper, Mapping, MappingName},
     disk::{Disk, ParamsSource},
     log,
     min_free::MinFree,
     mount_point::MountPoint,
+    node::Node,
     pause::{Deadline, Interrupted, Pause},
     prefetch::Prefetch,
     watch::{Steps, Stuck, watched},
@@ -111,6 +113,23 @@ pub struct Mounted {
     pub mount_point: PathBuf,
     /// Whether it was mounted already.
     pub found: bool,
+    /// The table of the mapping: what tells it from one that came after it, with its name and its
+    /// number.
+    table: String,
+    /// Whether the mapping is one of this project.
+    own: bool,
+}
+
+impl Mounted {
+    /// Whether a mapping is the one that was mounted.
+    pub(super) fn is_of(&self, mapping: &Description) -> bool {
+        (&mapping.name, &mapping.table) == (&self.name, &self.table)
+    }
+
+    /// Opens the block device of the mapping; None where it has gone.
+    pub(super) fn open_mapping(&self) -> io::Result<Option<(Node, File)>> {
+        self.name.open(self.number, self.own)
+    }
 }
 
 /// Mounts a disk, and reads its files into the page cache if that is asked for.
@@ -160,7 +179,7 @@ fn climb(request: &MountRequest, steps: &Steps) -> Result<Mounted, MountError> {
         .map_err(MountError::io(Path::new("vm.min_free_kbytes"), "raise it"))?;
     steps.begin("asking device-mapper for what is mounted")?;
     let device_mapper = DeviceMapper::open()?;
-    if let Some(found) = find_mounted(&device_mapper, &disk, request, mount_point.path())? {
+    if let Some(found) = find_mounted(&device_mapper, &disk, request, steps, mount_point.path())? {
         reserve.keep();
         return Ok(found);
     }
@@ -179,7 +198,7 @@ fn climb(request: &MountRequest, steps: &Steps) -> Result<Mounted, MountError> {
     let name = request.name.clone().unwrap_or_else(|| default_name(&table));
     let mapping = device_mapper.activate(&name, &table)?;
     let binding = mount_mapping(&mapping, &disk, request, steps, mount_point.path())?;
-    let number = mapping.number();
+    let (number, own) = (mapping.number(), mapping.is_own());
     let joined = if mapping.is_joined() {
         ", in a mapping that was there"
     } else {
@@ -200,6 +219,8 @@ fn climb(request: &MountRequest, steps: &Steps) -> Result<Mounted, MountError> {
         data_block_size: disk.params().data_block_size(),
         mount_point: mount_point.keep(),
         found: false,
+        table: table.to_string(),
+        own,
     })
 }
 
@@ -239,13 +260,15 @@ fn mount_mapping(
             .map_err(MountError::io(node, "set its read-ahead"))?;
     }
     steps.begin("reading its first block through dm-verity")?;
-    let header = read_header(mapping, device, disk)?;
+    let header = read_header(device, disk, || Ok(mapping.check_status()?))?;
     let binding = disk.bind(&header)?;
 
     steps.begin("mounting its filesystem")?;
     let block_size = disk.params().data_block_size();
-    let mount = filesystem::mount_detached(mapping, request.fs_type, block_size)?;
+    let mount = filesystem::mount_detached(mapping, request.fs_type, block_size);
+    // A filesystem that meets a corrupt block only says that it cannot be mounted.
     mapping.check_status()?;
+    let mount = mount?;
     // From here on nothing waits for a device, and the mount is seen.
     steps.begin("showing the mount")?;
     mount
@@ -254,14 +277,19 @@ fn mount_mapping(
     Ok(binding)
 }
 
-/// Reads the first bytes of the data through dm-verity.
-fn read_header(mapping: &Mapping<'_>, device: &File, disk: &Disk) -> Result<Vec<u8>, MountError> {
+/// Reads the first bytes of the data through dm-verity. `check_status` is asked whether an error
+/// is one because the disk is corrupt.
+fn read_header(
+    device: &File,
+    disk: &Disk,
+    check_status: impl FnOnce() -> Result<(), MountError>,
+) -> Result<Vec<u8>, MountError> {
     let size = (HEADER_SIZE as u64).min(disk.params().data_bytes());
     let mut header = vec![0; size as usize];
     match device.read_exact_at(&mut header, 0) {
         Ok(()) => Ok(header),
         Err(error) => {
-            mapping.check_status()?;
+            check_status()?;
             Err(MountError::io(
                 disk.data_device().path(),
                 "read its first block through dm-verity",

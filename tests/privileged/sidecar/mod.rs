@@ -21,7 +21,7 @@ use nix::{
 use crate::{
     Test,
     disk::{Disk, files, in_the_largest_file, on_the_way_to_the_last_block},
-    machine::{drop_caches, mount_line},
+    machine::{Leftovers, drop_caches, mount_line},
     run::{check, mounter},
 };
 pub(crate) use process::{Sidecar, until};
@@ -70,6 +70,10 @@ pub(crate) const TESTS: &[Test] = &[
     (
         "notices_that_somebody_else_unmounted",
         notices_that_somebody_else_unmounted,
+    ),
+    (
+        "leaves_a_mount_that_came_after_its_own",
+        leaves_a_mount_that_came_after_its_own,
     ),
     ("two_share_an_image", two_share_an_image),
     ("two_share_a_mount", two_share_a_mount),
@@ -183,14 +187,18 @@ fn tells_the_corrupt_hash_block() {
 
 fn a_corrupt_disk_that_is_mounted_already() {
     let disk = Disk::new();
+    fs::create_dir(disk.mount_point()).unwrap();
+    let before = Leftovers::look();
+    // As a sidecar that was killed leaves it.
     mounter(&disk.mount_line("")).is(0, &[]);
     disk.flip(in_the_largest_file(&disk));
     read(&disk).unwrap_err();
     let line = disk.mount_line("").replacen("mount", "sidecar", 1);
     Sidecar::start("disk-mounter", &line)
         .end()
-        .is(3, &["the disk is corrupt"]);
-    mounter(&disk.line("unmount")).is(0, &[]);
+        .is(3, &["is corrupt", "is unmounted"]);
+    assert_eq!(mount_line(&disk.mount_point()), None);
+    before.check();
 }
 
 fn a_mount_in_use_is_detached() {
@@ -214,6 +222,30 @@ fn notices_that_somebody_else_unmounted() {
     let sidecar = Sidecar::ready(&disk);
     check("umount", [disk.mount_point()]);
     sidecar.end().is(4, &["not mounted any more"]);
+}
+
+/// Also where the new mapping has the name and the device number of the old one.
+fn leaves_a_mount_that_came_after_its_own() {
+    let disk = Disk::new();
+    let other = Disk::with(&["--salt", "00"]);
+    for options in ["", "--name model"] {
+        let line = disk.mount_line(options).replacen("mount", "sidecar", 1);
+        let mut sidecar = Sidecar::start("disk-mounter", &line);
+        sidecar.wait_for("ready");
+        // It sees nothing of what is between its mount and the other.
+        sidecar.signal(Signal::SIGSTOP);
+        mounter(&disk.line("unmount")).is(0, &[]);
+        let (theirs, ours) = (other.mount_point(), disk.mount_point());
+        let line = other.mount_line(options);
+        let line = line.replace(theirs.to_str().unwrap(), ours.to_str().unwrap());
+        mounter(&line).is(0, &["is mounted at"]);
+        sidecar.signal(Signal::SIGCONT);
+        let outcome = sidecar.end();
+        outcome.is(4, &["not mounted any more"]);
+        assert!(!outcome.stderr.contains("warning"), "{outcome:?}");
+        mounter(&disk.line("status")).is(0, &["verified", &other.root_hash]);
+        mounter(&disk.line("unmount")).is(0, &[]);
+    }
 }
 
 fn two_share_an_image() {
