@@ -46,16 +46,22 @@ class Documents(PlaceTest):
                 self.assertRegex(text, rf"(?m)^ +{name} {command}( |$)")
 
     def test_bash_completes(self):
-        for name, word, completed in [
-            ("disk-mounter", "unm", "unmount"),
-            ("disk-builder", "root", "root-hash"),
+        for line, completed in [
+            ("disk-mounter unm", "unmount"),
+            ("disk-mounter mount --prefe", "--prefetch"),
+            ("disk-mounter sidecar --on-corruption pa", "panic"),
+            ("disk-builder root", "root-hash"),
+            ("disk-builder root-hash --excl", "--exclude"),
+            ("disk-builder build --outp", "--output"),
         ]:
+            words = line.split()
+            name, before, word = words[0], words[-2], words[-1]
             # As bash calls it when somebody presses TAB.
             script = f"""
                 set -eu
                 source "$1"
-                COMP_WORDS=({name} {word}) COMP_CWORD=1
-                "$(complete -p {name} | sed 's/.* -F \\([^ ]*\\) .*/\\1/')" {name} {word} {name}
+                COMP_WORDS=({line}) COMP_CWORD={len(words) - 1}
+                "$(complete -p {name} | sed 's/.* -F \\([^ ]*\\) .*/\\1/')" {name} {word} {before}
                 echo "${{COMPREPLY[@]}}"
             """
             path = self.folder / "share/bash-completion/completions" / name
