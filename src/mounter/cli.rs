@@ -21,7 +21,7 @@ use crate::{
 #[derive(Debug, Parser)]
 #[command(name = "disk-mounter", version, max_term_width = 100, after_help = AFTER_HELP)]
 pub struct Cli {
-    /// The form of what is said on standard error
+    /// The format of the log messages
     #[arg(
         long,
         global = true,
@@ -133,7 +133,7 @@ pub struct MountArgs {
     /// The filesystem on the disk: erofs, squashfs, ext4 or xfs
     #[arg(long, value_name = "TYPE", default_value_t)]
     fs_type: FsType,
-    /// How long the device may take to appear; then, but at least 10 seconds, for each answer
+    /// Seconds to wait for the device to appear, and for each later answer (at least 10)
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     wait: u64,
     /// What the kernel does about a corrupt block

@@ -32,7 +32,7 @@ with_buildah() {
     "${buildah[@]}" push --quiet "$name" "oci:$work/layout:$name"
 }
 
-# Not tested by the project, whose machines have no docker daemon.
+# No test tries this: it takes a docker daemon.
 with_docker() {
     SOURCE_DATE_EPOCH=$epoch docker buildx build --quiet --no-cache --provenance=false --sbom=false \
         --build-arg "VERSION=$version" --target "$name" --file "$containerfile" \

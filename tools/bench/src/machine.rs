@@ -41,7 +41,7 @@ impl Machine {
             cpu: cpu(&fs::read_to_string("/proc/cpuinfo")?),
             cpus: thread::available_parallelism()?.get(),
             memory_bytes: memory(&meminfo, "MemTotal"),
-            kernel: nix::sys::utsname::uname()?.release().display().to_string(),
+            kernel: kernel_version(&nix::sys::utsname::uname()?.release().display().to_string()),
             filesystem: filesystem(&fs::read_to_string("/proc/self/mountinfo")?, directory),
             load_before: fs::read_to_string("/proc/loadavg")?
                 .split(' ')
@@ -145,6 +145,11 @@ fn version(program: &str) -> String {
         Some(line) => line.trim().into(),
         None => format!("{program} unknown"),
     }
+}
+
+/// The version of a kernel's release, without what its maker has added.
+fn kernel_version(release: &str) -> String {
+    release.split(['-', '+']).next().unwrap_or_default().into()
 }
 
 #[cfg(test)]

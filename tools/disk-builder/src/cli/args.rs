@@ -213,7 +213,7 @@ pub(super) struct TreeFlags {
 
 fn threads_help() -> String {
     format!(
-        "How many threads to use [default: one for each processor, to build two; at most \
+        "How many threads to use [default: one per processor, and two to build; at most \
          {MAX_DEFAULT_THREADS}]"
     )
 }
