@@ -24,6 +24,7 @@ pub(super) fn filesystems_that_were_changed_after_the_tree() {
                     "nothing binds",
                     "the disk is corrupt",
                 ],
+                86..88 => &["data on other devices"],
                 _ => &["the disk is corrupt"],
             };
             hostile.is_refused("", 3, reasons);

@@ -22,6 +22,12 @@ const CAP_DAC_READ_SEARCH: u64 = 1 << 2;
 /// Every thread has these capabilities alone, no new privileges, and a filter of system calls.
 #[track_caller]
 fn has_kept_only(sidecar: &Sidecar, capabilities: u64) {
+    // One that has been joined is in the list for another moment, with what it had.
+    until("those that have ended are gone", || {
+        let kept = format!("CapEff:\t{capabilities:016x}\n");
+        let threads = sidecar.threads();
+        threads.iter().all(|status| status.contains(&kept))
+    });
     for status in sidecar.threads() {
         let field = |name: &str| {
             let line = status.lines().find_map(|line| line.strip_prefix(name));
