@@ -4,7 +4,7 @@
 #     setup.sh build|packages|peers|machine|fuzz|tests...
 set -euo pipefail
 
-# A package, and a command or a file that tells whether it is there.
+# A package, and a command or the pattern of a file that tells whether it is there.
 needed=()
 for purpose in "$@"; do
     case $purpose in
@@ -14,7 +14,7 @@ for purpose in "$@"; do
             libc6-dev:/usr/include/stdio.h
             pkg-config:pkg-config
             libdevmapper-dev:/usr/include/libdevmapper.h
-            libclang-14-dev:/usr/lib/llvm-14/lib/libclang.so
+            libclang-dev:/usr/lib/llvm-*/lib/libclang.so
         )
         ;;
     packages) needed+=(python3:python3) ;;
@@ -57,7 +57,7 @@ missing=()
 for entry in "${needed[@]}"; do
     package=${entry%%:*} sign=${entry#*:}
     case $sign in
-    /*) [ -e "$sign" ] || missing+=("$package") ;;
+    /*) compgen -G "$sign" >/dev/null || missing+=("$package") ;;
     *) command -v "$sign" >/dev/null || missing+=("$package") ;;
     esac
 done
