@@ -68,6 +68,46 @@ fn the_tests_that_documents_name_exist() {
     assert!(checked >= 10, "only {checked} names were found");
 }
 
+/// Each promise, and each fault, has a test that exists: in the last column of its row.
+#[test]
+fn each_promise_names_its_test() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text =
+        sources(&root.join("tests")) + &sources(&root.join("src")) + &sources(&root.join("tools"));
+    for (document, least) in [("docs/security.md", 15), ("docs/faults.md", 60)] {
+        let content = fs::read_to_string(root.join(document)).unwrap();
+        let mut rows = 0;
+        let mut named_by_test = false;
+        let lines: Vec<&str> = content.lines().collect();
+        for (line, next) in lines.iter().zip(&lines[1..]) {
+            let cells: Vec<&str> = line.trim_matches('|').split(" | ").map(str::trim).collect();
+            let Some(last) = cells.last().filter(|_| line.starts_with("| ")) else {
+                continue;
+            };
+            // The head of a table says what its last column is.
+            if next.starts_with("|---") {
+                named_by_test = *last == "test";
+                continue;
+            }
+            if !named_by_test {
+                continue;
+            }
+            let names = quoted(last).map(|name| name.rsplit("::").next().unwrap());
+            let mut named = 0;
+            for name in names {
+                assert!(
+                    text.contains(&format!("fn {name}()")),
+                    "{document}: there is no test {name}: {line}"
+                );
+                named += 1;
+            }
+            assert!(named > 0, "{document}: no test is named: {line}");
+            rows += 1;
+        }
+        assert!(rows >= least, "{document}: only {rows} rows");
+    }
+}
+
 /// The strings of the programs, with `…` for what is put into them: comments and tests are left
 /// out, and lines that go on are joined.
 fn messages() -> Vec<String> {
