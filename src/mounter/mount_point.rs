@@ -1,14 +1,12 @@
 //! The directory to mount on.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File, OpenOptions, TryLockError},
     io,
     os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     time::Duration,
 };
-
-use nix::fcntl::{Flock, FlockArg};
 
 use super::{
     mountinfo,
@@ -66,7 +64,7 @@ pub(crate) struct MountPoint {
     /// Those that were made, the outermost first.
     made: Vec<PathBuf>,
     /// Two runs at a time would both find nothing mounted.
-    _lock: Option<Flock<File>>,
+    _lock: Option<File>,
 }
 
 impl MountPoint {
@@ -125,13 +123,15 @@ impl MountPoint {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             Err(error) => return Err(MountPointError::io(&self.path, "mount onto it")(error)),
         };
-        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(lock) if is_named(&lock, &self.path) => {
-                self._lock = Some(lock);
+        match file.try_lock() {
+            Ok(()) if is_named(&file, &self.path) => {
+                self._lock = Some(file);
                 Ok(true)
             }
-            Ok(_) | Err((_, nix::Error::EWOULDBLOCK)) => Ok(false),
-            Err((_, error)) => Err(MountPointError::io(&self.path, "lock it")(error.into())),
+            Ok(()) | Err(TryLockError::WouldBlock) => Ok(false),
+            Err(TryLockError::Error(error)) => {
+                Err(MountPointError::io(&self.path, "lock it")(error))
+            }
         }
     }
 

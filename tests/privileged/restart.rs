@@ -6,7 +6,7 @@ use crate::{
     Test,
     disk::{Disk, Loop, files},
     machine::Leftovers,
-    run::{check, mounter, run},
+    run::{check, mounter, run, text},
 };
 
 /// The tests of this group.
@@ -19,6 +19,7 @@ pub(crate) const TESTS: &[Test] = &[
         "killed_at_every_rung_with_a_device",
         killed_at_every_rung_with_a_device,
     ),
+    ("a_failure_at_every_rung", a_failure_at_every_rung),
     ("killed_while_it_serves", killed_while_it_serves),
     (
         "a_node_of_a_mapping_that_has_gone",
@@ -93,6 +94,44 @@ fn killed_at_every_rung_with_a_device() {
         device.path().to_str().unwrap(),
     );
     kill_at_every_call(&disk, &line);
+}
+
+/// Lets each of these calls fail, one after the other: what was made before is taken back, by the
+/// same run.
+fn a_failure_at_every_rung() {
+    let disk = Disk::new();
+    let (line, mount_point) = (disk.mount_line(""), disk.mount_point());
+    let trace = disk.path("trace");
+    let before = Leftovers::look();
+    let mut failed = 0;
+    // Where a node cannot be removed it stays, until the next run removes it.
+    for call in CALLS.iter().filter(|call| **call != "unlink") {
+        for number in 1.. {
+            let inject = format!("inject={call}:error=ENOMEM:when={number}");
+            let options = ["-f", "-qq", "-o", text(&trace), "-e", &inject];
+            let words = options.into_iter().chain(["disk-mounter"]);
+            let outcome = run("strace", words.chain(line.split_ascii_whitespace()));
+            if !fs::read_to_string(&trace).unwrap().contains("(INJECTED)") {
+                mounter(&disk.line("unmount")).is(0, &[]);
+                fs::remove_dir(&mount_point).unwrap();
+                break;
+            }
+            if outcome.code == 0 {
+                // It goes without.
+                assert_eq!(files(&mount_point), disk.files);
+                mounter(&disk.line("unmount")).is(0, &[]);
+                fs::remove_dir(&mount_point).unwrap();
+            } else {
+                assert!((1..=6).contains(&outcome.code), "{inject}: {outcome:?}");
+                assert!(outcome.stderr.contains("error: "), "{inject}: {outcome:?}");
+                assert!(!mount_point.exists(), "{inject}: {outcome:?}");
+                failed += 1;
+            }
+            before.check();
+        }
+    }
+    assert!(failed >= 15, "failed only {failed} times");
+    println!("failed {failed} times");
 }
 
 fn killed_while_it_serves() {

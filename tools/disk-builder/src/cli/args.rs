@@ -316,7 +316,10 @@ mod tests {
         for help in [hash, verify, help("build"), help("root-hash")] {
             // Wherever the line ends.
             let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
-            assert!(help.contains("to build two; at most 32]"), "{help}");
+            assert!(
+                help.contains("one per processor, and two to build; at most 32]"),
+                "{help}"
+            );
         }
     }
 }

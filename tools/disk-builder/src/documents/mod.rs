@@ -24,9 +24,7 @@ pub fn completions(mut program: Command, shell: Shell) -> Vec<u8> {
 /// The labels of the branches for commands, as the script looks for them: clap_complete takes the
 /// two halves of a name with a hyphen for a command and its subcommand there.
 fn with_whole_names(program: &Command, script: Vec<u8>) -> Vec<u8> {
-    let Ok(mut script) = String::from_utf8(script) else {
-        unreachable!("a script is text")
-    };
+    let mut script = String::from_utf8_lossy(&script).into_owned();
     let commands = program.get_subcommands().chain([program]);
     for name in commands.map(Command::get_name) {
         script = script.replace(&name.replace('-', "__subcmd__"), &name.replace('-', "__"));
