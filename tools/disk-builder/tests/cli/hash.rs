@@ -341,7 +341,7 @@ fn a_signal_takes_back_what_was_appended() {
         let bytes = 1 << 40;
         sparse.set_len(bytes).unwrap();
         let child = place
-            .builder()
+            .builder_for_signals()
             .args(["hash", "data"])
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

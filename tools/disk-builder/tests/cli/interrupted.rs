@@ -22,7 +22,7 @@ use crate::{
 
 fn spawn(place: &Place, arguments: &str) -> Child {
     place
-        .builder()
+        .builder_for_signals()
         .args(arguments.split_whitespace())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -65,6 +65,15 @@ impl Place {
         command
     }
 
+    /// The same for signals: SIGHUP is not ignored, even where nohup(1) runs the tests.
+    pub(crate) fn builder_for_signals(&self) -> Command {
+        let mut command = Command::new("env");
+        command
+            .args(["--default-signal=HUP", env!("CARGO_BIN_EXE_disk-builder")])
+            .current_dir(self.0.path());
+        command
+    }
+
     /// Runs `disk-builder` with arguments that have no spaces in them.
     pub(crate) fn run(&self, arguments: &str) -> Ended {
         Ended::of(
