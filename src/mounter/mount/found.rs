@@ -59,7 +59,6 @@ pub(super) fn find_mounted(
             number: mount.device,
             data_block_size: disk.params().data_block_size(),
             mount_point: mount_point.to_owned(),
-            found: true,
             table: found.table,
             own: found.own,
         };

@@ -111,8 +111,6 @@ pub struct Mounted {
     pub data_block_size: BlockSize,
     /// Where it is mounted.
     pub mount_point: PathBuf,
-    /// Whether it was mounted already.
-    pub found: bool,
     /// The table of the mapping: what tells it from one that came after it, with its name and its
     /// number.
     table: String,
@@ -218,7 +216,6 @@ fn climb(request: &MountRequest, steps: &Steps) -> Result<Mounted, MountError> {
         number,
         data_block_size: disk.params().data_block_size(),
         mount_point: mount_point.keep(),
-        found: false,
         table: table.to_string(),
         own,
     })

@@ -168,8 +168,9 @@ impl Build {
 
     /// Makes the disk and its manifest. When it fails, or when `workers` are interrupted, neither
     /// is there, and what was there before still is; but not on a block device. What fails only
-    /// when all is written can leave the old disk, or the new one, without a manifest. `tell` is
-    /// called for what the user may not have meant, before anything is read or written.
+    /// when all is written can leave the old disk, or the new one, without a manifest. `tell` gets
+    /// what the user may not have meant before anything is read or written, and in the end that
+    /// this run waits for another.
     pub fn run(
         &self,
         workers: &Workers,
@@ -178,7 +179,7 @@ impl Build {
         outside::check_place(&self.output, &self.model)?;
         let output = Output::find(&self.output, self.force)?;
         let manifest = self.manifest_place(&output)?;
-        let stale = self.stale_manifest(&output, manifest.as_ref())?;
+        self.stale_manifest(&output, manifest.as_ref())?;
         let planned = Planned::new(&self.model, &self.excludes)?;
         outside::check_files(&self.output, &planned.model)?;
         if let Some(place) = &manifest {
@@ -222,6 +223,7 @@ impl Build {
             Output::find(path, self.force)?;
             self.manifest_place(&output)?;
         }
+        let stale = self.stale_manifest(&output, manifest.as_ref())?;
         // An old manifest never stands beside a new disk: whenever this is killed, a manifest that
         // is there belongs to the disk that is there.
         remove_old(manifest.as_ref())?;
@@ -276,7 +278,8 @@ impl Build {
         }
     }
 
-    /// The manifest that stands beside the old disk, where that of the new one goes elsewhere.
+    /// The manifest that stands beside the old disk, where that of the new one goes elsewhere. An
+    /// error where it may not be removed.
     fn stale_manifest(
         &self,
         output: &Output,

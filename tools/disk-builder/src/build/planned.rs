@@ -45,8 +45,8 @@ impl Planned {
     }
 }
 
-/// The root hash of the disk that `build` makes of a model directory. Nothing is written. `tell` is
-/// called as by [`super::Build::run`].
+/// The root hash of the disk that `build` makes of a model directory. Nothing is written. `tell` gets
+/// what the user may not have meant before anything is read.
 pub fn root_hash(
     directory: &Path,
     excludes: &Excludes,

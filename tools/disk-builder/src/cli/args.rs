@@ -42,19 +42,27 @@ Example:
     Man,
 }
 
+/// What both commands that take a GLOB say of it, at the end of their help.
+macro_rules! glob_help {
+    () => {
+        "
+
+In a GLOB, * is any number of bytes but /, ** any number of directories, ? and [a-z] one byte, and
+{a,b} either; a character that is not ASCII has more than one byte. A directory that matches is left
+out with all that is in it."
+    };
+}
+
 /// Make a disk of a model directory, and print its root hash
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(after_help = concat!("\
 Example:
   disk-builder build model/ --output model.img --exclude '*.md'
 
 The root hash depends on the relative paths and the bytes of the files, and on nothing else.
 Symbolic links are followed, and what they bring from outside of MODEL_DIR is named on the standard
 error; empty directories, .git and .cache/huggingface are left out.
-A file appears whole or not at all. A block device is written over.
-
-In a GLOB, * is any number of bytes but /, ** any number of directories, ? and [a-z] one byte, and
-{a,b} either; a character that is not ASCII has more than one byte.")]
+A file appears whole or not at all. A block device is written over.", glob_help!()))]
 pub(super) struct BuildArguments {
     #[command(flatten)]
     pub(super) model: ModelFlags,
@@ -85,12 +93,9 @@ pub(super) struct BuildArguments {
 
 /// Print the root hash of the disk that `build` makes, and write nothing
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(after_help = concat!("\
 Example:
-  disk-builder root-hash model/ --exclude '*.md'
-
-In a GLOB, * is any number of bytes but /, ** any number of directories, ? and [a-z] one byte, and
-{a,b} either; a character that is not ASCII has more than one byte.")]
+  disk-builder root-hash model/ --exclude '*.md'", glob_help!()))]
 pub(super) struct RootHashArguments {
     #[command(flatten)]
     pub(super) model: ModelFlags,

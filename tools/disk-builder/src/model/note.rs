@@ -1,4 +1,4 @@
-//! What to tell of a model although a disk can be made of it.
+//! What to tell although a disk can be made: of its model, and of who else makes one.
 
 use std::{
     fmt,

@@ -147,6 +147,25 @@ fn no_old_manifest_stays_beside_a_new_disk() {
     assert!(place.read("disk.json") == b"{}");
 }
 
+/// Nor one that another run put there meanwhile.
+#[test]
+fn a_manifest_that_came_meanwhile_goes_too() {
+    let place = two_models();
+    place.run("build m1 --output disk").ok();
+    let manifest = place.read("disk.json");
+    fs::remove_file(place.path("disk.json")).unwrap();
+    let directory = File::open(place.path("")).unwrap();
+    directory.lock().unwrap();
+    let build = Waiting::start(
+        &place,
+        "build m2 --output disk --manifest elsewhere --force",
+    );
+    place.write("disk.json", &manifest);
+    drop(directory);
+    build.end().ok();
+    assert_eq!(place.names(), ["disk", "elsewhere", "m1", "m2"]);
+}
+
 #[test]
 fn places_that_are_none_are_refused_at_once() {
     let place = two_models();
@@ -198,25 +217,19 @@ fn a_corrupt_disk_is_one_also_where_nobody_reads_on() {
     disk[weights] = 7;
     place.write("disk", &disk);
     for options in ["", " --json"] {
-        let (reader, writer) = std::io::pipe().unwrap();
-        drop(reader);
         let arguments = format!("verify disk --root-hash {root}{options}");
-        let output = place
-            .builder()
-            .args(arguments.split(' '))
-            .stdout(writer)
-            .stderr(Stdio::piped())
-            .output()
-            .unwrap();
-        Ended::of(output).refused(3, "disk is corrupt");
+        let (reader, closed) = std::io::pipe().unwrap();
+        drop(reader);
         let full = File::options().write(true).open("/dev/full").unwrap();
-        let output = place
-            .builder()
-            .args(arguments.split(' '))
-            .stdout(full)
-            .stderr(Stdio::piped())
-            .output()
-            .unwrap();
-        Ended::of(output).refused(3, "disk is corrupt");
+        for stdout in [Stdio::from(closed), full.into()] {
+            let output = place
+                .builder()
+                .args(arguments.split(' '))
+                .stdout(stdout)
+                .stderr(Stdio::piped())
+                .output()
+                .unwrap();
+            Ended::of(output).refused(3, "disk is corrupt");
+        }
     }
 }
