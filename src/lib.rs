@@ -1,32 +1,58 @@
-//! Model weights on disks that nobody has to trust.
+//! The library behind `disk-mounter`, which mounts disks with model weights under the kernel's
+//! dm-verity, pinned by a root hash.
 //!
-//! The library behind the two programs of this project: `disk-mounter`, which
-//! mounts a disk under the kernel's dm-verity, pinned by a root hash, and
-//! `disk-builder`, which makes such disks.
+//! The flow is find → check → activate → mount. What may call what, downwards only:
 //!
-//! What lives where, and what may call what (downwards only):
+//! | module | holds |
+//! |---|---|
+//! | [`cli`] | the command line, which becomes a request |
+//! | [`sidecar()`] | mounts, watches and unmounts |
+//! | [`mount()`], [`unmount()`], [`status()`] | the other commands; [`check()`] is what a mount does before the kernel has a part in it |
+//! | `device`, `block_sizes` | find a block device or an image file and open it once; what this kernel cannot read |
+//! | `loop_device`, `device_mapper`, `node` | the kernel's devices, and their nodes |
+//! | `mount_point`, `min_free` | made or changed for a mount, and changed back |
+//! | `mountinfo`, `uevent`, `signals`, `memory` | what the kernel says |
+//! | `watchdog`, `pause` | how long a device may take to answer, and how anything waits |
+//! | `prefetch`, `confine` | what is done while a disk is served, and what the sidecar gives up |
+//! | [`log`] | what is said on standard error, by all of them |
+//! | `sys` | system calls that no crate wraps, and every `unsafe` |
 //!
-//! | module | holds | does I/O |
-//! |---|---|---|
-//! | `mounter` | the mounter's commands and the ladder that they climb | yes |
-//! | [`sys`] | system calls, and every `unsafe` that is not a hash kernel | yes |
-//! | [`claims`] | superblocks of a disk, found and read through a trait, and `inspect` | by the caller |
-//! | [`filesystem`] | filesystem types, and the sizes that their superblocks claim | no |
-//! | [`erofs`] | the on-disk structs of the EROFS filesystem | no |
-//! | [`verity`] | dm-verity: parameters, superblock, tree layout, digests | no |
-//! | [`escaped`] | paths as they can be shown | no |
-//! | [`units`] | sizes as people write them | no |
-//! | [`exit`] | exit codes, shared by both programs | no |
-//!
-//! `mounter` and most of `sys` need the feature `mount` (on by default).
+//! What a disk is, and whether it is accepted, is in the crate [`model_disk`]; the format of
+//! dm-verity in [`dm_verity`]. Every byte of a disk is hostile until dm-verity, or a check of
+//! these, has passed it. Only the command line is trusted.
 
-pub mod claims;
-pub mod erofs;
-pub mod escaped;
-pub mod exit;
-pub mod filesystem;
-#[cfg(feature = "mount")]
-pub mod mounter;
-pub mod sys;
-pub mod units;
-pub mod verity;
+mod block_sizes;
+pub mod cli;
+mod confine;
+mod device;
+mod device_mapper;
+#[doc(hidden)]
+pub mod fuzzing;
+pub mod log;
+mod loop_device;
+mod memory;
+mod min_free;
+mod mount;
+mod mount_point;
+mod mountinfo;
+mod node;
+mod pause;
+mod prefetch;
+mod sidecar;
+mod signals;
+mod status;
+mod sys;
+mod uevent;
+mod unmount;
+mod watchdog;
+
+pub use block_sizes::BlockSizeUnsupported;
+pub use device::DeviceError;
+pub use device_mapper::{BadName, MappingError, MappingName, VerityStatus};
+pub use loop_device::LoopError;
+pub use mount::{MountError, MountRequest, Mounted, check, mount};
+pub use mount_point::MountPointError;
+pub use pause::Interrupted;
+pub use sidecar::{SidecarError, sidecar};
+pub use status::{Status, StatusError, status};
+pub use unmount::{UnmountError, unmount};

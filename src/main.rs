@@ -3,22 +3,26 @@
 //! Options become a checked request, the request goes to the library, and what
 //! comes back becomes lines and an exit code.
 
-mod last_words;
+mod termination_log;
 
-use std::{env, io::Write, process};
+use std::{
+    env,
+    error::Error,
+    io::{self, Write},
+    path::Path,
+    process,
+};
 
 use clap::{Parser, error::ErrorKind};
 use disk_mounter::{
-    exit::ExitCode,
-    mounter::{
-        self, MountRequest, VerityStatus,
-        cli::{Cli, Command, drop_in},
-        log,
-    },
+    MountRequest, Status,
+    cli::{Cli, Command, drop_in},
+    log,
 };
+use model_disk::{ErrorChain, ExitCode, FileError, HasExitCode, inspect};
 
 fn main() -> process::ExitCode {
-    last_words::allow(last_words::has_some(env::args_os()));
+    termination_log::allow(termination_log::has_some(env::args_os()));
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return usage(&error).into(),
@@ -26,9 +30,9 @@ fn main() -> process::ExitCode {
     log::set_format(cli.log_format);
     match run(cli.command) {
         Ok(code) => code.into(),
-        Err((code, error)) => {
-            tell(&format!("{error:#}"));
-            code.into()
+        Err(failure) => {
+            tell(&format!("{:#}", failure.error));
+            failure.code.into()
         }
     }
 }
@@ -36,7 +40,7 @@ fn main() -> process::ExitCode {
 /// Says why the program ends.
 fn tell(error: &str) {
     log::error(format_args!("{error}"));
-    last_words::leave(error);
+    termination_log::leave(error);
 }
 
 /// Help and versions are results; everything else that clap has to say is an error.
@@ -46,72 +50,61 @@ fn usage(error: &clap::Error) -> ExitCode {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::Success,
         _ => {
-            last_words::leave(&error.to_string());
+            termination_log::leave(&error.to_string());
             ExitCode::Usage
         }
     }
 }
 
-type Failure = (ExitCode, anyhow::Error);
+/// An error, and the code that the program ends with.
+struct Failure {
+    code: ExitCode,
+    error: anyhow::Error,
+}
+
+impl<E: HasExitCode + Error + Send + Sync + 'static> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self {
+            code: error.exit_code(),
+            error: error.into(),
+        }
+    }
+}
 
 fn run(command: Command) -> Result<ExitCode, Failure> {
     match command {
         Command::Mount(args) => {
-            let request = args
-                .check()
-                .map_err(|error| (ExitCode::Usage, error.into()))?;
-            mounter::mount(&request).map_err(|error| (error.exit_code(), error.into()))?;
+            disk_mounter::mount(&args.check()?)?;
             Ok(ExitCode::Success)
         }
-        Command::Sidecar(args) => {
-            let request = args
-                .check()
-                .map_err(|error| (ExitCode::Usage, error.into()))?;
-            Ok(sidecar(&request))
-        }
+        Command::Sidecar(args) => Ok(sidecar(&args.check()?)),
         Command::DropIn(arguments) => match drop_in(&arguments) {
             Ok(request) => Ok(sidecar(&request)),
             Err(error) => Ok(usage(&error)),
         },
         Command::Unmount { mount_point } => {
-            mounter::unmount(&mount_point).map_err(|error| (error.exit_code(), error.into()))?;
+            disk_mounter::unmount(&mount_point)?;
             Ok(ExitCode::Success)
         }
         Command::Status { mount_point, json } => {
-            let status =
-                mounter::status(&mount_point).map_err(|error| (error.exit_code(), error.into()))?;
-            let (word, code) = match status.verity {
-                VerityStatus::Verified => ("verified", ExitCode::Success),
-                VerityStatus::Corrupt => ("corrupt", ExitCode::Integrity),
-            };
+            let status = disk_mounter::status(&mount_point)?;
             if json {
-                print(&serde_json::json!({
-                    "mount_point": status.mount_point.display().to_string(),
-                    "name": status.name.to_string(),
-                    "root_hash": status.root_hash,
-                    "status": word,
-                }))?;
+                print(&to_json(&status)?)?;
             } else {
-                print(&format_args!(
-                    "{}: {word}, root hash {}",
-                    status.mount_point.display(),
-                    status.root_hash
-                ))?;
+                print(&status)?;
             }
-            Ok(code)
+            Ok(status.exit_code())
         }
         Command::Inspect {
             device,
             hash_offset,
             json,
         } => {
-            let hash_offset = hash_offset.map(|size| size.0);
-            let claims = mounter::inspect(&device, hash_offset)
-                .map_err(|error| (error.exit_code(), error.into()))?;
+            let inspection = inspect(&device, hash_offset.map(|size| size.0))?;
             if json {
-                print(&claims.to_json())?
+                print(&inspection.to_json())?;
             } else {
-                print(&claims)?
+                print(&inspection)?;
             }
             Ok(ExitCode::Success)
         }
@@ -120,20 +113,26 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
 
 /// Runs a sidecar to its end; what went wrong has been told by then.
 fn sidecar(request: &MountRequest) -> ExitCode {
-    match mounter::sidecar(request, &|error| tell(&error.to_string())) {
+    match disk_mounter::sidecar(request, &|error| tell(&ErrorChain(error).to_string())) {
         Ok(()) => ExitCode::Success,
         Err(error) => error.exit_code(),
     }
 }
 
+fn to_json(status: &Status) -> Result<String, Failure> {
+    serde_json::to_string(status).map_err(|error| output_failed(error.into()))
+}
+
+fn output_failed(source: io::Error) -> Failure {
+    let path = Path::new("/dev/stdout");
+    FileError::new("write to", path)(source).into()
+}
+
 /// Prints a result. A reader that has gone away has what it wanted.
 fn print(result: &dyn std::fmt::Display) -> Result<(), Failure> {
     let lines = result.to_string();
-    match writeln!(std::io::stdout().lock(), "{}", lines.trim_end()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err((
-            ExitCode::Failure,
-            anyhow::Error::from(error).context("cannot write to standard output"),
-        )),
+    match writeln!(io::stdout().lock(), "{}", lines.trim_end()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(output_failed(error)),
         _ => Ok(()),
     }
 }

@@ -7,13 +7,13 @@
 
 use std::{fs, path::Path};
 
-use disk_builder::{
-    image::{Plan, Source},
-    model::{FileList, ModelFile, RelativePath},
-};
-use disk_mounter::verity::{HashAlgorithm, Salt, VerityParams};
 use disk_mounter_fuzz::{TARGETS, disk::ARGUMENTS_SIZE, manifest, model_disk::ModelDisk, verify};
+use dm_verity::{HashAlgorithm, Salt, VerityParams};
 use image::{Image, SaltKind, data};
+use model_disk::{
+    FileList, ModelFile, RelativePath,
+    erofs::image::{Plan, Source},
+};
 
 #[path = "../../tests/hostile/image.rs"]
 #[allow(dead_code)] // Disks are bent by the fuzzers here.
@@ -205,7 +205,7 @@ fn sha256_kernels() -> Vec<Seed> {
 /// What `build` writes, in two ways of writing it, and what a newer one might.
 fn manifests() -> Vec<Seed> {
     let disk = ModelDisk::new(&manifest::FILES);
-    let written = fs::read(disk_builder::manifest::default_path(&disk.image())).unwrap();
+    let written = fs::read(model_disk::manifest::default_path(&disk.image())).unwrap();
     let text = String::from_utf8(written.clone()).unwrap();
     let short: String = text.split_ascii_whitespace().collect();
     let newer = text.replacen("\"schema\": 1", "\"schema\": 2, \"more\": [1e9, null]", 1);
@@ -261,12 +261,12 @@ fn superblocks() -> Vec<Seed> {
         .collect();
     let largest = VerityParams::new(
         HashAlgorithm::Sha256,
-        disk_mounter::verity::BlockSize::DEFAULT,
-        disk_mounter::verity::BlockSize::DEFAULT,
+        dm_verity::BlockSize::DEFAULT,
+        dm_verity::BlockSize::DEFAULT,
         (1 << 50) - 1,
         Salt::new(&[0xee; 256]).unwrap(),
     );
-    let superblock = disk_mounter::verity::Superblock {
+    let superblock = dm_verity::Superblock {
         uuid: uuid::Uuid::from_u128(9),
         params: largest.unwrap(),
     };

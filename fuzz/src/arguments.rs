@@ -2,12 +2,9 @@
 
 use std::{ffi::OsString, fmt::Display, os::unix::ffi::OsStringExt, str::FromStr};
 
-use disk_mounter::{
-    filesystem::FsType,
-    mounter::{MappingName, cli},
-    units::Size,
-    verity::{BlockSize, DeviceNumber, HashAlgorithm, RootHash, Salt},
-};
+use disk_mounter::{MappingName, cli};
+use dm_verity::{BlockSize, DeviceNumber, HashAlgorithm, RootHash, Salt};
+use model_disk::{filesystem::FsType, units::Size};
 
 /// Takes a text.
 pub fn run(bytes: &[u8]) {

@@ -12,11 +12,9 @@ use disk_builder::{
     engine::VerifyTreeError,
     verify::{TreeArguments, Verify, VerifyError},
 };
-use disk_mounter::{
-    filesystem::FsType,
-    mounter::{Checked, DiskError, MountError, MountRequest, ParamsSource, check, inspect},
-    verity::{Binding, RootHash},
-};
+use disk_mounter::{Checked, DiskError, MountError, MountRequest, ParamsSource, check, inspect};
+use dm_verity::RootHash;
+use model_disk::{Binding, filesystem::FsType};
 
 use crate::{model_disk::workers, sound::assert_sound};
 

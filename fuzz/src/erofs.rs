@@ -2,7 +2,7 @@
 
 use std::{cell::Cell, io};
 
-use disk_mounter::erofs::{self, MAX_NAME_SIZE, SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE, Superblock};
+use model_disk::erofs::{self, MAX_NAME_SIZE, SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE, Superblock};
 
 /// How many reads an image gets. A walk has a limit of its own, which takes too long to come to
 /// here.

@@ -1,8 +1,8 @@
 //! The superblocks of filesystems, as far as their sizes are read.
 
-use disk_mounter::{
+use model_disk::{
     filesystem::{FsType, HEADER_SIZE},
-    verity::hash_offset_candidates,
+    hash_offset_candidates,
 };
 
 /// Takes the start of a disk, of any length.

@@ -1,10 +1,8 @@
 //! What the kernel says. It is believed, but what it says of another's device or mount is not
 //! written by it alone.
 
-use disk_mounter::{
-    mounter::{VerityStatus, fuzzing},
-    verity::{DeviceNumber, LoadedTable},
-};
+use disk_mounter::{VerityStatus, fuzzing};
+use dm_verity::{DeviceNumber, LoadedTable};
 
 /// Takes any of its texts.
 pub fn run(bytes: &[u8]) {

@@ -3,10 +3,8 @@
 
 use std::fs::{self, File};
 
-use disk_builder::{
-    manifest::{Manifest, default_path},
-    verify::{ManifestVerdict, NotCompared, TreeArguments, Verify},
-};
+use disk_builder::verify::{ManifestVerdict, NotCompared, TreeArguments, Verify};
+use model_disk::manifest::{Manifest, default_path};
 
 use crate::model_disk::{ModelDisk, workers};
 

@@ -8,13 +8,8 @@ use std::{
     sync::{Arc, OnceLock, atomic::AtomicBool},
 };
 
-use disk_builder::{
-    build::Build,
-    engine::Workers,
-    hash::HashReport,
-    manifest::{Manifest, default_path},
-    model::Excludes,
-};
+use disk_builder::{build::Build, engine::Workers, hash::HashReport, model::Excludes};
+use model_disk::manifest::{Manifest, default_path};
 use tempfile::TempDir;
 
 /// A disk and its manifest, in a folder of their own.

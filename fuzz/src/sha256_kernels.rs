@@ -2,9 +2,7 @@
 //! salt, block size, number of blocks, bytes and place in memory.
 
 use arbitrary::{Arbitrary, Unstructured};
-use disk_mounter::verity::{
-    BlockHasher, BlockSize, HashAlgorithm, MAX_SALT_SIZE, Salt, sha256::Kernel,
-};
+use dm_verity::{BlockHasher, BlockSize, HashAlgorithm, MAX_SALT_SIZE, Salt, sha256::Backend};
 use sha2::{Digest, Sha256};
 
 #[derive(Arbitrary, Debug)]
@@ -40,11 +38,11 @@ pub fn run(bytes: &[u8]) {
     let salt = Salt::new(salt).unwrap();
     let size = BlockSize::new(size as u64).unwrap();
     let hasher = BlockHasher::new(HashAlgorithm::Sha256, &salt);
-    for kernel in Kernel::supported() {
+    for kernel in Backend::supported() {
         let mut digests = vec![0; expected.len()];
         hasher
             .clone()
-            .with_kernel(kernel)
+            .with_backend(kernel)
             .digest_blocks(blocks, size, &mut digests);
         assert!(digests == expected, "{kernel}");
     }

@@ -1,6 +1,7 @@
 //! The dm-verity superblock. What is taken is written again as the same 512 bytes.
 
-use disk_mounter::verity::{Binding, HashArea, MAX_BYTES, SUPERBLOCK_SIZE, Superblock, TreeLayout};
+use dm_verity::{HashArea, MAX_BYTES, SUPERBLOCK_SIZE, Superblock, TreeLayout};
+use model_disk::Binding;
 
 /// Takes a superblock; one that is too short is filled up with zeros.
 pub fn run(bytes: &[u8]) {

@@ -12,13 +12,11 @@ use std::{
 use disk_builder::{
     engine::Findings,
     hash::Plan,
-    manifest::default_path,
     verify::{Damage, TreeArguments, Verify, VerifyReport},
 };
-use disk_mounter::{
-    erofs,
-    verity::{BlockSize, HashAlgorithm, RootHash, SUPERBLOCK_SIZE, Salt},
-};
+use dm_verity::{BlockSize, HashAlgorithm, RootHash, SUPERBLOCK_SIZE, Salt};
+use model_disk::erofs;
+use model_disk::manifest::default_path;
 
 use crate::model_disk::{ModelDisk, workers};
 

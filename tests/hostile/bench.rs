@@ -7,12 +7,9 @@ use std::{
     time::Duration,
 };
 
-use disk_mounter::{
-    exit::ExitCode,
-    filesystem::FsType,
-    mounter::{Checked, MountError, MountRequest, ParamsSource, check},
-    verity::RootHash,
-};
+use disk_mounter::{Checked, MountError, MountRequest, ParamsSource, check};
+use dm_verity::RootHash;
+use model_disk::{ExitCode, filesystem::FsType};
 
 use crate::{image::Image, sound::assert_sound};
 

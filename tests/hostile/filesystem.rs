@@ -1,6 +1,6 @@
 //! Filesystems that claim more or less than the data area.
 
-use disk_mounter::{filesystem::FsType, verity::Binding};
+use model_disk::{Binding, filesystem::FsType};
 
 use crate::{
     Test,

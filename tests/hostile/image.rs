@@ -1,10 +1,9 @@
 //! Small disks, made in a slow and plain way, to be bent afterwards.
 
-use disk_mounter::{
+use dm_verity::{BlockSize, Digest, HashAlgorithm, RootHash, Salt, Superblock, VerityParams};
+use model_disk::{
     erofs::{MAGIC, SUPERBLOCK_OFFSET},
-    verity::{
-        BlockSize, Digest, HashAlgorithm, RootHash, Salt, Superblock, VerityParams, geometry_salt,
-    },
+    geometry_salt,
 };
 use sha2::{Digest as _, Sha256, Sha512};
 

@@ -5,7 +5,7 @@ use crate::{
     bench::{Bench, Options},
     image::{Image, SaltKind, assemble, data},
 };
-use disk_mounter::verity::Superblock;
+use dm_verity::Superblock;
 
 /// The tests of this group.
 pub(crate) const TESTS: &[Test] = &[

@@ -1,10 +1,8 @@
 //! What must hold of whatever the mounter accepts, written down once more in another way.
 
-use disk_mounter::{
-    filesystem::FsType,
-    mounter::Checked,
-    verity::{Binding, HashAlgorithm, RootHash, TreeLayout},
-};
+use disk_mounter::Checked;
+use dm_verity::{HashAlgorithm, RootHash, TreeLayout};
+use model_disk::{Binding, filesystem::FsType};
 use sha2::{Digest as _, Sha256, Sha512};
 
 /// Data and tree are within their devices and apart, the root block is the one of the root hash,

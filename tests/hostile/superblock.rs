@@ -1,9 +1,7 @@
 //! Every field of the dm-verity superblock, wrong in every way.
 
-use disk_mounter::{
-    exit::ExitCode,
-    verity::{RootHash, SUPERBLOCK_SIZE},
-};
+use dm_verity::{RootHash, SUPERBLOCK_SIZE};
+use model_disk::ExitCode;
 
 use crate::{
     Test,

@@ -1,8 +1,7 @@
 //! Trees that are not the ones over the data: what the root block tells, and what it does not.
 
-use disk_mounter::verity::{
-    Binding, RootHash, Salt, Superblock, TreeLayout, VerityParams, geometry_salt,
-};
+use dm_verity::{RootHash, Salt, Superblock, TreeLayout, VerityParams};
+use model_disk::{Binding, geometry_salt};
 
 use crate::{
     Test,
@@ -253,7 +252,7 @@ fn levels_out_of_order() {
 }
 
 fn the_other_algorithm() {
-    use disk_mounter::verity::HashAlgorithm::{Sha256, Sha512};
+    use dm_verity::HashAlgorithm::{Sha256, Sha512};
     let bench = Bench::new();
     let [ours, theirs] = [Sha256, Sha512].map(|algorithm| {
         Image::with_algorithm(&data(40 * 512, 13), (512, 512), SaltKind::Zero, algorithm)

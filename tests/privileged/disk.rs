@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use disk_mounter::verity::{HashArea, SUPERBLOCK_SIZE, Superblock, TreeLayout};
+use dm_verity::{HashArea, SUPERBLOCK_SIZE, Superblock, TreeLayout};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 

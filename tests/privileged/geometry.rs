@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use disk_mounter::verity::{Superblock, VerityParams};
+use dm_verity::{Superblock, VerityParams};
 
 use crate::{
     Test,

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use disk_mounter::verity::{Superblock, VerityParams};
+use dm_verity::{Superblock, VerityParams};
 
 use crate::{
     Test,

@@ -1,6 +1,6 @@
 //! Superblocks with other fields.
 
-use disk_mounter::verity::{BlockSize, Superblock, VerityParams};
+use dm_verity::{BlockSize, Superblock, VerityParams};
 
 use super::Hostile;
 use crate::disk::Disk;

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use disk_mounter::{units::Size, verity::RootHash};
+use dm_verity::RootHash;
+use model_disk::units::Size;
 
 const TARGET: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/bench");
 
@@ -146,7 +147,7 @@ fn size(text: &str) -> Result<Size, String> {
     const LEAST: u64 = 4 << 20;
     let size: Size = text
         .parse()
-        .map_err(|error: disk_mounter::units::SizeError| error.to_string())?;
+        .map_err(|error: model_disk::units::SizeError| error.to_string())?;
     if size.0 < LEAST || !size.0.is_multiple_of(1 << 20) {
         return Err("the size must be whole MiB, and 4 at least".into());
     }

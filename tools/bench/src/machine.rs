@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::Result;
-use disk_mounter::verity::sha256::Kernel;
+use dm_verity::sha256::Backend;
 use serde::{Deserialize, Serialize};
 
 /// The environment variable that names the commit where git and the sources are out of
@@ -48,7 +48,7 @@ impl Machine {
                 .next()
                 .unwrap_or("unknown")
                 .into(),
-            sha256_kernel: Kernel::chosen().name().into(),
+            sha256_kernel: Backend::chosen().name().into(),
             commit: commit(),
             versions: others.iter().map(|program| version(program)).collect(),
         })

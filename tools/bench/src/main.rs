@@ -38,7 +38,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use disk_mounter::verity::sha256::Kernel;
+use dm_verity::sha256::Backend;
 
 use cli::{Cli, Command};
 use report::Report;
@@ -55,7 +55,7 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli) -> Result<()> {
     // The programs under test inherit the variable, and so use the same kernel.
-    Kernel::choose_from_env()?;
+    Backend::choose_from_env()?;
     let (report, json) = match cli.command {
         Command::Run(arguments) => (comparisons::run(&arguments)?, arguments.json),
         Command::Mount(arguments) => (mount::run(&arguments)?, arguments.json),

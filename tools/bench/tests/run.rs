@@ -34,7 +34,7 @@ fn all_comparisons_run() {
     let json = directory.path().join("new/results.json");
     let output = bench()
         // The others are slow without optimisation.
-        .env("DISK_MOUNTER_SHA256_KERNEL", "portable")
+        .env("DM_VERITY_SHA256_BACKEND", "portable")
         .args(["run", "--quick", "--size", "4M", "--rounds", "1", "--dir"])
         .arg(directory.path())
         .arg("--builder")

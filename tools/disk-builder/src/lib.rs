@@ -6,19 +6,13 @@
 //! |---|---|
 //! | [`cli`] | arguments, results and exit codes |
 //! | [`documents`] | completions and manual pages |
-//! | [`build`] | makes the disk of a model directory, or its root hash alone |
-//! | [`hash`] | adds a tree to data that exists |
-//! | [`verify`] | checks every block of a disk |
-//! | [`inspect`] | what the superblocks of a disk claim |
-//! | [`manifest`] | what is written beside a disk about it |
-//! | [`output`] | what is at the path of an output, and whether it may go |
-//! | [`new_file`] | files that appear whole or not at all |
-//! | [`medium`] | opens and measures files and block devices |
+//! | [`commands`] | `build` and `root-hash`, `hash`, `verify` |
+//! | [`output`] | where a result goes: files that appear whole or not at all |
 //! | [`model`] | the files of a model directory, and what is left out |
-//! | [`image`] | the EROFS image of a list of files, as a plan; no I/O |
 //! | [`engine`] | makes and checks hash trees, in parallel |
-//! | `storage` | which storage a path is on in the end |
-//! | `cause` | errors and what caused them, on one line |
+//! | `sys` | system calls that no crate wraps |
+//!
+//! What a disk is, its layout and its manifest are in the crate [`model_disk`].
 //!
 //! A disk is made, its root hash is computed again from the model, and all of it is verified:
 //!
@@ -26,12 +20,14 @@
 //! use std::{fs, sync::Arc};
 //!
 //! use disk_builder::{
-//!     build::{Build, root_hash},
+//!     commands::{
+//!         build::{Build, root_hash},
+//!         verify::Verify,
+//!     },
 //!     engine::Workers,
-//!     manifest::{Manifest, default_path},
 //!     model::Excludes,
-//!     verify::Verify,
 //! };
+//! use model_disk::manifest::{Manifest, default_path};
 //!
 //! let folder = tempfile::tempdir()?;
 //! let (model, image) = (folder.path().join("model"), folder.path().join("model.img"));
@@ -58,18 +54,10 @@
 //! # Ok::<_, Box<dyn std::error::Error>>(())
 //! ```
 
-pub mod build;
-mod cause;
 pub mod cli;
+pub mod commands;
 pub mod documents;
 pub mod engine;
-pub mod hash;
-pub mod image;
-pub mod inspect;
-pub mod manifest;
-pub mod medium;
 pub mod model;
-pub mod new_file;
 pub mod output;
-mod storage;
-pub mod verify;
+mod sys;

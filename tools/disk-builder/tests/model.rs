@@ -14,9 +14,8 @@ use std::{
     time::SystemTime,
 };
 
-use disk_builder::model::{
-    Excludes, FileListError, Model, ModelFile, PathError, ReadError, ScanError, SourceFile,
-};
+use disk_builder::model::{Excludes, Model, ReadError, ScanError, SourceFile};
+use model_disk::{FileListError, ModelFile, PathError};
 use tempfile::TempDir;
 
 fn scan_without(directory: &Path, excludes: &[&str]) -> Result<Model, ScanError> {
@@ -372,7 +371,7 @@ fn a_deep_tree() {
 /// What file systems with longer names than EROFS would give.
 #[test]
 fn names_that_a_disk_cannot_hold() {
-    let path = disk_builder::model::RelativePath::new("n".repeat(256));
+    let path = model_disk::RelativePath::new("n".repeat(256));
     assert_eq!(path, Err(PathError::NameTooLong(256)));
 }
 

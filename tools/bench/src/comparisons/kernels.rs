@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use anyhow::{Result, bail};
-use disk_mounter::verity::{BlockHasher, BlockSize, HashAlgorithm, Salt, sha256::Kernel};
+use dm_verity::{BlockHasher, BlockSize, HashAlgorithm, Salt, sha256::Backend};
 use nix::time::{ClockId, clock_gettime};
 use sha2::{Digest, Sha256};
 
@@ -31,7 +31,7 @@ const ROUNDS: u32 = 15;
 pub(super) fn section(_: &Bench) -> Result<Section> {
     let mut blocks = vec![0; BLOCKS * BLOCK as usize];
     data::noise(&mut blocks, 9);
-    let mut candidates: Vec<Candidate> = Kernel::supported().map(Candidate::kernel).collect();
+    let mut candidates: Vec<Candidate> = Backend::supported().map(Candidate::kernel).collect();
     candidates.push(Candidate::sha2_crate());
 
     let mut digests = vec![0; BLOCKS * 32];
@@ -92,8 +92,9 @@ struct Candidate {
 }
 
 impl Candidate {
-    fn kernel(kernel: Kernel) -> Self {
-        let hasher = BlockHasher::new(HashAlgorithm::Sha256, &Salt::from(SALT)).with_kernel(kernel);
+    fn kernel(kernel: Backend) -> Self {
+        let hasher =
+            BlockHasher::new(HashAlgorithm::Sha256, &Salt::from(SALT)).with_backend(kernel);
         Self {
             name: format!("kernel {kernel}"),
             goal: match kernel.name() {

@@ -4,10 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
-use disk_mounter::{
-    units::Size,
-    verity::{BlockSize, HashAlgorithm, RootHash, Salt},
-};
+use dm_verity::{BlockSize, HashAlgorithm, RootHash, Salt};
+use model_disk::units::Size;
 use uuid::Uuid;
 
 use super::MAX_DEFAULT_THREADS;

@@ -14,11 +14,10 @@ use std::{
 };
 
 use clap::{CommandFactory, Parser};
-use disk_mounter::{
-    exit::ExitCode,
-    sys::signal::is_ignored,
-    verity::sha256::{Kernel, KernelError},
-};
+use model_disk::{BackingFile, BackingFileError, BackingKind, FileError, ReadAt};
+use crate::sys_signal::is_ignored;
+use dm_verity::sha256::{Backend, BackendError};
+use model_disk::{ExitCode, HasExitCode};
 use serde_json::{Value, json};
 use signal_hook::{
     consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ},
@@ -27,12 +26,11 @@ use signal_hook::{
 
 use crate::{
     build::{self, Build, BuildError},
-    cause::on_one_line,
+    model_disk::ErrorChain,
     documents::{self, Page},
     engine::Workers,
     hash::{Hash, HashError},
     inspect::inspect,
-    medium::MediumError,
     model::{ExcludeError, Note},
     verify::{
         ManifestMismatch, ManifestReport, ManifestVerdict, Verify, VerifyError, VerifyReport,
@@ -68,7 +66,7 @@ enum Failure {
     #[error(transparent)]
     Verify(#[from] VerifyError),
     #[error(transparent)]
-    Inspect(#[from] MediumError),
+    Inspect(#[from] BackingFileError),
     #[error("{path} is corrupt: {hash_blocks} hash blocks, {ranges} ranges of data blocks")]
     Corrupt {
         path: String,
@@ -82,7 +80,7 @@ enum Failure {
         source: ManifestMismatch,
     },
     #[error(transparent)]
-    Kernel(#[from] KernelError),
+    Backend(#[from] BackendError),
     #[error("cannot start threads")]
     Threads(#[from] rayon::ThreadPoolBuildError),
     #[error("cannot wait for signals")]
@@ -91,10 +89,10 @@ enum Failure {
     Output(#[source] io::Error),
 }
 
-impl Failure {
+impl HasExitCode for Failure {
     fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Usage(_) | Self::Kernel(_) => ExitCode::Usage,
+            Self::Usage(_) | Self::Backend(_) => ExitCode::Usage,
             Self::Build(error) => error.exit_code(),
             Self::Hash(error) => error.exit_code(),
             Self::Verify(error) => error.exit_code(),
@@ -133,7 +131,7 @@ pub fn main() -> ExitCode {
 }
 
 fn run(command: Command) -> Result<(), Failure> {
-    Kernel::choose_from_env()?;
+    Backend::choose_from_env()?;
     match command {
         Command::Build(arguments) => {
             let json = arguments.common.json;
@@ -195,7 +193,7 @@ fn tell(note: &Note) {
 
 /// What `verify` found, as success or failure.
 fn judge(report: VerifyReport) -> Result<(), Failure> {
-    let image = report.image.display().to_string();
+    let image = Escaped::path(report.image).to_string();
     if !report.findings.is_clean() {
         return Err(Failure::Corrupt {
             path: image,
@@ -208,7 +206,7 @@ fn judge(report: VerifyReport) -> Result<(), Failure> {
             path,
             verdict: ManifestVerdict::Differs(source),
         }) => Err(Failure::Manifest {
-            path: path.display().to_string(),
+            path: Escaped::path(path).to_string(),
             image,
             source,
         }),

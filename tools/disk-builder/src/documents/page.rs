@@ -9,7 +9,7 @@ use clap_mangen::{
     Man,
     roff::{Roff, bold, roman},
 };
-use disk_mounter::exit::ExitCode;
+use model_disk::{ExitCode, HasExitCode};
 
 use super::after_help::AfterHelp;
 

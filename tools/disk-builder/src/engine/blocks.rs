@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use disk_mounter::verity::{BlockHasher, BlockSize, VerityParams};
+use dm_verity::{BlockHasher, BlockSize, VerityParams};
 
 use super::{Source, SourceError, buffer::Buffer};
 

@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use disk_mounter::verity::{Digest, RootHash, VerityParams};
+use dm_verity::{Digest, RootHash, VerityParams};
 
 use super::{
     Interrupted, Sink, SinkError, Source, SourceError, Workers,

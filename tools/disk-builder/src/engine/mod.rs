@@ -15,6 +15,7 @@ mod progress;
 mod runs;
 mod sink;
 mod source;
+pub mod sys;
 mod verify;
 mod workers;
 

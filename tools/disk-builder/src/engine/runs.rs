@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use disk_mounter::verity::{TreeLayout, VerityParams};
+use dm_verity::{TreeLayout, VerityParams};
 
 /// About how many bytes of data a run has; the finest grain of work. Small, so that the threads
 /// together read a file nearly in order: then the kernel's read-ahead serves them all.
@@ -126,7 +126,7 @@ impl Runs {
 
 #[cfg(test)]
 mod tests {
-    use disk_mounter::verity::{BlockSize, HashAlgorithm, MAX_BYTES, Salt};
+    use dm_verity::{BlockSize, HashAlgorithm, MAX_BYTES, Salt};
 
     use super::*;
 

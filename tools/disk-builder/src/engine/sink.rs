@@ -11,7 +11,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use disk_mounter::verity::HashArea;
+use dm_verity::HashArea;
 use nix::fcntl::{OFlag, PosixFadviseAdvice, posix_fadvise};
 
 /// What is smaller is better gathered in the page cache.
@@ -36,7 +36,7 @@ pub trait Sink: Sync {
 
 /// A write that failed.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot write to {} at byte {offset}", path.display())]
+#[error("cannot write to {} at byte {offset}", Escaped::path(path))]
 pub struct SinkError {
     /// To what.
     pub path: PathBuf,
@@ -154,7 +154,7 @@ impl Sink for ImageSink<'_> {
 mod tests {
     use std::fs;
 
-    use disk_mounter::verity::{BlockSize, HashAlgorithm, Salt, VerityParams};
+    use dm_verity::{BlockSize, HashAlgorithm, Salt, VerityParams};
 
     use super::*;
     use crate::engine::buffer::Buffer;

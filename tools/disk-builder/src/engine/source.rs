@@ -7,7 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use disk_mounter::{escaped::Escaped, sys::window::Window};
+use crate::engine::sys::window::Window;
+use model_disk::{BackingFile, BackingKind, Escaped, ReadAt as _};
 use nix::{
     errno::Errno,
     unistd::{Whence, lseek},
@@ -123,6 +124,23 @@ impl<'a> FileSource<'a> {
             file_bytes,
             modified: None,
         }
+    }
+
+    /// The first `bytes` bytes of an open file, as long as nobody writes to it.
+    pub fn of(file: &'a BackingFile, bytes: u64) -> Self {
+        let source = Self::of_length(file, bytes, file.bytes());
+        match file.kind() {
+            BackingKind::File => source.modified_at(file.modified()),
+            // That of the node, which writing to the device does not change.
+            BackingKind::BlockDevice(_) => source,
+        }
+    }
+
+    /// The first `bytes` bytes of a file that this program writes to, after what it reads, and has
+    /// brought to `file_bytes` bytes.
+    pub fn of_length(file: &'a BackingFile, bytes: u64, file_bytes: u64) -> Self {
+        let file_bytes = (file.kind() == BackingKind::File).then_some(file_bytes);
+        Self::new(file.file(), file.path(), bytes, file_bytes)
     }
 
     /// The same, of a file that was modified for the last time at `modified` (seconds and

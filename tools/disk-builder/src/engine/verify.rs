@@ -5,7 +5,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use disk_mounter::verity::{Digest, HashArea, Level, RootHash, VerityParams};
+use dm_verity::{Digest, HashArea, Level, RootHash, VerityParams};
 
 use super::{
     Interrupted, Source, SourceError, Workers,

@@ -1,6 +1,6 @@
 //! How much is looked at in a model directory. No I/O.
 
-use disk_mounter::erofs::MAX_ENTRIES;
+use model_disk::erofs::MAX_ENTRIES;
 
 /// The most files and directories to be found by way of links to directories within each other. A
 /// few of those lead to very many: 18 directories, each with two links to the next, are 2^18.

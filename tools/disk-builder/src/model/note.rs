@@ -5,9 +5,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use disk_mounter::escaped::Escaped;
+use model_disk::Escaped;
 
-use super::RelativePath;
+use model_disk::RelativePath;
 
 /// How many files are named.
 const MAX_NAMED: usize = 5;
@@ -64,7 +64,7 @@ impl fmt::Display for Note {
             Self::Waiting(directory) => write!(
                 f,
                 "all is written; waiting for another process, which has {} locked",
-                directory.display()
+                Escaped::path(directory)
             ),
         }
     }

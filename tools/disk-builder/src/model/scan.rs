@@ -12,16 +12,10 @@ use std::{
     vec,
 };
 
-use disk_mounter::{erofs::MAX_ENTRIES, escaped::Escaped};
+use model_disk::{erofs::MAX_ENTRIES, Escaped};
 
-use super::{
-    Excludes, FileList, FileListError, ModelFile, Note, Outside, PathError, ReadError,
-    RelativePath, SourceFile,
-    exclude::Used,
-    limits::{Count, Counted, MAX_LINKED, Passed},
-    origin::Own,
-    source_file::Stamp,
-};
+use model_disk::{FileList, FileListError, ModelFile, PathError, RelativePath};
+use super::{exclude::Used, limits::{Count, Counted, MAX_LINKED, Passed}, origin::Own, source_file::Stamp, Excludes, Note, Outside, ReadError, SourceFile};
 
 /// Why a model directory cannot go onto a disk.
 #[derive(Debug, thiserror::Error)]

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use disk_mounter::escaped::Escaped;
+use model_disk::Escaped;
 
 /// An open file of a model.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-use disk_mounter::verity::derived_uuid;
+use model_disk::derived_uuid;
 use serde_json::{Value, json};
 
 use crate::{

@@ -6,7 +6,8 @@ use std::{
     process::Stdio,
 };
 
-use disk_mounter::verity::{Superblock, derived_uuid};
+use dm_verity::Superblock;
+use model_disk::derived_uuid;
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,

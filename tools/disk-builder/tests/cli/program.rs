@@ -165,7 +165,7 @@ fn the_environment_can_choose_the_hash_kernel() {
     std::fs::write(&data, vec![7; 300 * 4096]).unwrap();
     let hash = |kernel: &str| {
         std::process::Command::new(env!("CARGO_BIN_EXE_disk-builder"))
-            .env("DISK_MOUNTER_SHA256_KERNEL", kernel)
+            .env("DM_VERITY_SHA256_BACKEND", kernel)
             .args(["hash", "--force", "--hash-device"])
             .args([folder.path().join("tree"), data.clone()])
             .output()

@@ -2,7 +2,8 @@
 
 use std::fs::{self, OpenOptions};
 
-use disk_mounter::{erofs, verity::Superblock};
+use dm_verity::Superblock;
+use model_disk::erofs;
 use serde_json::Value;
 
 use crate::program::{Place, data, field};
@@ -134,7 +135,7 @@ fn a_level_of_the_tree_passed_off_as_data_is_refused() {
     let image = place.read("image");
     let mut superblock =
         Superblock::parse(image[SUPERBLOCK..SUPERBLOCK + 512].try_into().unwrap()).unwrap();
-    superblock.params = disk_mounter::verity::VerityParams::new(
+    superblock.params = dm_verity::VerityParams::new(
         superblock.params.algorithm(),
         superblock.params.data_block_size(),
         superblock.params.hash_block_size(),

@@ -10,7 +10,7 @@ use std::sync::{Arc, atomic::AtomicBool};
 use disk_builder::engine::{
     Findings, HashTreeError, SourceError, VerifyTreeError, Workers, hash_tree, verify_tree,
 };
-use disk_mounter::verity::{BlockSize, HashArea, RootHash, Salt, TreeLayout, VerityParams};
+use dm_verity::{BlockSize, HashArea, RootHash, Salt, TreeLayout, VerityParams};
 use memory::{Memory, Written};
 use oracle::Shape;
 use proptest::prelude::*;

@@ -10,8 +10,8 @@ use std::{
     path::Path,
 };
 
-use disk_builder::image::Plan;
-use disk_mounter::erofs::paths_in;
+use model_disk::erofs::image::Plan;
+use model_disk::erofs::paths_in;
 
 use super::support::{build, extract_and_compare, fsck, list, run};
 
@@ -167,7 +167,7 @@ fn a_directory_of_65536_directories() {
     let image = File::create_new(&path).unwrap();
     image.set_len(plan.bytes()).unwrap();
     for extent in plan.extents() {
-        if let disk_builder::image::Source::Metadata(start) = extent.source {
+        if let model_disk::erofs::image::Source::Metadata(start) = extent.source {
             let bytes = &plan.metadata()[start..start + extent.length as usize];
             image.write_all_at(bytes, extent.offset).unwrap();
         }

@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
-use disk_builder::{
-    image::{BLOCK_SIZE, Extent, Plan, PlanError, Source},
-    model::{FileList, ModelFile, RelativePath},
+use model_disk::{
+    FileList, ModelFile, RelativePath,
+    erofs::image::{BLOCK_SIZE, Extent, Plan, PlanError, Source},
 };
 use proptest::prelude::*;
 
@@ -103,7 +103,7 @@ proptest! {
     fn files_are_found_with_their_bytes(files in files()) {
         let image = assemble(&Plan::new(&files).unwrap());
         let mut found = Vec::new();
-        disk_mounter::erofs::walk(super::support::reader(&image), |node| {
+        model_disk::erofs::walk(super::support::reader(&image), |node| {
             let [blocks, tail] = node.data;
             assert_eq!(tail.start, tail.end);
             found.push((node.path.to_vec(), blocks));

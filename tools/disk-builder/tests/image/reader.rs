@@ -3,8 +3,8 @@
 
 use std::fs;
 
-use disk_builder::image::{BLOCK_SIZE, Plan, Source};
-use disk_mounter::erofs::{WalkError, paths_in, walk};
+use model_disk::erofs::image::{BLOCK_SIZE, Plan, Source};
+use model_disk::erofs::{WalkError, paths_in, walk};
 use proptest::prelude::*;
 
 use super::{

@@ -9,9 +9,10 @@ use std::{
     process::Command,
 };
 
-use disk_builder::{
-    image::{Plan, Source},
-    model::{Excludes, FileList, Model, ModelFile, RelativePath},
+use disk_builder::model::{Excludes, Model};
+use model_disk::{
+    FileList, ModelFile, RelativePath,
+    erofs::image::{Plan, Source},
 };
 use nix::unistd::{Whence, lseek};
 

@@ -1,0 +1,62 @@
+//! dm-verity as arithmetic on bytes and numbers; nothing in here does I/O.
+//!
+//! - [`RootHash`], [`Salt`], [`BlockSize`], [`HashAlgorithm`]: values that are
+//!   valid once they exist.
+//! - [`VerityParams`]: what a root hash depends on besides the data.
+//! - [`Superblock`]: the 512 bytes that carry the parameters on a disk.
+//! - [`TreeLayout`] and [`HashArea`]: which digest stands where.
+//! - [`BlockHasher`]: digests of blocks.
+//! - [`VerityTable`]: the line that the kernel's device-mapper is given.
+//!
+//! A root hash from these parts, of data in memory. (`disk-builder`'s engine does the same for
+//! disks of any size, in parallel.)
+//!
+//! ```
+//! use dm_verity::{
+//!     BlockHasher, BlockSize, HashAlgorithm, RootHash, Salt, TreeLayout, VerityParams,
+//! };
+//!
+//! let (size, data) = (BlockSize::DEFAULT, vec![7; 300 * 4096]);
+//! let salt: Salt = "00ff".parse()?;
+//! let params = VerityParams::new(HashAlgorithm::Sha256, size, size, 300, salt)?;
+//! let hasher = BlockHasher::for_params(&params);
+//!
+//! // The digests of all data blocks, then those of the hash blocks that hold them, and so on.
+//! let digests = |blocks: &[u8]| -> Vec<u8> {
+//!     let digests = blocks.chunks(4096).map(|block| hasher.digest(block));
+//!     digests.flat_map(|digest| digest.as_bytes().to_vec()).collect()
+//! };
+//! let mut top = digests(&data);
+//! for level in TreeLayout::new(&params).levels() {
+//!     top.resize(level.blocks as usize * 4096, 0);
+//!     top = digests(&top);
+//! }
+//! let root_hash: RootHash = hex::encode(top).parse()?;
+//! assert_eq!(
+//!     root_hash.to_string(),
+//!     "8aec2bb950c86704d29f5018f9755eb2b786851f1e70e67ddaa1f644d7fce929"
+//! );
+//! # Ok::<_, Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! The format is the kernel's `Documentation/admin-guide/device-mapper/verity.rst`,
+//! hash type 1, and cryptsetup's superblock, version 1.
+
+mod block_size;
+mod digest;
+mod hasher;
+mod layout;
+mod params;
+mod salt;
+pub mod sha256;
+mod superblock;
+mod table;
+
+pub use block_size::{BlockSize, BlockSizeError};
+pub use digest::{Digest, HashAlgorithm, RootHash, RootHashError, UnknownAlgorithm};
+pub use hasher::BlockHasher;
+pub use layout::{HashArea, HashAreaError, Level, TreeLayout};
+pub use params::{MAX_BYTES, ParamsError, VerityParams};
+pub use salt::{MAX_SALT_SIZE, Salt, SaltError};
+pub use superblock::{SUPERBLOCK_SIZE, Superblock, SuperblockError};
+pub use table::{DeviceNumber, LoadedTable, NotATable, OnCorruption, VerityTable};

@@ -1,0 +1,197 @@
+//! The kernel's table line for the target `verity`.
+
+use std::fmt;
+
+use super::{HashArea, RootHash, VerityParams};
+
+/// The number of a block device, written `major:minor`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct DeviceNumber {
+    /// The driver.
+    pub major: u32,
+    /// The device of that driver.
+    pub minor: u32,
+}
+
+impl fmt::Display for DeviceNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.major, self.minor)
+    }
+}
+
+impl std::str::FromStr for DeviceNumber {
+    type Err = NotATable;
+
+    fn from_str(text: &str) -> Result<Self, NotATable> {
+        let (major, minor) = text.split_once(':').ok_or(NotATable)?;
+        let number = |text: &str| text.parse().map_err(|_| NotATable);
+        Ok(Self {
+            major: number(major)?,
+            minor: number(minor)?,
+        })
+    }
+}
+
+/// What the kernel does when it reads a corrupt block.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnCorruption {
+    /// The reader gets EIO.
+    #[default]
+    Eio,
+    /// The machine restarts.
+    Restart,
+    /// The kernel panics.
+    Panic,
+}
+
+impl OnCorruption {
+    /// The optional argument of the table, with the version of the target and
+    /// the first Linux that have it. None for what needs no argument.
+    pub fn argument(self) -> Option<(&'static str, (u32, u32), &'static str)> {
+        match self {
+            Self::Eio => None,
+            Self::Restart => Some(("restart_on_corruption", (1, 2), "4.1")),
+            Self::Panic => Some(("panic_on_corruption", (1, 7), "5.9")),
+        }
+    }
+}
+
+/// A table of one verity target, as it is loaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VerityTable {
+    /// The device with the data.
+    pub data_device: DeviceNumber,
+    /// The device with the tree; it may be the same.
+    pub hash_device: DeviceNumber,
+    /// The parameters of the tree.
+    pub params: VerityParams,
+    /// Where the tree is on the hash device.
+    pub hash_area: HashArea,
+    /// What it is checked against.
+    pub root_hash: RootHash,
+    /// What happens on corruption.
+    pub on_corruption: OnCorruption,
+}
+
+impl VerityTable {
+    /// The length of the device that the target makes, in sectors of 512 bytes.
+    pub fn sectors(&self) -> u64 {
+        self.params.data_bytes() / 512
+    }
+}
+
+/// The target's parameters, in the very form in which the kernel gives them back.
+impl fmt::Display for VerityTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let params = &self.params;
+        write!(
+            f,
+            "1 {} {} {} {} {} {} {} {} {}",
+            self.data_device,
+            self.hash_device,
+            params.data_block_size(),
+            params.hash_block_size(),
+            params.data_blocks(),
+            self.hash_area.first_block(),
+            params.algorithm(),
+            self.root_hash,
+            params.salt(),
+        )?;
+        match self.on_corruption.argument() {
+            Some((argument, ..)) => write!(f, " 1 {argument}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What is needed of a table that the kernel has: whose it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoadedTable {
+    /// The device with the data.
+    pub data_device: DeviceNumber,
+    /// The device with the tree.
+    pub hash_device: DeviceNumber,
+    /// The root hash, in hex.
+    pub root_hash: String,
+}
+
+/// A text that is no table of a verity target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the kernel's dm-verity table has an unknown form")]
+pub struct NotATable;
+
+impl std::str::FromStr for LoadedTable {
+    type Err = NotATable;
+
+    /// Reads a verity target's parameters, of any version.
+    fn from_str(text: &str) -> Result<Self, NotATable> {
+        let fields: Vec<&str> = text.split_ascii_whitespace().collect();
+        let field = |index: usize| fields.get(index).copied().ok_or(NotATable);
+        Ok(Self {
+            data_device: field(1)?.parse()?,
+            hash_device: field(2)?.parse()?,
+            root_hash: field(8)?.to_owned(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{BlockSize, HashAlgorithm, Salt};
+
+    fn table(salt: &str, on_corruption: OnCorruption) -> VerityTable {
+        let params = VerityParams::new(
+            HashAlgorithm::Sha256,
+            BlockSize::DEFAULT,
+            BlockSize::new(1024).unwrap(),
+            300,
+            salt.parse::<Salt>().unwrap(),
+        )
+        .unwrap();
+        VerityTable {
+            data_device: DeviceNumber { major: 7, minor: 0 },
+            hash_device: DeviceNumber {
+                major: 259,
+                minor: 1048575,
+            },
+            hash_area: HashArea::new(&params, 4096, true).unwrap(),
+            params,
+            root_hash: "ab".repeat(32).parse().unwrap(),
+            on_corruption,
+        }
+    }
+
+    #[test]
+    fn the_kernels_form() {
+        let root = "ab".repeat(32);
+        let plain = table("-", OnCorruption::Eio);
+        assert_eq!(plain.sectors(), 2400);
+        assert_eq!(
+            plain.to_string(),
+            format!("1 7:0 259:1048575 4096 1024 300 5 sha256 {root} -")
+        );
+        assert_eq!(
+            table("00ff", OnCorruption::Panic).to_string(),
+            format!("1 7:0 259:1048575 4096 1024 300 5 sha256 {root} 00ff 1 panic_on_corruption")
+        );
+    }
+
+    #[test]
+    fn whose_it_is() {
+        let table = table("00", OnCorruption::Restart);
+        let loaded: LoadedTable = table.to_string().parse().unwrap();
+        assert_eq!(loaded.data_device, table.data_device);
+        assert_eq!(loaded.hash_device, table.hash_device);
+        assert_eq!(loaded.root_hash, table.root_hash.to_string());
+        for bad in [
+            "",
+            "1",
+            "1 7:0",
+            "1 7:0 7:x 4096 4096 1 1 sha256 ab -",
+            "1 7:0 7:0 4096 4096 1 1 sha256",
+        ] {
+            assert_eq!(bad.parse::<LoadedTable>(), Err(NotATable), "{bad:?}");
+        }
+    }
+}

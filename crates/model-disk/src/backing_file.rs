@@ -1,0 +1,218 @@
+//! The file or block device that a disk is in.
+
+use std::{
+    fs::{File, Metadata, OpenOptions},
+    io::{Seek, SeekFrom},
+    os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+};
+
+use dm_verity::DeviceNumber;
+use rustix::fs::OFlags;
+
+use crate::{ExitCode, FileError, HasExitCode, ReadAt};
+
+/// A regular file or a block device, open. Whatever its path names later, the descriptor and the
+/// device number stay those of what was opened.
+#[derive(Debug)]
+pub struct BackingFile {
+    file: File,
+    path: PathBuf,
+    kind: BackingKind,
+    bytes: u64,
+    modified: (i64, i64),
+}
+
+/// What a [`BackingFile`] can be. Nothing else is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BackingKind {
+    /// A regular file, which can grow.
+    File,
+    /// The block device of this number.
+    BlockDevice(DeviceNumber),
+}
+
+/// Why there is no [`BackingFile`].
+#[derive(Debug, thiserror::Error)]
+pub enum BackingFileError {
+    /// A system call failed.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A directory, a pipe, or the like.
+    #[error("{} is neither a regular file nor a block device", crate::Escaped::path(.0))]
+    OtherKind(PathBuf),
+}
+
+impl HasExitCode for BackingFileError {
+    fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::File(error) => error.exit_code(),
+            Self::OtherKind(_) => ExitCode::Usage,
+        }
+    }
+}
+
+impl BackingKind {
+    /// What a path leads to, without opening it: opening a pipe would block, and opening a
+    /// terminal could do things to it.
+    pub fn at(path: &Path) -> Result<Self, BackingFileError> {
+        let metadata = path.metadata().map_err(FileError::new("open", path))?;
+        Self::of(path, &metadata)
+    }
+
+    fn of(path: &Path, metadata: &Metadata) -> Result<Self, BackingFileError> {
+        let file_type = metadata.file_type();
+        if file_type.is_file() {
+            Ok(Self::File)
+        } else if file_type.is_block_device() {
+            Ok(Self::BlockDevice(device_number(metadata.rdev())))
+        } else {
+            Err(BackingFileError::OtherKind(path.to_owned()))
+        }
+    }
+}
+
+impl BackingFile {
+    /// Opens for reading.
+    pub fn open(path: &Path) -> Result<Self, BackingFileError> {
+        BackingKind::at(path)?;
+        // Were it a pipe by now, opening it would wait for a writer.
+        let file = open(OpenOptions::new().read(true), OFlags::NONBLOCK, path)?;
+        Self::measure(file, path)
+    }
+
+    /// Opens for reading and writing, alone: a block device that is mounted or otherwise in use
+    /// is busy, and so is a file that another run of this program writes to.
+    pub fn open_to_write(path: &Path) -> Result<Self, BackingFileError> {
+        let kind = BackingKind::at(path)?;
+        let alone = match kind {
+            BackingKind::BlockDevice(_) => OFlags::EXCL,
+            BackingKind::File => OFlags::empty(),
+        };
+        let options = OpenOptions::new().read(true).write(true).clone();
+        let file = open(&options, OFlags::NONBLOCK | alone, path)?;
+        // Measured after the lock: until then another run may have changed the length.
+        if kind == BackingKind::File {
+            file.try_lock().map_err(FileError::new("lock", path))?;
+        }
+        Self::measure(file, path)
+    }
+
+    fn measure(mut file: File, path: &Path) -> Result<Self, BackingFileError> {
+        // What counts is what was opened, not what the path named before.
+        let metadata = file.metadata().map_err(FileError::new("open", path))?;
+        let kind = BackingKind::of(path, &metadata)?;
+        let bytes = match kind {
+            BackingKind::File => metadata.len(),
+            BackingKind::BlockDevice(_) => file
+                .seek(SeekFrom::End(0))
+                .map_err(FileError::new("find out the size of", path))?,
+        };
+        Ok(Self {
+            file,
+            path: path.to_owned(),
+            kind,
+            bytes,
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+        })
+    }
+
+    /// The open file.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// The path by which it was opened, for messages.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What it is.
+    pub fn kind(&self) -> BackingKind {
+        self.kind
+    }
+
+    /// When it was modified last before it was opened, in seconds and nanoseconds. Of a block
+    /// device it is that of its node, which writing to the device does not change.
+    pub fn modified(&self) -> (i64, i64) {
+        self.modified
+    }
+
+    /// The smallest unit that it can be read in, in bytes; 512 for a file.
+    pub fn logical_block_size(&self) -> Result<u32, FileError> {
+        match self.kind {
+            BackingKind::File => Ok(512),
+            BackingKind::BlockDevice(_) => rustix::fs::ioctl_blksszget(&self.file)
+                .map_err(FileError::new("read the block size of", &self.path)),
+        }
+    }
+}
+
+impl ReadAt for BackingFile {
+    type Error = FileError;
+
+    /// Its size when it was opened.
+    fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> Result<(), FileError> {
+        let read = self.file.read_exact_at(buffer, offset);
+        read.map_err(FileError::new("read", &self.path))
+    }
+}
+
+fn open(options: &OpenOptions, flags: OFlags, path: &Path) -> Result<File, FileError> {
+    let mut options = options.clone();
+    let opened = options.custom_flags(flags.bits().cast_signed()).open(path);
+    opened.map_err(FileError::new("open", path))
+}
+
+/// Takes a `dev_t` apart, as file metadata has it.
+pub fn device_number(device: u64) -> DeviceNumber {
+    DeviceNumber {
+        major: rustix::fs::major(device),
+        minor: rustix::fs::minor(device),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+
+    use super::*;
+
+    #[test]
+    fn a_file_with_its_size() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), [7; 1000]).unwrap();
+        let opened = BackingFile::open(file.path()).unwrap();
+        assert_eq!((opened.bytes(), opened.kind()), (1000, BackingKind::File));
+        assert_eq!(opened.logical_block_size().unwrap(), 512);
+        let mut byte = [0];
+        opened.read_exact_at(&mut byte, 999).unwrap();
+        assert_eq!(byte, [7]);
+    }
+
+    #[test]
+    fn one_writer_at_a_time() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let _first = BackingFile::open_to_write(file.path()).unwrap();
+        let error = BackingFile::open_to_write(file.path()).unwrap_err();
+        assert_eq!(error.exit_code(), ExitCode::InTheWay);
+    }
+
+    #[test]
+    fn neither_device_nor_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let fifo = folder.path().join("fifo");
+        mknodat(CWD, &fifo, FileType::Fifo, Mode::RWXU, 0).unwrap();
+        for path in [folder.path(), &fifo, Path::new("/dev/null")] {
+            let error = BackingFile::open(path).unwrap_err();
+            assert!(matches!(error, BackingFileError::OtherKind(_)), "{error}");
+            assert_eq!(error.exit_code(), ExitCode::Usage);
+        }
+    }
+}

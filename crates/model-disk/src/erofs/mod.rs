@@ -1,0 +1,35 @@
+//! EROFS, uncompressed, as far as this project reads and writes it.
+//!
+//! - [`ErofsSuperblock`], and the structs of inodes and directories, are the format, read and
+//!   written side by side: the kernel's `Documentation/filesystems/erofs.rst`.
+//! - [`walk()`] visits all that is in an image, which may be hostile, and tells whose a byte is.
+//! - [`ImagePlan`] lays out the image of a list of files: which bytes of it come from where. The
+//!   same list gives the same plan everywhere. The layout is version 1 of `docs/layout.md`; it must
+//!   never change, because root hashes depend on it.
+//!
+//! Nothing in here does I/O: what must be read is asked of the caller.
+
+mod directory;
+mod extents;
+mod image;
+mod inode;
+mod superblock;
+mod tree;
+mod uuid;
+mod walk;
+
+pub use directory::{DIRENT_SIZE, Dirent, FileType, MAX_NAME_SIZE};
+pub use extents::{ExtentSource, ImageExtent};
+pub use image::{ImagePlan, ImagePlanError};
+pub use inode::{
+    COMPACT_INODE_SIZE, CompactInode, EXTENDED_INODE_SIZE, ExtendedInode, FORMAT_EXTENDED,
+    INODE_SLOT_SIZE, MODE_DIRECTORY, MODE_REGULAR,
+};
+pub use superblock::{
+    ErofsSuperblock, ErofsSuperblockError, FEATURE_COMPAT_CHECKSUM, MAGIC, RawErofsSuperblock,
+    SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE,
+};
+pub use walk::{MAX_ENTRIES, Node, WalkError, paths_in, walk};
+
+/// The block size of an image that is made here, in bytes.
+pub const BLOCK_SIZE: u64 = 4096;

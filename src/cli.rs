@@ -1,0 +1,475 @@
+//! The command line of `disk-mounter`: raw options, and their checked form.
+
+use std::{ffi::OsString, path::PathBuf, time::Duration};
+
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, error::ErrorKind};
+
+use crate::{MappingName, MountRequest, log::LogFormat};
+use dm_verity::{BlockSize, HashAlgorithm, OnCorruption, RootHash, Salt};
+use model_disk::{
+    ArgumentsError, ErrorChain, ExitCode, ExpectedParams, HasExitCode, ParamsSource,
+    filesystem::FsType,
+    units::{Size, block_size},
+};
+
+/// Mounts disks with model weights under dm-verity.
+///
+/// The root hash on the command line decides what is accepted; nothing on the
+/// disk is believed before it is verified.
+#[derive(Debug, Parser)]
+#[command(name = "disk-mounter", version, max_term_width = 100, after_help = after_help())]
+pub struct Cli {
+    /// The format of the log messages
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        value_name = "FORMAT"
+    )]
+    pub log_format: LogFormat,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+fn after_help() -> String {
+    const TEXT: &str = "\
+Example:
+  disk-mounter mount /dev/vdb /mnt/model --root-hash \\
+      50d858e0985ecc7f60418aaf0cc5ab587f42c2570a884095a9e8ccacd0f6545c
+
+disk-mounter NAME INDEX ROOT_HASH is a sidecar for /dev/modelweights-NAME-INDEX at \
+/mnt/modelweights-NAME-INDEX, as Privatemode's container is called.
+
+";
+    TEXT.to_owned() + &ExitCode::help()
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Mount a disk
+    #[command(after_help = "\
+Example:
+  disk-mounter mount /dev/disk/by-id/virtio-weights /mnt/model --root-hash \\
+      50d858e0985ecc7f60418aaf0cc5ab587f42c2570a884095a9e8ccacd0f6545c")]
+    Mount(Box<MountArgs>),
+    /// Mount a disk, watch it until SIGTERM or SIGINT, and unmount it
+    #[command(after_help = "\
+Example:
+  disk-mounter sidecar /dev/model /mnt/model/disk --root-hash \\
+      50d858e0985ecc7f60418aaf0cc5ab587f42c2570a884095a9e8ccacd0f6545c
+
+Ends with 3 as soon as a corrupt block is read, and says which file it lies in.")]
+    Sidecar(Box<MountArgs>),
+    /// Unmount a disk; its mapping and its loop device go as well, unless others made or use them
+    #[command(after_help = "Example:\n  disk-mounter unmount /mnt/model")]
+    Unmount {
+        /// Where the disk is mounted
+        mount_point: PathBuf,
+    },
+    /// Tell whether a mounted disk is verified (exit code 0) or corrupt (3)
+    #[command(after_help = "Example:\n  disk-mounter status /mnt/model")]
+    Status {
+        /// Where the disk is mounted
+        mount_point: PathBuf,
+        /// Print a JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show what the superblocks of a disk claim, none of which is verified
+    #[command(after_help = "Example:\n  disk-mounter inspect /dev/vdb")]
+    Inspect {
+        /// A block device or an image file
+        device: PathBuf,
+        /// Where the dm-verity superblock is [default: after the filesystem]
+        #[arg(long, value_name = "BYTES")]
+        hash_offset: Option<Size>,
+        /// Print a JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// `NAME INDEX ROOT_HASH`, as Privatemode's container is called.
+    #[command(external_subcommand)]
+    DropIn(Vec<OsString>),
+}
+
+/// The options of `mount` and `sidecar`.
+#[derive(Debug, Args)]
+pub struct MountArgs {
+    /// What the disk must be: 64 hex digits (128 with sha512)
+    #[arg(long, value_name = "HEX")]
+    root_hash: RootHash,
+    /// A block device or an image file
+    device: PathBuf,
+    /// The directory to mount on; it is made if it is missing
+    mount_point: PathBuf,
+    /// The device with the hash tree, if it is another
+    #[arg(long, value_name = "PATH")]
+    hash_device: Option<PathBuf>,
+    /// Where the superblock is, or the tree if there is none [default: after the filesystem; 0 on
+    /// a hash device]
+    #[arg(long, value_name = "BYTES")]
+    hash_offset: Option<Size>,
+    /// How many data blocks the disk must have
+    #[arg(long, value_name = "N", required_if_eq("no_superblock", "true"))]
+    data_blocks: Option<u64>,
+    /// Do not read a superblock; the arguments give all parameters
+    #[arg(long, requires_all = ["hash_offset", "salt"])]
+    no_superblock: bool,
+    /// The salt, or - for none
+    #[arg(long, value_name = "HEX|-", requires = "no_superblock")]
+    salt: Option<Salt>,
+    /// The hash algorithm [default: that of the root hash]
+    #[arg(long, value_name = "ALG", requires = "no_superblock")]
+    hash: Option<HashAlgorithm>,
+    /// The data block size [default: 4096]
+    #[arg(long, value_name = "N", requires = "no_superblock", value_parser = block_size)]
+    data_block_size: Option<BlockSize>,
+    /// The hash block size [default: 4096]
+    #[arg(long, value_name = "N", requires = "no_superblock", value_parser = block_size)]
+    hash_block_size: Option<BlockSize>,
+    /// The filesystem on the disk: erofs, squashfs, ext4 or xfs
+    #[arg(long, value_name = "TYPE", default_value_t)]
+    fs_type: FsType,
+    /// Seconds to wait for the device to appear, and for each later answer (at least 10)
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    wait: u64,
+    /// What the kernel does about a corrupt block
+    #[arg(long, value_enum, default_value_t)]
+    on_corruption: OnCorruptionArg,
+    /// The name of the device-mapper mapping [default: derived from what is mounted]
+    #[arg(long)]
+    name: Option<MappingName>,
+    /// Read all files into the page cache, in parallel, as far as memory has room
+    #[arg(long)]
+    prefetch: bool,
+    /// How much the device reads ahead
+    #[arg(long, value_name = "BYTES")]
+    read_ahead: Option<Size>,
+    /// Raise the kernel's reserve of free memory, vm.min_free_kbytes, before the mount: with very
+    /// large disks, allocations that cannot wait may fail otherwise
+    #[arg(long, value_name = "KIB")]
+    min_free_kbytes: Option<u64>,
+}
+
+/// The request in `NAME INDEX ROOT_HASH`: a sidecar for `/dev/modelweights-NAME-INDEX` at
+/// `/mnt/modelweights-NAME-INDEX`. The error is what clap says of any other wrong command line.
+pub fn drop_in(arguments: &[OsString]) -> Result<MountRequest, clap::Error> {
+    let mut command = Cli::command();
+    let texts: Option<Vec<&str>> = arguments.iter().map(|argument| argument.to_str()).collect();
+    let Some([name, index, root_hash]) = texts.as_deref() else {
+        let word = arguments.first().cloned().unwrap_or_default();
+        let message = format!(
+            "{word:?} is no command, and not the NAME of NAME INDEX ROOT_HASH; --help lists all"
+        );
+        return Err(command.error(ErrorKind::InvalidSubcommand, message));
+    };
+    let plain = |text: &str| !text.is_empty() && !text.contains('/');
+    if !plain(name) || !plain(index) {
+        let message = "NAME and INDEX are parts of a file name";
+        return Err(command.error(ErrorKind::ValueValidation, message));
+    }
+    let place = format!("modelweights-{name}-{index}");
+    let line = [
+        "disk-mounter",
+        "sidecar",
+        "--root-hash",
+        root_hash,
+        "--",
+        &format!("/dev/{place}"),
+        &format!("/mnt/{place}"),
+    ];
+    match Cli::try_parse_from(line)?.command {
+        Command::Sidecar(args) => args
+            .check()
+            .map_err(|error| command.error(ErrorKind::ValueValidation, ErrorChain(&error))),
+        _ => unreachable!("the line names the sidecar"),
+    }
+}
+
+/// [`OnCorruption`] on the command line.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum OnCorruptionArg {
+    /// The reader gets an I/O error
+    #[default]
+    Eio,
+    /// The machine restarts
+    Restart,
+    /// The kernel panics
+    Panic,
+}
+
+/// Options that do not go together.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UsageError {
+    /// They make no parameters of a tree.
+    #[error(transparent)]
+    Arguments(#[from] ArgumentsError),
+    /// More than the kernel can set.
+    #[error("--read-ahead {0}: the limit is 2 GiB")]
+    ReadAhead(u64),
+}
+
+impl HasExitCode for UsageError {
+    fn exit_code(&self) -> ExitCode {
+        ExitCode::Usage
+    }
+}
+
+impl MountArgs {
+    /// Checks the options against each other.
+    pub fn check(self) -> Result<MountRequest, UsageError> {
+        let hash_offset = self.hash_offset.map(|Size(bytes)| bytes);
+        let expected = ExpectedParams {
+            data_blocks: self.data_blocks,
+            data_block_size: self.data_block_size,
+            hash_block_size: self.hash_block_size,
+            algorithm: self.hash,
+            salt: self.salt,
+        };
+        let params = if self.no_superblock {
+            // The parser demands the offset then.
+            expected.without_superblock(&self.root_hash, hash_offset.unwrap_or_default())?
+        } else {
+            ParamsSource::Superblock {
+                hash_offset,
+                expected,
+            }
+        };
+        let read_ahead = self
+            .read_ahead
+            .map(|Size(bytes)| match u32::try_from(bytes.div_ceil(512)) {
+                Ok(sectors) if bytes <= 2 << 30 => Ok(sectors),
+                _ => Err(UsageError::ReadAhead(bytes)),
+            })
+            .transpose()?;
+        Ok(MountRequest {
+            root_hash: self.root_hash,
+            device: self.device,
+            hash_device: self.hash_device,
+            params,
+            mount_point: self.mount_point,
+            fs_type: self.fs_type,
+            wait: Duration::from_secs(self.wait),
+            on_corruption: match self.on_corruption {
+                OnCorruptionArg::Eio => OnCorruption::Eio,
+                OnCorruptionArg::Restart => OnCorruption::Restart,
+                OnCorruptionArg::Panic => OnCorruption::Panic,
+            },
+            name: self.name,
+            read_ahead,
+            min_free: self.min_free_kbytes,
+            prefetch: self.prefetch,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(options: &[&str]) -> Result<MountRequest, String> {
+        let root_hash = "ab".repeat(32);
+        let line = [
+            "disk-mounter",
+            "mount",
+            "--root-hash",
+            &root_hash,
+            "/dev/vda",
+            "/mnt",
+        ];
+        let cli =
+            Cli::try_parse_from(line.iter().chain(options)).map_err(|error| error.to_string())?;
+        match cli.command {
+            Command::Mount(args) => args.check().map_err(|error| error.to_string()),
+            _ => Err("another command".to_owned()),
+        }
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    /// What stands under `Example:` in a help, with the lines that go on joined.
+    fn examples(help: &str) -> Vec<String> {
+        help.replace("\\\n", "")
+            .lines()
+            .map(str::trim)
+            .filter(|line| line.starts_with("disk-mounter ") && !line.contains("NAME"))
+            .map(str::to_owned)
+            .collect()
+    }
+
+    #[test]
+    fn every_help_has_an_example_that_parses() {
+        let mut program = Cli::command();
+        program.build();
+        let commands = program.get_subcommands();
+        let commands = commands.filter(|command| command.get_name() != "help");
+        let mut checked = 0;
+        for command in commands.chain([&program]) {
+            let name = command.get_name();
+            let help = command.get_after_help().unwrap().to_string();
+            let examples = examples(&help);
+            assert!(!examples.is_empty(), "{name}: {help}");
+            for example in examples {
+                let words = example.split_ascii_whitespace();
+                let cli = Cli::try_parse_from(words).unwrap_or_else(|error| panic!("{error}"));
+                assert!(
+                    !matches!(cli.command, Command::DropIn(_)),
+                    "{name}: {example} names no command"
+                );
+                if name != "disk-mounter" {
+                    assert!(example.starts_with(&format!("disk-mounter {name} ")));
+                }
+            }
+            checked += 1;
+        }
+        assert!(checked >= 6);
+    }
+
+    #[test]
+    fn defaults() {
+        let request = parse(&[]).unwrap();
+        assert_eq!(
+            request.params,
+            ParamsSource::Superblock {
+                hash_offset: None,
+                data_blocks: None
+            }
+        );
+        assert_eq!(request.fs_type, FsType::Erofs);
+        assert_eq!(request.wait, Duration::from_secs(30));
+        assert_eq!(request.on_corruption, OnCorruption::Eio);
+        assert_eq!(
+            (request.name, request.hash_device, request.read_ahead),
+            (None, None, None)
+        );
+    }
+
+    #[test]
+    fn all_parameters_by_arguments() {
+        let options = [
+            "--no-superblock",
+            "--hash-offset",
+            "4M",
+            "--salt",
+            "00",
+            "--data-blocks",
+            "1024",
+        ];
+        let request = parse(&options).unwrap();
+        let ParamsSource::Arguments { params, hash_area } = request.params else {
+            panic!("{request:?}")
+        };
+        assert_eq!(params.algorithm(), HashAlgorithm::Sha256);
+        assert_eq!(
+            (params.data_blocks(), params.salt().to_string()),
+            (1024, "00".to_owned())
+        );
+        assert_eq!(
+            (hash_area.offset(), hash_area.first_block()),
+            (4 << 20, 1024)
+        );
+        // Each to its own place.
+        let sizes = ["--data-block-size", "1024", "--hash-block-size", "2048"];
+        let ParamsSource::Arguments { params, .. } =
+            parse(&[&options[..], &sizes].concat()).unwrap().params
+        else {
+            panic!("the superblock is read")
+        };
+        assert_eq!(params.data_block_size().get(), 1024);
+        assert_eq!(params.hash_block_size().get(), 2048);
+        for missing in [1, 3, 5] {
+            let mut options = options.to_vec();
+            options.drain(missing..missing + 2);
+            assert!(
+                parse(&options).unwrap_err().contains("required"),
+                "{options:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn refused() {
+        for (options, word) in [
+            (&["--salt", "00"][..], "--no-superblock"),
+            (&["--hash", "sha256"], "--no-superblock"),
+            (&["--fs-type", "auto"], "erofs, squashfs"),
+            (&["--name", "a/b"], "no name"),
+            (&["--read-ahead", "3G"], "2 GiB"),
+            (&["--hash-offset", "1X"], "K, M, G"),
+            (&["--on-corruption", "ignore"], "possible values"),
+            (
+                &[
+                    "--no-superblock",
+                    "--hash-offset",
+                    "100",
+                    "--salt",
+                    "-",
+                    "--data-blocks",
+                    "1",
+                ],
+                "multiple of 4096",
+            ),
+            (
+                &[
+                    "--no-superblock",
+                    "--hash-offset",
+                    "0",
+                    "--salt",
+                    "-",
+                    "--data-blocks",
+                    "0",
+                ],
+                "zero",
+            ),
+            (
+                &[
+                    "--no-superblock",
+                    "--hash-offset",
+                    "0",
+                    "--salt",
+                    "-",
+                    "--data-blocks",
+                    "1",
+                    "--hash",
+                    "sha512",
+                ],
+                "sha256",
+            ),
+        ] {
+            let error = parse(options).unwrap_err();
+            assert!(error.contains(word), "{options:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn as_privatemodes_container_is_called() {
+        let root_hash = "cd".repeat(32);
+        let parse = |words: &[&str]| {
+            let words: Vec<OsString> = words.iter().map(OsString::from).collect();
+            drop_in(&words).map_err(|error| error.to_string())
+        };
+        let request = parse(&["llama-3", "0", &root_hash]).unwrap();
+        assert_eq!(request.device, PathBuf::from("/dev/modelweights-llama-3-0"));
+        assert_eq!(
+            request.mount_point,
+            PathBuf::from("/mnt/modelweights-llama-3-0")
+        );
+        assert_eq!(request.root_hash.to_string(), root_hash);
+        for (words, reason) in [
+            (&["mnt"][..], "no command"),
+            (&["a", "0", &root_hash, "more"], "no command"),
+            (&["../a", "0", &root_hash], "file name"),
+            (&["a", "", &root_hash], "file name"),
+            (&["a", "0", "12"], "64 hex digits"),
+        ] {
+            let error = parse(words).unwrap_err();
+            assert!(error.contains(reason), "{words:?}: {error}");
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! Makes a mapping active, or joins the one that is there.
+
+use std::{
+    io, thread,
+    time::{Duration, Instant},
+};
+
+use devicemapper::{DevId, DmFlags, DmOptions};
+
+use super::{DeviceMapper, Mapping, MappingError, MappingName, errno, failed, target::TARGET};
+use dm_verity::VerityTable;
+
+/// How long another process may take from the creation of a mapping to its activation. After
+/// that its maker is taken for dead.
+const HALF_MADE: Duration = Duration::from_secs(2);
+
+/// How often a mapping that somebody else is making or removing is looked at.
+const POLL: Duration = Duration::from_millis(10);
+
+impl DeviceMapper {
+    /// Makes an active, read-only mapping with this table, or joins the one that is there: one
+    /// of this name with another table is an error.
+    pub(crate) fn activate(
+        &self,
+        name: &MappingName,
+        table: &VerityTable,
+    ) -> Result<Mapping<'_>, MappingError> {
+        self.check_option(table.on_corruption)?;
+        let text = table.to_string();
+        let mut half_made_since = None;
+        loop {
+            let mapping = match self.create(name)? {
+                Some(mapping) if self.load(name, table, &text)? => Some(mapping),
+                Some(gone) => {
+                    gone.leave();
+                    None
+                }
+                None => match self.describe(name)? {
+                    Some(found) if found.table == text => self.join(name)?,
+                    Some(found) => {
+                        let table = found.table;
+                        return Err(MappingError::NameTaken {
+                            name: name.clone(),
+                            table,
+                        });
+                    }
+                    None => None,
+                },
+            };
+            if let Some(mut mapping) = mapping
+                && mapping.open()?
+            {
+                mapping.check(table, &text)?;
+                return Ok(mapping);
+            }
+            // Somebody else is making it, or removing it, or died halfway.
+            let since = *half_made_since.get_or_insert_with(Instant::now);
+            if since.elapsed() > HALF_MADE {
+                self.remove_half_made(name)?;
+                half_made_since = None;
+            } else {
+                thread::sleep(POLL);
+            }
+        }
+    }
+
+    /// None where the name is taken.
+    fn create(&self, name: &MappingName) -> Result<Option<Mapping<'_>>, MappingError> {
+        match self
+            .dm
+            .device_create(&name.0, Some(&name.uuid()), DmOptions::default())
+        {
+            Ok(info) => Ok(Some(Mapping::new(self, name, &info, false))),
+            Err(error) if errno(&error) == Some(libc::EBUSY) => Ok(None),
+            Err(error) => Err(failed(format!("create {name}"))(error)),
+        }
+    }
+
+    /// Takes a share in a mapping that is there; None where it has gone.
+    fn join(&self, name: &MappingName) -> Result<Option<Mapping<'_>>, MappingError> {
+        match self.dm.device_info(&name.id()) {
+            Ok(info) => Ok(Some(Mapping::new(self, name, &info, true))),
+            Err(error) if errno(&error) == Some(libc::ENXIO) => Ok(None),
+            Err(error) => Err(failed(format!("look at {name}"))(error)),
+        }
+    }
+
+    /// Loads the table and makes it the active one. False where somebody took the mapping for
+    /// half made, and removed it.
+    fn load(
+        &self,
+        name: &MappingName,
+        table: &VerityTable,
+        text: &str,
+    ) -> Result<bool, MappingError> {
+        // What another program makes under this name meanwhile is left alone.
+        let uuid = name.uuid();
+        let id = DevId::Uuid(&uuid);
+        let target = [(0, table.sectors(), TARGET.to_owned(), text.to_owned())];
+        let read_only = DmOptions::default().set_flags(DmFlags::DM_READONLY);
+        if let Err(error) = self.dm.table_load(&id, &target, read_only) {
+            return Err(match errno(&error) {
+                Some(libc::ENXIO) => return Ok(false),
+                // The kernel tries to load the module; now it would be in the list.
+                Some(libc::EINVAL) if self.target_version()?.is_none() => {
+                    MappingError::NoVerityTarget
+                }
+                Some(libc::EINVAL) => {
+                    self.check_option(table.on_corruption)?;
+                    failed(format!(
+                        "load the table of {name} (the kernel's log has the reason; table: {text})"
+                    ))(error)
+                }
+                Some(errno @ libc::EBUSY) => {
+                    MappingError::DeviceInUse(io::Error::from_raw_os_error(errno))
+                }
+                _ => failed(format!("load the table of {name}"))(error),
+            });
+        }
+        match self.dm.device_suspend(&id, DmOptions::default()) {
+            Ok(_) => Ok(true),
+            Err(error) if errno(&error) == Some(libc::ENXIO) => Ok(false),
+            Err(error) => Err(failed(format!("activate {name}"))(error)),
+        }
+    }
+
+    /// Removes a mapping of this project that nobody activated, and that nobody has open. Any other
+    /// is in the way.
+    fn remove_half_made(&self, name: &MappingName) -> Result<(), MappingError> {
+        match self.dm.device_info(&name.id()) {
+            Ok(info) if info.flags().contains(DmFlags::DM_ACTIVE_PRESENT) => {
+                Err(MappingError::NameTaken {
+                    name: name.clone(),
+                    table: "not one of dm-verity".to_owned(),
+                })
+            }
+            Ok(info) if !name.is_marked(&info) => Err(MappingError::NameTaken {
+                name: name.clone(),
+                table: "none yet, and another program has made it".to_owned(),
+            }),
+            Ok(_) if self.remove(name, DmFlags::empty())? => Ok(()),
+            Ok(_) => Err(MappingError::NameTaken {
+                name: name.clone(),
+                table: "none yet, and somebody has it open".to_owned(),
+            }),
+            Err(error) if errno(&error) == Some(libc::ENXIO) => Ok(()),
+            Err(error) => Err(failed(format!("look at {name}"))(error)),
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Mounting by file descriptors: fsopen(2), fsconfig(2), fsmount(2) and move_mount(2), in Linux
+//! since 5.2.
+//!
+//! Unlike mount(2), they give a mount that can be looked at before anybody sees it, and the
+//! filesystem's own words for what went wrong.
+
+use std::{
+    ffi::OsStr,
+    fs::File,
+    io::{self, Read},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    path::Path,
+};
+
+use rustix::{
+    fs::CWD,
+    mount::{
+        FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, fsconfig_create,
+        fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount,
+    },
+};
+
+/// A filesystem that is being set up.
+pub(super) struct FsContext(File);
+
+impl FsContext {
+    /// Starts with a filesystem type; ENODEV where the kernel has none of this name.
+    pub(super) fn open(fs_type: &str) -> io::Result<Self> {
+        Ok(Self(fsopen(fs_type, FsOpenFlags::FSOPEN_CLOEXEC)?.into()))
+    }
+
+    /// Sets an option that has a value.
+    pub(super) fn set_string(&self, key: &str, value: &OsStr) -> io::Result<()> {
+        Ok(fsconfig_set_string(&self.0, key, value)?)
+    }
+
+    /// Sets an option that has none.
+    pub(super) fn set_flag(&self, key: &str) -> io::Result<()> {
+        Ok(fsconfig_set_flag(&self.0, key)?)
+    }
+
+    /// Reads the filesystem's superblock and mounts it where nobody sees it: read-only, without
+    /// device nodes, setuid files and programs.
+    pub(super) fn mount(&self) -> io::Result<DetachedMount> {
+        fsconfig_create(&self.0)?;
+        let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY
+            | MountAttrFlags::MOUNT_ATTR_NOSUID
+            | MountAttrFlags::MOUNT_ATTR_NODEV
+            | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+        let mount = fsmount(&self.0, FsMountFlags::FSMOUNT_CLOEXEC, attributes)?;
+        Ok(DetachedMount(mount))
+    }
+
+    /// What the filesystem had to say about the last failure; empty where it said nothing.
+    pub(super) fn messages(&self) -> String {
+        let mut messages: Vec<String> = Vec::new();
+        let mut message = [0; 1024];
+        // Each read gives one message; ENODATA is the end.
+        while let Ok(length @ 1..) = (&self.0).read(&mut message) {
+            let text = String::from_utf8_lossy(message.get(..length).unwrap_or_default());
+            messages.push(text.trim_end().to_owned());
+        }
+        messages.join("; ")
+    }
+}
+
+/// A mount that is in no directory yet. It goes away when it is dropped.
+pub(super) struct DetachedMount(OwnedFd);
+
+impl DetachedMount {
+    /// Makes it appear at a directory.
+    pub(super) fn attach(self, mount_point: &Path) -> io::Result<()> {
+        let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+        Ok(move_mount(&self.0, "", CWD, mount_point, flags)?)
+    }
+}
+
+impl AsFd for DetachedMount {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}

@@ -1,0 +1,168 @@
+//! Finds a mount that is there already, and checks it like one that is made.
+
+use std::{
+    fs::{File, OpenOptions},
+    io,
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+};
+
+use super::{
+    MountError, MountRequest, Mounted,
+    filesystem::{device, missing_flags},
+    read_header,
+};
+use crate::{
+    VerityStatus,
+    device::is_shown_by,
+    device_mapper::{Description, DeviceMapper},
+    log,
+    mountinfo::Mount,
+    status::look,
+    watchdog::Steps,
+};
+use dm_verity::VerityTable;
+use model_disk::{Disk, Escaped, FileError};
+
+/// How often it is looked again, where what is seen is another mount each time.
+const LOOKS: u32 = 10;
+
+/// Looks for a mount that is just what is asked for, and checks it like one that is made here.
+/// Anything else at the mount point is an error.
+pub(super) fn find_mounted(
+    device_mapper: &DeviceMapper,
+    disk: &Disk,
+    request: &MountRequest,
+    steps: &Steps,
+    mount_point: &Path,
+) -> Result<Option<Mounted>, MountError> {
+    let in_the_way = |what: String| MountError::InTheWay {
+        mount_point: mount_point.to_owned(),
+        what,
+    };
+    for _ in 0..LOOKS {
+        let Some((mount, found)) = look(device_mapper, mount_point)? else {
+            return Ok(None);
+        };
+        let Some(found) = found else {
+            return Err(in_the_way(format!(
+                "a filesystem of type {} without dm-verity",
+                mount.fs_type
+            )));
+        };
+        if let Some(other) = difference(disk, request, &mount, &found)? {
+            return Err(in_the_way(other));
+        }
+        let mounted = Mounted {
+            name: found.name,
+            number: mount.device,
+            data_block_size: disk.params().data_block_size(),
+            mount_point: mount_point.to_owned(),
+            table: found.table,
+            own: found.own,
+        };
+        let root =
+            root(mount_point).map_err(FileError::new("look at the mount at", mount_point))?;
+        if device(&root)? != mount.device {
+            continue;
+        }
+        let missing = missing_flags(&root)?;
+        if !missing.is_empty() {
+            return Err(in_the_way(format!("the disk, but without {missing},")));
+        }
+        // It would keep the mount busy.
+        drop(root);
+        if found.status == VerityStatus::Corrupt {
+            return Err(MountError::FoundCorrupt(Box::new(mounted)));
+        }
+        if !check_binding(device_mapper, disk, steps, &mounted)? {
+            continue;
+        }
+        // A run that was killed may not have come to this.
+        device_mapper.remove_with_last_user(&mounted.name)?;
+        log::info(format_args!(
+            "{} is mounted at {} already",
+            Escaped::path(&request.device),
+            Escaped::path(mount_point)
+        ));
+        return Ok(Some(mounted));
+    }
+    Err(in_the_way("a disk that another mount covers".to_owned()))
+}
+
+/// In what a mount is not the one that is asked for, in words.
+fn difference(
+    disk: &Disk,
+    request: &MountRequest,
+    mount: &Mount,
+    found: &Description,
+) -> Result<Option<String>, MountError> {
+    let loaded = found.loaded_table()?;
+    let same_devices = is_shown_by(disk.data_file(), loaded.data_device)?
+        && is_shown_by(disk.hash_file(), loaded.hash_device)?;
+    let table = VerityTable {
+        data_device: loaded.data_device,
+        hash_device: loaded.hash_device,
+        params: disk.params().clone(),
+        hash_area: disk.hash_area(),
+        root_hash: request.root_hash,
+        on_corruption: request.on_corruption,
+    };
+    if !same_devices || found.table != table.to_string() || mount.fs_type != request.fs_type.name()
+    {
+        return Ok(Some(format!(
+            "the disk with the root hash {}",
+            loaded.root_hash
+        )));
+    }
+    let name = request.name.as_ref();
+    if name.is_some_and(|name| *name != found.name) {
+        return Ok(Some(format!(
+            "the same disk, through the mapping {},",
+            found.name
+        )));
+    }
+    if found.sectors != table.sectors() {
+        return Ok(Some("a disk that is cut short".to_owned()));
+    }
+    if mount.root != Path::new("/") {
+        return Ok(Some(format!(
+            "only {} of the disk",
+            Escaped::path(&mount.root)
+        )));
+    }
+    Ok(None)
+}
+
+/// What is at the directory now.
+fn root(mount_point: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_PATH | libc::O_DIRECTORY | libc::O_NOFOLLOW)
+        .open(mount_point)
+}
+
+/// Reads the start of the data through dm-verity, which must bind the geometry if nothing else
+/// does. False where the mapping has gone.
+fn check_binding(
+    device_mapper: &DeviceMapper,
+    disk: &Disk,
+    steps: &Steps,
+    mounted: &Mounted,
+) -> Result<bool, MountError> {
+    steps.begin("reading its first block through dm-verity")?;
+    let open = mounted.open_mapping();
+    let open = open.map_err(FileError::new("open the mapping of", &mounted.mount_point))?;
+    // The node goes: a run that was killed may have left it.
+    let Some((_node, device)) = open else {
+        return Ok(false);
+    };
+    let header = read_header(&device, disk, || {
+        match device_mapper.describe(&mounted.name)? {
+            Some(found) if found.status == VerityStatus::Verified => Ok(()),
+            _ => Err(MountError::FoundCorrupt(Box::new(mounted.clone()))),
+        }
+    })?;
+    disk.bind(&header)?;
+    Ok(true)
+}

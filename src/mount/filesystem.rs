@@ -1,0 +1,120 @@
+//! Mounts the filesystem of an active mapping, and looks at the mount before anybody sees it.
+
+use std::{
+    ffi::OsStr,
+    io,
+    os::fd::{AsFd, AsRawFd},
+};
+
+use nix::sys::{
+    stat::fstat,
+    statvfs::{FsFlags, fstatvfs},
+};
+
+use super::{
+    MountError,
+    context::{DetachedMount, FsContext},
+};
+use crate::device_mapper::Mapping;
+use dm_verity::{BlockSize, DeviceNumber};
+use model_disk::{device_number, filesystem::FsType};
+
+/// Mounts the filesystem of a mapping where nobody sees it yet. What it gives is known to be a mount
+/// of this mapping, and all that can be forbidden is.
+pub(super) fn mount_detached(
+    mapping: &Mapping<'_>,
+    fs_type: FsType,
+    data_block_size: BlockSize,
+) -> Result<DetachedMount, MountError> {
+    let (node, device) = mapping.device();
+    let mount = match mount_device(fs_type, node.as_os_str()) {
+        // Somebody who shares the mapping has just removed the node; the descriptor stays.
+        Err(MountError::Filesystem { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            let descriptor = format!("/proc/self/fd/{}", device.as_raw_fd());
+            mount_device(fs_type, descriptor.as_ref())?
+        }
+        // XFS has no other use for this errno.
+        Err(MountError::Filesystem {
+            fs_type: FsType::Xfs,
+            source,
+            ..
+        }) if source.raw_os_error() == Some(libc::ENOSYS) => {
+            return Err(MountError::XfsSectors(data_block_size));
+        }
+        mount => mount?,
+    };
+    check_mount(&mount, mapping)?;
+    Ok(mount)
+}
+
+/// The same by the path of a block device, with the options that a filesystem type needs to be
+/// mounted without a write.
+fn mount_device(fs_type: FsType, device: &OsStr) -> Result<DetachedMount, MountError> {
+    let refused = |source: io::Error, messages| MountError::Filesystem {
+        fs_type,
+        source,
+        messages,
+    };
+    let context = FsContext::open(fs_type.name()).map_err(|error| match error.raw_os_error() {
+        Some(libc::ENODEV) => MountError::NoFilesystem(fs_type),
+        _ => refused(error, String::new()),
+    })?;
+    let mount = || {
+        context.set_string("source", device)?;
+        context.set_flag("ro")?;
+        match fs_type {
+            // A journal cannot be replayed on a device that cannot be written to.
+            FsType::Ext4 => context.set_flag("noload")?,
+            FsType::Xfs => {
+                context.set_flag("norecovery")?;
+                // Two disks may be copies of each other.
+                context.set_flag("nouuid")?;
+            }
+            FsType::Erofs | FsType::Squashfs => {}
+        }
+        context.mount()
+    };
+    mount().map_err(|error| refused(error, context.messages()))
+}
+
+/// Checks what the kernel has made of it.
+fn check_mount(mount: impl AsFd, mapping: &Mapping<'_>) -> Result<(), MountError> {
+    let device = device(&mount)?;
+    if device != mapping.number() {
+        let message = format!(
+            "its device is {device}, not {} of {}",
+            mapping.number(),
+            mapping.name()
+        );
+        return Err(MountError::Unexpected(message));
+    }
+    let missing = missing_flags(&mount)?;
+    if !missing.is_empty() {
+        return Err(MountError::Unexpected(format!("{missing} not set")));
+    }
+    Ok(())
+}
+
+/// The device of what is mounted.
+pub(super) fn device(mount: impl AsFd) -> Result<DeviceNumber, MountError> {
+    Ok(device_number(fstat(mount).map_err(unexpected)?.st_dev))
+}
+
+/// Those of the flags that a mount lacks and must have, as options of a mount; empty where it has
+/// all of them.
+pub(super) fn missing_flags(mount: impl AsFd) -> Result<String, MountError> {
+    let flags = fstatvfs(mount).map_err(unexpected)?.flags();
+    let needed = [
+        (FsFlags::ST_RDONLY, "ro"),
+        (FsFlags::ST_NODEV, "nodev"),
+        (FsFlags::ST_NOSUID, "nosuid"),
+        (FsFlags::ST_NOEXEC, "noexec"),
+    ];
+    let missing = needed.iter().filter(|(flag, _)| !flags.contains(*flag));
+    let names: Vec<_> = missing.map(|(_, name)| *name).collect();
+    Ok(names.join(","))
+}
+
+fn unexpected(error: nix::Error) -> MountError {
+    MountError::NotLookedAt(error.into())
+}

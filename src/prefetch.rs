@@ -1,0 +1,312 @@
+//! Reading a model into the page cache before it is asked for: through dm-verity, in parallel,
+//! in path order, and no more than there is room for.
+
+use std::{
+    fs::{self, File},
+    io,
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+        mpsc::{self, RecvTimeoutError},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use crate::{log, memory};
+use model_disk::Escaped;
+
+/// What a thread takes at a time, in bytes.
+const CHUNK: u64 = 8 << 20;
+
+/// How much it reads at a time, in bytes: it stays in the processor's cache.
+const BUFFER: usize = 256 << 10;
+
+/// How many threads read: more than processors, since they wait for the disk too.
+const THREADS_PER_CPU: usize = 2;
+
+/// How often the progress is told.
+const PROGRESS: Duration = Duration::from_secs(10);
+
+/// How long a thread may take to stop. One that reads from a device that does not answer is left:
+/// it goes with the program.
+const STOP: Duration = Duration::from_secs(1);
+
+/// A prefetch that goes on in the background. Dropped, it is stopped.
+pub(crate) struct Prefetch {
+    shared: Arc<Shared>,
+    /// Disconnected when all threads have ended.
+    ended: mpsc::Receiver<()>,
+}
+
+/// What is known of the threads.
+#[derive(Default)]
+struct Shared {
+    stopped: AtomicBool,
+    /// How many bytes they have read.
+    read: AtomicU64,
+}
+
+/// What the threads do.
+struct Work<'a> {
+    shared: &'a Shared,
+    chunks: Vec<Chunk>,
+    /// How many bytes of the chunks there is room for.
+    bytes: u64,
+    next: AtomicUsize,
+    /// How many bytes of chunks have come whole.
+    done: AtomicU64,
+    started: Instant,
+    /// When progress was told last, in milliseconds after the start.
+    told: AtomicU64,
+}
+
+/// A part of a file.
+struct Chunk {
+    path: Arc<Path>,
+    offset: u64,
+    length: u64,
+}
+
+impl Prefetch {
+    /// Starts to read the files below a folder.
+    pub(crate) fn start(folder: &Path) -> Self {
+        let shared = Arc::<Shared>::default();
+        let (sender, ended) = mpsc::channel();
+        let (folder, threads) = (folder.to_owned(), Arc::clone(&shared));
+        let thread = thread::Builder::new().spawn(move || {
+            read_all(&folder, &threads);
+            drop(sender);
+        });
+        if let Err(error) = thread {
+            log::warn(format_args!("prefetch: cannot start a thread: {error}"));
+        }
+        Self { shared, ended }
+    }
+
+    /// Waits until everything is read, or nothing has been for a while.
+    pub(crate) fn finish(self, patience: Duration) {
+        let mut before = 0;
+        while !self.has_ended(patience) {
+            let read = self.shared.read.load(Ordering::Relaxed);
+            if read == before {
+                log::warn(format_args!(
+                    "prefetch: given up: the device does not answer"
+                ));
+                return;
+            }
+            before = read;
+        }
+    }
+
+    fn has_ended(&self, wait: Duration) -> bool {
+        self.ended.recv_timeout(wait) == Err(RecvTimeoutError::Disconnected)
+    }
+}
+
+impl Drop for Prefetch {
+    fn drop(&mut self) {
+        self.shared.stopped.store(true, Ordering::Relaxed);
+        self.has_ended(STOP);
+    }
+}
+
+/// Reads the files below a folder, in threads.
+fn read_all(folder: &Path, shared: &Shared) {
+    let files = list(folder).unwrap_or_else(|error| {
+        log::warn(format_args!("prefetch: {}: {error}", Escaped::path(folder)));
+        Vec::new()
+    });
+    let total: u64 = files.iter().map(|(_, length)| length).sum();
+    let room = memory::room_for_cache();
+    let chunks = cut(files, room.unwrap_or(u64::MAX));
+    let bytes = chunks.iter().map(|chunk| chunk.length).sum();
+    match room {
+        Some(room) if bytes < total => log::warn(format_args!(
+            "prefetch: {bytes} of {total} bytes, as memory has room for {room}"
+        )),
+        Some(_) => log::info(format_args!("prefetch: {total} bytes")),
+        None => log::info(format_args!(
+            "prefetch: {total} bytes; free memory is unknown"
+        )),
+    }
+    let work = Work {
+        shared,
+        chunks,
+        bytes,
+        next: AtomicUsize::new(0),
+        done: AtomicU64::new(0),
+        started: Instant::now(),
+        told: AtomicU64::new(0),
+    };
+    let cpus = thread::available_parallelism().map_or(1, usize::from);
+    thread::scope(|scope| {
+        for _ in 1..cpus * THREADS_PER_CPU {
+            let thread = thread::Builder::new().spawn_scoped(scope, || work.run());
+            if thread.is_err() {
+                // Those that there are read it all, in more time.
+                break;
+            }
+        }
+        work.run();
+    });
+}
+
+impl Work<'_> {
+    fn run(&self) {
+        let mut buffer = vec![0; BUFFER];
+        while !self.shared.stopped.load(Ordering::Relaxed) {
+            let index = self.next.fetch_add(1, Ordering::Relaxed);
+            let Some(chunk) = self.chunks.get(index) else {
+                return;
+            };
+            match self.read(chunk, &mut buffer) {
+                Ok(()) if self.shared.stopped.load(Ordering::Relaxed) => return,
+                Ok(()) => {
+                    self.tell(self.done.fetch_add(chunk.length, Ordering::Relaxed) + chunk.length);
+                }
+                Err(error) => {
+                    // The rest may be well, but a reader should not wait for it.
+                    if !self.shared.stopped.swap(true, Ordering::Relaxed) {
+                        log::warn(format_args!(
+                            "prefetch: {}: {error}",
+                            Escaped::path(&chunk.path)
+                        ));
+                    }
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Reads a chunk, or a part of it if it is told to stop.
+    fn read(&self, chunk: &Chunk, buffer: &mut [u8]) -> io::Result<()> {
+        let file = File::open(&chunk.path)?;
+        let mut offset = chunk.offset;
+        let end = chunk.offset + chunk.length;
+        while offset < end && !self.shared.stopped.load(Ordering::Relaxed) {
+            let wanted = (end - offset).min(buffer.len() as u64) as usize;
+            match file.read_at(&mut buffer[..wanted], offset)? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                length => {
+                    offset += length as u64;
+                    self.shared.read.fetch_add(length as u64, Ordering::Relaxed);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells the progress now and then, and the end.
+    fn tell(&self, done: u64) {
+        let time = self.started.elapsed();
+        if done == self.bytes {
+            log::info(format_args!(
+                "prefetch: done, {done} bytes in {:.1} s",
+                time.as_secs_f64()
+            ));
+            return;
+        }
+        let now = time.as_millis() as u64;
+        let told = self.told.load(Ordering::Relaxed);
+        let due = now - told.min(now) >= PROGRESS.as_millis() as u64;
+        let order = Ordering::Relaxed;
+        if due && self.told.compare_exchange(told, now, order, order).is_ok() {
+            log::info(format_args!("prefetch: {done} of {} bytes", self.bytes));
+        }
+    }
+}
+
+/// The files below a folder with their lengths, in path order.
+fn list(folder: &Path) -> io::Result<Vec<(PathBuf, u64)>> {
+    let mut files = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            let kind = entry.file_type()?;
+            if kind.is_dir() {
+                folders.push(entry.path());
+            } else if kind.is_file() {
+                files.push((entry.path(), entry.metadata()?.len()));
+            }
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// Cuts files into chunks, until there is no more room.
+fn cut(files: Vec<(PathBuf, u64)>, mut room: u64) -> Vec<Chunk> {
+    let mut chunks = Vec::new();
+    for (path, size) in files {
+        let path: Arc<Path> = path.into();
+        let mut offset = 0;
+        while offset < size {
+            let length = (size - offset).min(CHUNK);
+            if length > room {
+                return chunks;
+            }
+            room -= length;
+            chunks.push(Chunk {
+                path: Arc::clone(&path),
+                offset,
+                length,
+            });
+            offset += length;
+        }
+    }
+    chunks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_in_path_order() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("b")).unwrap();
+        for (name, size) in [("c", 1), ("b/2", 2), ("a", 3), ("b/1", 4)] {
+            fs::write(folder.path().join(name), vec![0; size]).unwrap();
+        }
+        let files = list(folder.path()).unwrap();
+        let names: Vec<_> = files
+            .iter()
+            .map(|(path, size)| {
+                (
+                    path.strip_prefix(folder.path()).unwrap().to_str().unwrap(),
+                    *size,
+                )
+            })
+            .collect();
+        assert_eq!(names, [("a", 3), ("b/1", 4), ("b/2", 2), ("c", 1)]);
+    }
+
+    #[test]
+    fn chunks_cover_files_as_far_as_there_is_room() {
+        let files = || vec![("a".into(), CHUNK + 1), ("b".into(), 0), ("c".into(), 5)];
+        let lengths = |room| -> Vec<_> {
+            cut(files(), room)
+                .iter()
+                .map(|chunk| (chunk.offset, chunk.length))
+                .collect()
+        };
+        assert_eq!(lengths(u64::MAX), [(0, CHUNK), (CHUNK, 1), (0, 5)]);
+        assert_eq!(lengths(CHUNK + 5), [(0, CHUNK), (CHUNK, 1)]);
+        assert_eq!(lengths(CHUNK - 1), []);
+    }
+
+    #[test]
+    fn everything_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("a"), vec![1; 3 << 20]).unwrap();
+        fs::write(folder.path().join("b"), b"").unwrap();
+        let prefetch = Prefetch::start(folder.path());
+        let shared = Arc::clone(&prefetch.shared);
+        prefetch.finish(Duration::from_secs(600));
+        assert_eq!(shared.read.load(Ordering::Relaxed), 3 << 20);
+    }
+}

@@ -1,0 +1,135 @@
+//! `unmount`: takes back what `mount` made.
+
+use std::path::{Path, PathBuf};
+
+use nix::mount::{MntFlags, umount2};
+
+use crate::{
+    device_mapper::{DeviceMapper, MappingError, MappingName},
+    log,
+    mount::Mounted,
+    status::{StatusError, find},
+    watchdog::telling,
+};
+use model_disk::{Escaped, ExitCode, FileError, HasExitCode};
+
+/// Why a disk stays mounted, or something of it behind.
+#[derive(Debug, thiserror::Error)]
+pub enum UnmountError {
+    /// There is no such mount, or it cannot be looked at.
+    #[error(transparent)]
+    Status(#[from] StatusError),
+    /// The mount is in use.
+    #[error(
+        "{}: in use: a process has a file open there, or its working directory",
+        Escaped::path(.0)
+    )]
+    Busy(PathBuf),
+    /// A system call failed.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// It is unmounted, but its mapping cannot be removed.
+    #[error(transparent)]
+    Mapping(#[from] MappingError),
+}
+
+impl HasExitCode for UnmountError {
+    fn exit_code(&self) -> ExitCode {
+        match self {
+            // Somebody else's mount is not touched: it is in the way.
+            Self::Status(StatusError::NotVerity { .. }) => ExitCode::InTheWay,
+            Self::Status(error) => error.exit_code(),
+            Self::Busy(_) => ExitCode::InTheWay,
+            Self::File(error) => error.exit_code(),
+            Self::Mapping(error) => error.exit_code(),
+        }
+    }
+}
+
+/// What is left of a mapping after an unmount.
+enum Left {
+    /// It is gone.
+    Nothing,
+    /// Somebody else uses it.
+    Shared,
+    /// It was made by another program, and is for that to remove.
+    Theirs(MappingName),
+}
+
+/// Unmounts a disk. Its mapping and its loop device go as well, unless another mount uses them, or
+/// another program has made the mapping.
+pub fn unmount(mount_point: &Path) -> Result<(), UnmountError> {
+    unmount_if(mount_point, None)
+}
+
+/// The same for what was mounted, or found, by this program. Anything else that is mounted there
+/// by now counts as "not mounted".
+pub(crate) fn unmount_own(mounted: &Mounted) -> Result<(), UnmountError> {
+    unmount_if(&mounted.mount_point, Some(mounted))
+}
+
+fn unmount_if(mount_point: &Path, own: Option<&Mounted>) -> Result<(), UnmountError> {
+    let (mount_point, left) = take(mount_point, own, MntFlags::empty())?;
+    let place = Escaped::path(&mount_point);
+    match left {
+        Left::Nothing => log::info(format_args!("{place} is unmounted")),
+        Left::Shared => log::info(format_args!(
+            "{place} is unmounted; its mapping is in use by another mount"
+        )),
+        Left::Theirs(name) => log::info(format_args!(
+            "{place} is unmounted; its mapping {name} was made by another program, and stays"
+        )),
+    }
+    Ok(())
+}
+
+/// Takes a disk that is in use out of sight, if it is the one that was mounted. It stays for those
+/// who use it, and goes with the last of them.
+pub(crate) fn detach_own(mounted: &Mounted) -> Result<(), UnmountError> {
+    let (mount_point, left) = take(&mounted.mount_point, Some(mounted), MntFlags::MNT_DETACH)?;
+    let used = match left {
+        Left::Nothing => "",
+        Left::Shared | Left::Theirs(_) => "; those who use it still can, and it goes with the last",
+    };
+    log::warn(format_args!(
+        "{} was in use and is detached{used}",
+        Escaped::path(&mount_point)
+    ));
+    Ok(())
+}
+
+/// Unmounts, where `own` is given that alone; where the disk was mounted, and what is left.
+fn take(
+    mount_point: &Path,
+    own: Option<&Mounted>,
+    flags: MntFlags,
+) -> Result<(PathBuf, Left), UnmountError> {
+    let device_mapper = DeviceMapper::open().map_err(StatusError::Mapping)?;
+    let (mount, found) = find(&device_mapper, mount_point)?;
+    let path = mount.mount_point;
+    if own.is_some_and(|own| mount.device != own.number || !own.is_of(&found)) {
+        return Err(StatusError::NotMounted(path).into());
+    }
+    let waits = format!(
+        "{}: a device does not answer; the kernel unmounts when the reads that were begun have ended",
+        Escaped::path(&path)
+    );
+    match telling(&waits, || umount2(&path, flags | MntFlags::UMOUNT_NOFOLLOW)) {
+        Ok(()) => {}
+        Err(nix::Error::EBUSY) => return Err(UnmountError::Busy(path)),
+        // Somebody else was faster.
+        Err(nix::Error::EINVAL) => return Err(StatusError::NotMounted(path).into()),
+        Err(errno) => {
+            return Err(FileError::new("unmount", &path)(errno).into());
+        }
+    }
+    let left = if !found.own {
+        Left::Theirs(found.name)
+    } else if device_mapper.remove_unused(&found.name)? {
+        // The kernel would have removed it on its own, but a moment later.
+        Left::Nothing
+    } else {
+        Left::Shared
+    };
+    Ok((path, left))
+}

@@ -1,0 +1,60 @@
+//! The disk of a model, before it is made.
+
+use std::path::Path;
+
+use dm_verity::RootHash;
+
+use super::{BuildError, source::PlanSource};
+use crate::{engine::{hash_tree, NullSink, Workers}, hash::{self, Capacity, TreeRequest}, file::Kind, model::{Excludes, Model, Note}};
+use model_disk::erofs::image;
+
+/// What a disk of layout 1 is going to be: all that is known before a file is read.
+pub(super) struct DiskPlan {
+    pub(super) model: Model,
+    pub(super) image: ImagePlan,
+    /// The tree, and its place after the image.
+    pub(super) tree: TreePlan,
+}
+
+impl DiskPlan {
+    /// Looks through a model directory.
+    pub(super) fn new(directory: &Path, excludes: &Excludes) -> Result<Self, BuildError> {
+        let model = Model::scan(directory, excludes)?;
+        let image = ImagePlan::new(model.files())?;
+        let room = Capacity {
+            kind: BackingKind::File,
+            bytes: image.bytes(),
+        };
+        let tree = TreePlan::new(&TreeRequest::default(), room, None)?;
+        Ok(Self { model, image, tree })
+    }
+
+    /// The image. Holes need not be found where they must be written too.
+    pub(super) fn source(&self, find_holes: bool) -> PlanSource<'_> {
+        PlanSource::new(&self.model, &self.image, find_holes)
+    }
+
+    /// How long the disk is in bytes.
+    pub(super) fn bytes(&self) -> u64 {
+        self.tree.area.end(&self.tree.layout)
+    }
+}
+
+/// The root hash of the disk that `build` makes of a model directory. Nothing is written. `tell` gets
+/// what the user may not have meant before anything is read.
+pub fn root_hash(
+    directory: &Path,
+    excludes: &Excludes,
+    workers: &Workers,
+    tell: impl FnMut(&Note),
+) -> Result<RootHash, BuildError> {
+    let planned = DiskPlan::new(directory, excludes)?;
+    planned.model.notes().iter().for_each(tell);
+    let source = planned.source(true);
+    Ok(hash_tree(
+        &planned.tree.params,
+        &source,
+        &NullSink,
+        workers,
+    )?)
+}

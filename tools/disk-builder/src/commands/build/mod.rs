@@ -1,0 +1,353 @@
+//! `build`: makes the disk of a model directory. `root-hash`: its root hash alone.
+//!
+//! All is planned from the files' paths and sizes. Then workers read, hash and write in one pass,
+//! each byte once.
+
+mod open_files;
+mod outside;
+mod planned;
+mod preallocate;
+mod source;
+mod turn;
+
+use std::{
+    fs, io,
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+};
+
+use dm_verity::{RootHash, Superblock};
+use model_disk::{derived_uuid, Escaped, ExitCode};
+
+pub use planned::root_hash;
+
+use crate::{engine::{hash_tree, HashTreeError, ImageSink, Workers}, hash::{self, HashReport, TreeOutput}, file::{failed_to, BackingFile, BackingFileError}, model::{Excludes, Note, ScanError}, new_file::NewFile, output::{Output, OutputError}};
+use model_disk::{erofs::image::{self, BLOCK_SIZE}, manifest::{self, Disk, Manifest, SCHEMA}};
+use planned::DiskPlan;
+use preallocate::preallocate;
+use turn::DirectoryLock;
+
+/// What `build` is to do.
+#[derive(Clone, Debug)]
+pub struct Build {
+    /// The model directory.
+    pub model: PathBuf,
+    /// What of it does not go onto the disk.
+    pub excludes: Excludes,
+    /// The disk: a file or a block device.
+    pub output: PathBuf,
+    /// The manifest. Where it is none: beside the disk, and for a block device nowhere.
+    pub manifest: Option<PathBuf>,
+    /// Where the model came from, for the manifest.
+    pub source: Option<String>,
+    /// Its revision, for the manifest.
+    pub revision: Option<String>,
+    /// Replace files that are there.
+    pub force: bool,
+}
+
+/// Why there is no disk.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// The model directory is none that a disk can be made of.
+    #[error(transparent)]
+    Scan(#[from] ScanError),
+    /// The model is too large.
+    #[error(transparent)]
+    Image(#[from] ImagePlanError),
+    /// There can be no such tree.
+    #[error(transparent)]
+    TreePlan(#[from] TreePlanError),
+    /// There is something at the output's place, or it cannot be looked at.
+    #[error(transparent)]
+    Output(#[from] OutputError),
+    /// The output could not be written.
+    #[error(transparent)]
+    BackingFile(#[from] BackingFileError),
+    /// The output would be a part of the model.
+    #[error(
+        "{} is in the model directory {}: an output must be outside of it",
+        Escaped::path(output), Escaped::path(model)
+    )]
+    Inside {
+        /// The output.
+        output: PathBuf,
+        /// The model directory.
+        model: PathBuf,
+    },
+    /// The output is a part of the model.
+    #[error("{} is a file of the model, as {}: writing it would destroy it", Escaped::path(output), Escaped::path(file))]
+    IsModelFile {
+        /// The output.
+        output: PathBuf,
+        /// The same in the model.
+        file: PathBuf,
+    },
+    /// Disk and manifest have one place.
+    #[error("{} cannot be both the disk and its manifest", Escaped::path(.0))]
+    SameOutput(PathBuf),
+    /// The manifest cannot be a device.
+    #[error("{} is a block device: a manifest is a file", Escaped::path(.0))]
+    ManifestDevice(PathBuf),
+    /// A block device does not grow.
+    #[error("the disk takes {needed} bytes, and {} has only {bytes}", Escaped::path(device))]
+    NoRoom {
+        /// The output.
+        device: PathBuf,
+        /// How large it is.
+        bytes: u64,
+        /// How large it should be.
+        needed: u64,
+    },
+    /// Reading or writing failed, or was stopped.
+    #[error(transparent)]
+    Tree(#[from] HashTreeError),
+    /// The disk is there without its manifest.
+    #[error(
+        "the disk {} is complete, with the root hash {root_hash}, but it has no manifest",
+        Escaped::path(disk)
+    )]
+    NoManifest {
+        /// The disk.
+        disk: PathBuf,
+        /// Its root hash.
+        root_hash: RootHash,
+        /// Why there is none.
+        source: BackingFileError,
+    },
+}
+
+impl HasExitCode for BuildError {
+    fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Scan(ScanError::Io { source, .. }) => source.exit_code(),
+            Self::Scan(ScanError::Read(crate::model::ReadError::Io { source, .. })) => {
+                source.exit_code()
+            }
+            Self::Scan(ScanError::NotADirectory(_))
+            | Self::Inside { .. }
+            | Self::IsModelFile { .. }
+            | Self::SameOutput(_)
+            | Self::ManifestDevice(_) => ExitCode::Usage,
+            Self::Output(error) => error.exit_code(),
+            Self::BackingFile(error) | Self::NoManifest { source: error, .. } => error.exit_code(),
+            Self::Scan(_)
+            | Self::Image(_)
+            | Self::TreePlan(_)
+            | Self::NoRoom { .. }
+            | Self::Tree(_) => ExitCode::Failure,
+        }
+    }
+}
+
+impl Build {
+    /// A disk with the manifest beside it, where neither is yet.
+    pub fn new(model: impl Into<PathBuf>, excludes: Excludes, output: impl Into<PathBuf>) -> Self {
+        Self {
+            model: model.into(),
+            excludes,
+            output: output.into(),
+            manifest: None,
+            source: None,
+            revision: None,
+            force: false,
+        }
+    }
+
+    /// Makes the disk and its manifest. When it fails, or when `workers` are interrupted, neither
+    /// is there, and what was there before still is; but not on a block device. What fails only
+    /// when all is written can leave the old disk, or the new one, without a manifest. `tell` gets
+    /// what the user may not have meant before anything is read or written, and in the end that
+    /// this run waits for another.
+    pub fn run(
+        &self,
+        workers: &Workers,
+        mut tell: impl FnMut(&Note),
+    ) -> Result<HashReport, BuildError> {
+        outside::check_place(&self.output, &self.model)?;
+        let output = Output::find(&self.output, self.force)?;
+        let manifest = self.manifest_place(&output)?;
+        self.stale_manifest(&output, manifest.as_ref())?;
+        let planned = DiskPlan::new(&self.model, &self.excludes)?;
+        outside::check_files(&self.output, &planned.model)?;
+        if let Some(place) = &manifest {
+            outside::check_files(&place.path, &planned.model)?;
+        }
+        planned.model.notes().iter().for_each(&mut tell);
+
+        // Before hours of work: there may be no room, or no right to write.
+        let turn = match &output {
+            Output::File { path, .. } => Some(DirectoryLock::at(path)?),
+            // It is open for nobody else.
+            Output::Device(_) => None,
+        };
+        let manifest_file = manifest
+            .as_ref()
+            .map(|place| NewFile::create(&place.path, place.replace))
+            .transpose()?;
+        let target = match &output {
+            Output::Device(device) => start_device(device, &planned, manifest.as_ref())?,
+            Output::File { path, replace } => start_file(path, *replace, &planned)?,
+        };
+        let root_hash = self.write(&planned, &target, &output, workers)?;
+        let superblock = Superblock {
+            uuid: derived_uuid(&root_hash),
+            params: planned.tree.params.clone(),
+        };
+        if let Some(file) = &manifest_file {
+            let disk = Disk::new(&planned.tree, &root_hash, superblock.uuid);
+            self.manifest(&planned, disk)
+                .write(file.file())
+                .map_err(FileError::new("write", file.path()))?;
+            file.file()
+                .sync_all()
+                .map_err(FileError::new("sync", file.path()))?;
+        }
+        workers.check_interrupted().map_err(HashTreeError::from)?;
+        let turn = turn.map(|turn| turn.take(workers, |at| tell(&Note::Waiting(at))));
+        let _turn = turn.transpose().map_err(HashTreeError::from)?;
+        if let Output::File { path, .. } = &output {
+            // Another run may have been first.
+            Output::find(path, self.force)?;
+            self.manifest_place(&output)?;
+        }
+        let stale = self.stale_manifest(&output, manifest.as_ref())?;
+        // An old manifest never stands beside a new disk: whenever this is killed, a manifest that
+        // is there belongs to the disk that is there.
+        remove_old(manifest.as_ref())?;
+        remove_old(stale.as_ref())?;
+        target.finish(&planned.tree, Some(&superblock.to_bytes()))?;
+        manifest_file
+            .map(NewFile::put)
+            .transpose()
+            .map_err(|source| BuildError::NoManifest {
+                disk: self.output.clone(),
+                root_hash,
+                source,
+            })?;
+        Ok(HashReport {
+            uuid: Some(superblock.uuid),
+            plan: planned.tree,
+            root_hash,
+        })
+    }
+
+    /// Writes all but the superblock. It is on the disk when this returns.
+    fn write(
+        &self,
+        planned: &DiskPlan,
+        target: &TreeOutput<'_>,
+        output: &Output,
+        workers: &Workers,
+    ) -> Result<RootHash, BuildError> {
+        // On a device there is something where a new file has zeros.
+        let source = planned.source(matches!(output, Output::File { .. }));
+        let sink = ImageSink::new(target.file(), target.path(), planned.tree.area);
+        let root_hash = hash_tree(&planned.tree.params, &source, &sink, workers)?;
+        target.sync()?;
+        Ok(root_hash)
+    }
+
+    fn manifest_place(&self, output: &Output) -> Result<Option<Place>, BuildError> {
+        let path = match (&self.manifest, output) {
+            (Some(path), _) => path.clone(),
+            (None, Output::File { path, .. }) => manifest::default_path(path),
+            (None, Output::Device(_)) => return Ok(None),
+        };
+        outside::check_place(&path, &self.model)?;
+        match Output::find(&path, self.force)? {
+            Output::Device(_) => Err(BuildError::ManifestDevice(path)),
+            Output::File { path, replace } => {
+                if outside::is_same_place(&path, &self.output) {
+                    return Err(BuildError::SameOutput(path));
+                }
+                Ok(Some(Place { path, replace }))
+            }
+        }
+    }
+
+    /// The manifest that stands beside the old disk, where that of the new one goes elsewhere. An
+    /// error where it may not be removed.
+    fn stale_manifest(
+        &self,
+        output: &Output,
+        manifest: Option<&Place>,
+    ) -> Result<Option<Place>, BuildError> {
+        let Output::File { path, .. } = output else {
+            return Ok(None);
+        };
+        let path = manifest::default_path(path);
+        let new = manifest.is_some_and(|place| outside::is_same_place(&place.path, &path));
+        // What is no manifest says nothing of the disk.
+        if new || Manifest::read(&path).is_err() {
+            return Ok(None);
+        }
+        match Output::find(&path, self.force)? {
+            Output::File { path, replace } => Ok(Some(Place { path, replace })),
+            Output::Device(_) => Ok(None),
+        }
+    }
+
+    fn manifest<'a>(&'a self, planned: &'a DiskPlan, disk: Disk) -> Manifest<'a> {
+        Manifest {
+            schema: SCHEMA,
+            disk,
+            source: self.source.clone(),
+            revision: self.revision.clone(),
+            excluded: self.excludes.given().into(),
+            files: planned.model.files()[..].into(),
+            builder_version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+}
+
+/// Of a file that is to be made.
+struct Place {
+    path: PathBuf,
+    replace: bool,
+}
+
+/// Removes the manifest of the disk that is going to be replaced.
+fn remove_old(manifest: Option<&Place>) -> Result<(), BackingFileError> {
+    let Some(Place { path, .. }) = manifest.filter(|place| place.replace) else {
+        return Ok(());
+    };
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(FileError::new("replace", path)(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A new file with room for what is going to be written.
+fn start_file<'a>(
+    path: &Path,
+    replace: bool,
+    planned: &'a DiskPlan,
+) -> Result<TreeOutput<'a>, BuildError> {
+    let target = TreeOutput::new_file(path, replace, &planned.tree)?;
+    let tree = planned.image.bytes()..planned.bytes();
+    preallocate(target.file(), path, &planned.source(true), tree)?;
+    Ok(target)
+}
+
+/// A device on which nothing looks like a disk any more.
+fn start_device<'a>(
+    device: &'a BackingFile,
+    planned: &'a DiskPlan,
+    manifest: Option<&Place>,
+) -> Result<TreeOutput<'a>, BuildError> {
+    let needed = planned.bytes();
+    if needed > device.bytes() {
+        return Err(BuildError::NoRoom {
+            device: device.path().to_owned(),
+            bytes: device.bytes(),
+            needed,
+        });
+    }
+    remove_old(manifest)?;
+    let cleared: io::Result<()> = device.file().write_all_at(&[0; BLOCK_SIZE as usize], 0);
+    cleared.map_err(FileError::new("write to", device.path()))?;
+    Ok(TreeOutput::in_place(device, &planned.tree)?)
+}

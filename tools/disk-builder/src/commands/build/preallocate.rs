@@ -1,0 +1,68 @@
+//! Capacity for an image that is to be written.
+
+use std::{fs::File, ops::Range, path::Path};
+
+use nix::{
+    errno::Errno,
+    fcntl::{FallocateFlags, fallocate},
+};
+
+use super::BuildError;
+use model_disk::{BackingFile, BackingFileError, BackingKind, FileError, ReadAt};
+use crate::{
+    engine::{HashTreeError, Source, SourceError},
+};
+
+/// Has the filesystem set aside what is going to be written, so that a full disk is found out
+/// before hours of work: the data of `source`, at its place, and `tree`. Known zeros stay holes
+/// and need no room. Where the filesystem cannot do that, it is not done. `path` is for messages.
+pub(super) fn preallocate(
+    file: &File,
+    path: &Path,
+    source: &dyn Source,
+    tree: Range<u64>,
+) -> Result<(), BuildError> {
+    for range in data(source).chain([Ok(tree)]) {
+        let Range { start, end } = range.map_err(HashTreeError::from)?;
+        // Sizes are below 2^45.
+        let (offset, length) = (start as i64, (end - start) as i64);
+        match allocate(file, offset, length) {
+            Ok(()) => {}
+            Err(Errno::EOPNOTSUPP | Errno::ENOSYS) => return Ok(()),
+            Err(errno) => return Err(FileError::new("reserve space for", path)(errno.into()).into()),
+        }
+    }
+    Ok(())
+}
+
+fn allocate(file: &File, offset: i64, length: i64) -> Result<(), Errno> {
+    loop {
+        match fallocate(file, FallocateFlags::empty(), offset, length) {
+            Err(Errno::EINTR) => {}
+            result => return result,
+        }
+    }
+}
+
+/// The stretches of data, those that touch joined.
+fn data(source: &dyn Source) -> impl Iterator<Item = Result<Range<u64>, SourceError>> {
+    let mut offset = 0;
+    std::iter::from_fn(move || {
+        let mut found: Option<Range<u64>> = None;
+        while offset < source.bytes() {
+            let extent = match source.extent_at(offset) {
+                Ok(extent) => extent,
+                Err(error) => return Some(Err(error)),
+            };
+            let start = offset;
+            offset = extent.end;
+            match &mut found {
+                Some(_) if extent.zeros => break,
+                None if extent.zeros => {}
+                Some(range) => range.end = extent.end,
+                None => found = Some(start..extent.end),
+            }
+        }
+        found.map(Ok)
+    })
+}

@@ -1,0 +1,305 @@
+//! The image of a model, read before it is written.
+
+use crate::engine::sys::window::Window;
+
+use crate::{engine::{Extent, FileSource, Source, SourceError}, model::{Model, ReadError, SourceFile}};
+use model_disk::erofs::image::{self, Plan};
+
+use super::open_files::OpenFiles;
+
+/// A smaller file is not asked for holes: asking costs as much as reading.
+const MIN_SPARSE: u64 = 256 << 10;
+
+/// How far to look for the end of a stretch of data that goes through several files: as far as is
+/// read at once.
+const LOOK_AHEAD: u64 = 1 << 20;
+
+/// Gives the bytes of a planned image: its metadata from memory, its files from the model.
+pub(super) struct PlanSource<'a> {
+    plan: &'a Plan,
+    model: &'a Model,
+    files: OpenFiles<'a>,
+    find_holes: bool,
+}
+
+impl<'a> PlanSource<'a> {
+    /// The image `plan` of `model`. Without `find_holes`, those are read as any data.
+    pub(super) fn new(model: &'a Model, plan: &'a Plan, find_holes: bool) -> Self {
+        Self {
+            plan,
+            model,
+            files: OpenFiles::new(model),
+            find_holes,
+        }
+    }
+
+    /// What is known of an extent of the plan from `offset` (in the image) on.
+    fn stretch(&self, extent: &image::Extent, offset: u64) -> Result<Extent, SourceError> {
+        match extent.source {
+            image::Source::File(index) if self.find_holes && extent.length >= MIN_SPARSE => {
+                let file = self.files.get(index).map_err(failed)?;
+                let found = source(&file, extent).extent_at(offset - extent.offset)?;
+                Ok(Extent {
+                    end: extent.offset + found.end,
+                    ..found
+                })
+            }
+            // Those zeros only fill up a block.
+            _ => Ok(Extent {
+                zeros: false,
+                end: extent.end(),
+            }),
+        }
+    }
+
+    /// Fills `buf` from an extent, from `offset` (in the image) on.
+    fn read(&self, extent: &image::Extent, offset: u64, buf: &mut [u8]) -> Result<(), SourceError> {
+        let start = offset - extent.offset;
+        match extent.source {
+            image::Source::Metadata(place) => {
+                let place = place + start as usize;
+                buf.copy_from_slice(&self.plan.metadata()[place..place + buf.len()]);
+                Ok(())
+            }
+            image::Source::Zeros => {
+                buf.fill(0);
+                Ok(())
+            }
+            image::Source::File(index) if buf.len() as u64 == extent.length => {
+                let file = self.files.once(index).map_err(failed)?;
+                source(&file, extent).read_exact_at(buf, start)
+            }
+            image::Source::File(index) => {
+                let file = self.files.get(index).map_err(failed)?;
+                source(&file, extent).read_exact_at(buf, start)
+            }
+        }
+    }
+}
+
+impl Source for PlanSource<'_> {
+    fn bytes(&self) -> u64 {
+        self.plan.bytes()
+    }
+
+    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> Result<(), SourceError> {
+        let end = offset + buf.len() as u64;
+        for extent in self.plan.extents_in(offset..end) {
+            let from = extent.offset.max(offset);
+            let to = extent.end().min(end);
+            let part = &mut buf[(from - offset) as usize..(to - offset) as usize];
+            self.read(extent, from, part)?;
+        }
+        Ok(())
+    }
+
+    fn cached(&self, offset: u64, length: usize) -> Option<Window> {
+        let [extent] = self.plan.extents_in(offset..offset + length as u64) else {
+            return None;
+        };
+        let image::Source::File(index) = extent.source else {
+            return None;
+        };
+        let file = self.files.get(index).ok()?;
+        source(&file, extent).cached(offset - extent.offset, length)
+    }
+
+    /// Data of one file after the other is one stretch, so that many small files are read and
+    /// hashed at once.
+    fn extent_at(&self, offset: u64) -> Result<Extent, SourceError> {
+        let mut end = offset;
+        for extent in self.plan.extents_in(offset..offset + LOOK_AHEAD) {
+            let stretch = self.stretch(extent, end)?;
+            if stretch.zeros {
+                // Data before it comes first.
+                return Ok(if end == offset { stretch } else { data(end) });
+            }
+            end = stretch.end;
+            if end < extent.end() {
+                break;
+            }
+        }
+        Ok(data(end))
+    }
+
+    /// Looks at every file again: one may have changed after it was read, or before.
+    fn check_unchanged(&self) -> Result<(), SourceError> {
+        self.model.check_unchanged().map_err(failed)
+    }
+}
+
+fn data(end: u64) -> Extent {
+    Extent { zeros: false, end }
+}
+
+fn source<'a>(file: &'a SourceFile, extent: &image::Extent) -> FileSource<'a> {
+    FileSource::new(file.file(), file.path(), extent.length, Some(extent.length))
+}
+
+fn failed(error: ReadError) -> SourceError {
+    match error {
+        ReadError::Io { path, source } => SourceError::Read {
+            path,
+            offset: 0,
+            source,
+        },
+        ReadError::Changed(path) | ReadError::NotAFile(path) => SourceError::Changed(path),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fs::{self, File},
+        os::unix::fs::FileExt,
+        path::Path,
+        sync::Arc,
+    };
+
+    use super::*;
+    use crate::{
+        build::planned::DiskPlan,
+        engine::{HashTreeError, NullSink, Workers, hash_tree},
+        model::Excludes,
+    };
+
+    const SPARSE: u64 = 8 << 20;
+
+    fn planned(directory: &Path) -> DiskPlan {
+        DiskPlan::new(directory, &Excludes::new([""; 0]).unwrap()).unwrap()
+    }
+
+    /// Small files around a sparse one, which has data in its middle.
+    fn model() -> tempfile::TempDir {
+        let directory = tempfile::tempdir().unwrap();
+        for number in 0..100u8 {
+            let bytes = vec![number + 1; usize::from(number) * 100];
+            fs::write(directory.path().join(format!("{number}")), bytes).unwrap();
+        }
+        let sparse = File::create(directory.path().join("5-sparse")).unwrap();
+        sparse.set_len(SPARSE + 7).unwrap();
+        sparse.write_all_at(&[0xff; 10_000], SPARSE / 2).unwrap();
+        directory
+    }
+
+    fn read(source: &PlanSource<'_>, offset: u64, length: u64) -> Vec<u8> {
+        let mut bytes = vec![0xaa; length as usize];
+        source.read_exact_at(&mut bytes, offset).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn any_range_is_part_of_the_whole() {
+        let directory = model();
+        let planned = planned(directory.path());
+        let source = planned.source(true);
+        let all = read(&source, 0, source.bytes());
+        for (file, extent) in
+            planned
+                .image
+                .extents()
+                .iter()
+                .filter_map(|extent| match extent.source {
+                    image::Source::File(index) => Some((&planned.model.files()[index], extent)),
+                    _ => None,
+                })
+        {
+            let path = directory.path().join(file.path.to_string());
+            let (start, end) = (extent.offset as usize, extent.end() as usize);
+            assert!(all[start..end] == fs::read(path).unwrap(), "{}", file.path);
+        }
+        for (offset, length) in [(0, 1), (4095, 2), (100_000, 300_000), (1 << 20, 1 << 20)] {
+            let part = &all[offset as usize..(offset + length) as usize];
+            assert!(read(&source, offset, length) == part, "{offset} {length}");
+        }
+    }
+
+    #[test]
+    fn extents_cover_the_image_and_tell_the_truth() {
+        let directory = model();
+        let planned = planned(directory.path());
+        for find_holes in [true, false] {
+            let source = planned.source(find_holes);
+            let (mut offset, mut zeros, mut calls) = (0, 0, 0);
+            while offset < source.bytes() {
+                let extent = source.extent_at(offset).unwrap();
+                assert!(extent.end > offset);
+                if extent.zeros {
+                    zeros += extent.end - offset;
+                    let bytes = read(&source, offset, extent.end - offset);
+                    assert!(bytes.iter().all(|byte| *byte == 0));
+                }
+                (offset, calls) = (extent.end, calls + 1);
+            }
+            assert_eq!(offset, source.bytes());
+            // Small files do not come one by one.
+            assert!(calls < 20, "{calls}");
+            assert_eq!(zeros > SPARSE / 2, find_holes, "{zeros}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_changes_is_an_error_that_names_it() {
+        type Change = fn(&Path);
+        let changes: [Change; 4] = [
+            |path| fs::write(path, [1; 2]).unwrap(),
+            |path| {
+                File::options()
+                    .write(true)
+                    .open(path)
+                    .unwrap()
+                    .set_len(0)
+                    .unwrap()
+            },
+            |path| fs::rename(path.with_file_name("2"), path).unwrap(),
+            |path| fs::remove_file(path).unwrap(),
+        ];
+        let workers = Workers::new(2, Arc::default()).unwrap();
+        for change in changes {
+            let directory = model();
+            let planned = planned(directory.path());
+            let source = planned.source(true);
+            hash_tree(&planned.tree.params, &source, &NullSink, &workers).unwrap();
+            let path = directory.path().join("99");
+            change(&path);
+            // When all has been read, and when it is still to be read.
+            let after = source.check_unchanged().unwrap_err();
+            let HashTreeError::Source(before) =
+                hash_tree(&planned.tree.params, &source, &NullSink, &workers).unwrap_err()
+            else {
+                panic!("an error of another kind");
+            };
+            for error in [after, before] {
+                match error {
+                    SourceError::Changed(named) | SourceError::Read { path: named, .. } => {
+                        // The file that took its place is gone too, and comes first.
+                        assert!(named == path || named == path.with_file_name("2"));
+                    }
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+    }
+
+    /// Where many files are open, the one that was used least recently is closed.
+    #[test]
+    fn few_files_are_open() {
+        let directory = tempfile::tempdir().unwrap();
+        for number in 0..200 {
+            fs::write(directory.path().join(format!("{number}")), vec![1; 5000]).unwrap();
+        }
+        let planned = planned(directory.path());
+        let source = planned.source(true);
+        let open = || {
+            let descriptors = fs::read_dir("/proc/self/fd").unwrap().flatten();
+            let links = descriptors.filter_map(|entry| fs::read_link(entry.path()).ok());
+            links
+                .filter(|path| path.starts_with(directory.path()))
+                .count()
+        };
+        for block in 0..source.bytes() / 4096 {
+            read(&source, block * 4096, 4096);
+        }
+        assert!((1..=32).contains(&open()), "{}", open());
+    }
+}

@@ -1,0 +1,247 @@
+//! Where a tree is written so that nothing looks finished that is not.
+
+use std::{fs::File, io, os::unix::fs::FileExt, path::Path};
+
+use dm_verity::SUPERBLOCK_SIZE;
+use model_disk::ReadAt;
+
+use super::TreePlan;
+use model_disk::{BackingFile, BackingKind, FileError, ReadAt};
+use crate::{
+    new_file::NewFile,
+};
+
+/// What is in the superblock's place of a tree that is being appended to a file, followed by how
+/// long the file was before, as a `u64`: a run that is killed leaves it, and what it appended
+/// would be taken for data otherwise.
+const UNFINISHED: &[u8; 24] = b"disk-builder unfinished\0";
+
+/// Where a tree goes. Dropped before it is finished, it takes back what it did.
+pub(crate) enum TreeOutput<'a> {
+    InPlace(InPlace<'a>),
+    NewFile(NewFile),
+}
+
+/// A file or block device that has more on it than the tree.
+pub(crate) struct InPlace<'a> {
+    medium: &'a BackingFile,
+    plan: &'a TreePlan,
+    finished: bool,
+}
+
+impl<'a> TreeOutput<'a> {
+    /// Makes room on a medium. No old superblock can make the new tree look finished.
+    pub(crate) fn in_place(medium: &'a BackingFile, plan: &'a TreePlan) -> Result<Self, FileError> {
+        let target = InPlace {
+            medium,
+            plan,
+            finished: false,
+        };
+        let (file, path) = (medium.file(), medium.path());
+        if plan.area.offset() < medium.bytes() {
+            write_slot(file, plan, None)
+                .and_then(|()| file.sync_data())
+                .map_err(FileError::new("write to", path))?;
+        } else if plan.area.block_offset(0) > plan.area.offset() {
+            write_slot(file, plan, Some(&unfinished(medium.bytes())))
+                .and_then(|()| file.sync_data())
+                .map_err(FileError::new("write to", path))?;
+        }
+        if medium.kind() == BackingKind::File {
+            file.set_len(length_after(medium, plan))
+                .map_err(FileError::new("extend", path))?;
+        }
+        Ok(Self::InPlace(target))
+    }
+
+    /// A file to be at `path`, which may `replace` another.
+    pub(crate) fn new_file(path: &Path, replace: bool, plan: &TreePlan) -> Result<Self, FileError> {
+        let new = NewFile::create(path, replace)?;
+        new.file()
+            .set_len(plan.area.end(&plan.layout))
+            .map_err(FileError::new("write", path))?;
+        Ok(Self::NewFile(new))
+    }
+
+    pub(crate) fn file(&self) -> &File {
+        match self {
+            Self::InPlace(target) => target.medium.file(),
+            Self::NewFile(target) => target.file(),
+        }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        match self {
+            Self::InPlace(target) => target.medium.path(),
+            Self::NewFile(target) => target.path(),
+        }
+    }
+
+    /// The tree is on the disk when this returns.
+    pub(crate) fn sync(&self) -> Result<(), FileError> {
+        let synced = self.file().sync_data();
+        synced.map_err(FileError::new("sync", self.path()))
+    }
+
+    /// Writes the superblock, last of all, and keeps what has been written.
+    pub(crate) fn finish(
+        self,
+        plan: &TreePlan,
+        superblock: Option<&[u8; SUPERBLOCK_SIZE]>,
+    ) -> Result<(), FileError> {
+        write_slot(self.file(), plan, superblock)
+            .and_then(|()| self.file().sync_all())
+            .map_err(FileError::new("write the superblock to", self.path()))?;
+        match self {
+            Self::InPlace(mut target) => {
+                target.finished = true;
+                Ok(())
+            }
+            Self::NewFile(target) => target.put(),
+        }
+    }
+}
+
+impl Drop for InPlace<'_> {
+    /// Errors are left out: whatever led here is what the user must know, and a tree without its
+    /// superblock does not look finished.
+    fn drop(&mut self) {
+        let file = self.medium.file();
+        if self.finished {
+            return;
+        }
+        if self.plan.area.offset() < self.medium.bytes() {
+            let _ = write_slot(file, self.plan, None);
+        }
+        if self.medium.kind() == BackingKind::File {
+            let _ = file.set_len(self.medium.bytes());
+        }
+    }
+}
+
+fn unfinished(bytes: u64) -> [u8; SUPERBLOCK_SIZE] {
+    let mut slot = [0; SUPERBLOCK_SIZE];
+    let mark = UNFINISHED.iter().copied().chain(bytes.to_le_bytes());
+    slot.iter_mut().zip(mark).for_each(|(to, from)| *to = from);
+    slot
+}
+
+/// How long a file was before a run began to append a tree at `offset`, and was killed.
+pub(super) fn length_before(medium: &BackingFile, offset: u64) -> Result<Option<u64>, FileError> {
+    let mut slot = [0; SUPERBLOCK_SIZE];
+    if medium.bytes() < offset.saturating_add(SUPERBLOCK_SIZE as u64) {
+        return Ok(None);
+    }
+    medium.read_exact_at(&mut slot, offset)?;
+    let length = slot.strip_prefix(UNFINISHED).and_then(<[u8]>::first_chunk);
+    let length = length.map(|length| u64::from_le_bytes(*length));
+    Ok(length.filter(|length| *length <= offset && slot == unfinished(*length)))
+}
+
+/// How long a file is with the tree in it.
+pub(super) fn length_after(medium: &BackingFile, plan: &TreePlan) -> u64 {
+    medium.bytes().max(plan.area.end(&plan.layout))
+}
+
+/// Fills the place of the superblock, up to the tree.
+fn write_slot(
+    file: &File,
+    plan: &TreePlan,
+    superblock: Option<&[u8; SUPERBLOCK_SIZE]>,
+) -> io::Result<()> {
+    let start = plan.area.offset();
+    let mut slot = vec![0; (plan.area.block_offset(0) - start) as usize];
+    if let Some(superblock) = superblock {
+        slot[..SUPERBLOCK_SIZE].copy_from_slice(superblock);
+    }
+    file.write_all_at(&slot, start)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::PathBuf};
+
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::commands::hash::{Capacity, TreeRequest};
+
+    const SUPERBLOCK: [u8; SUPERBLOCK_SIZE] = [0x5b; SUPERBLOCK_SIZE];
+
+    fn directory_with(bytes: &[u8]) -> (TempDir, PathBuf) {
+        let directory = TempDir::new().unwrap();
+        let path = directory.path().join("data");
+        fs::write(&path, bytes).unwrap();
+        (directory, path)
+    }
+
+    fn plan(data_blocks: u64, hash_offset: Option<u64>, bytes: u64) -> TreePlan {
+        let request = TreeRequest {
+            data_blocks: Some(data_blocks),
+            hash_offset,
+            ..TreeRequest::default()
+        };
+        let kind = BackingKind::File;
+        TreePlan::new(&request, Capacity { kind, bytes }, None).unwrap()
+    }
+
+    #[test]
+    fn what_was_appended_is_taken_back() {
+        let (_directory, path) = directory_with(&[1; 40960]);
+        let medium = BackingFile::open_to_write(&path).unwrap();
+        let plan = plan(10, None, 40960);
+        let target = TreeOutput::in_place(&medium, &plan).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().len(), 49152);
+        target.file().write_all_at(&[2; 4096], 45056).unwrap();
+        drop(target);
+        assert!(fs::read(&path).unwrap() == [1; 40960]);
+    }
+
+    /// An old superblock over a tree that is half new would look finished.
+    #[test]
+    fn an_old_superblock_goes_before_the_new_tree_comes() {
+        let (_directory, path) = directory_with(&[1; 49152]);
+        let medium = BackingFile::open_to_write(&path).unwrap();
+        let plan = plan(10, Some(40960), 49152);
+        let target = TreeOutput::in_place(&medium, &plan).unwrap();
+        let now = fs::read(&path).unwrap();
+        assert!(now[..40960] == [1; 40960] && now[45056..] == [1; 4096]);
+        assert!(now[40960..45056] == [0; 4096]);
+        drop(target);
+        assert!(fs::read(&path).unwrap() == now);
+    }
+
+    #[test]
+    fn the_superblock_comes_last_and_fills_its_block() {
+        let (_directory, path) = directory_with(&[1; 49152]);
+        let medium = BackingFile::open_to_write(&path).unwrap();
+        let plan = plan(10, Some(40960), 49152);
+        let target = TreeOutput::in_place(&medium, &plan).unwrap();
+        target.finish(&plan, Some(&SUPERBLOCK)).unwrap();
+        let now = fs::read(&path).unwrap();
+        assert!(now[40960..41472] == SUPERBLOCK);
+        assert!(now[41472..45056] == [0; 3584] && now[45056..] == [1; 4096]);
+    }
+
+    #[test]
+    fn a_new_file_appears_when_it_is_finished() {
+        let (directory, path) = directory_with(&[]);
+        let hashes = directory.path().join("hashes");
+        let plan = plan(10, Some(40960), 40960);
+        let names = || fs::read_dir(directory.path()).unwrap().count();
+        drop(TreeOutput::new_file(&hashes, false, &plan).unwrap());
+        assert_eq!(names(), 1);
+
+        let target = TreeOutput::new_file(&hashes, false, &plan).unwrap();
+        assert!(!hashes.exists());
+        target.finish(&plan, Some(&SUPERBLOCK)).unwrap();
+        assert_eq!(fs::metadata(&hashes).unwrap().len(), 49152);
+        assert_eq!(names(), 2);
+
+        // A file that came in the meantime is not overwritten.
+        let target = TreeOutput::new_file(&path, false, &plan).unwrap();
+        let error = target.finish(&plan, None).unwrap_err();
+        assert_eq!(error.exit_code(), model_disk::ExitCode::InTheWay);
+        assert_eq!((fs::read(&path).unwrap().len(), names()), (0, 2));
+    }
+}

@@ -1,0 +1,102 @@
+//! The filesystem of a disk, read only where it has been verified.
+
+use std::{fmt, io, ops::Range, os::unix::fs::FileExt};
+
+use dm_verity::BlockSize;
+use model_disk::erofs::{self, Node, WalkError};
+
+use crate::{engine::Findings, file::BackingFile};
+
+/// What is in the way of reading a filesystem.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum UnverifiedRead {
+    #[error("there is more corruption than can be told")]
+    Incomplete,
+    #[error("the filesystem's metadata is corrupt at byte {0}")]
+    Corrupt(u64),
+}
+
+/// A disk whose blocks have been verified but for some.
+pub(super) struct VerifiedFilesystem<'a> {
+    image: &'a BackingFile,
+    data_bytes: u64,
+    /// What is not as it should be, in bytes: in order, and none touches another.
+    bad: Vec<Range<u64>>,
+    incomplete: bool,
+}
+
+impl<'a> VerifiedFilesystem<'a> {
+    pub(super) fn new(disk: &'a Disk, findings: &Findings) -> Self {
+        let size = disk.params().data_block_size().bytes();
+        let blocks = findings.corrupt_data.iter();
+        let mut bad: Vec<Range<u64>> = blocks
+            .chain(&findings.unverifiable_data)
+            .map(|blocks| blocks.start * size..blocks.end * size)
+            .collect();
+        // Data under a corrupt hash block is never told as corrupt itself, so none overlap.
+        bad.sort_unstable_by_key(|range| range.start);
+        Self {
+            image: disk.data_file(),
+            data_bytes: disk.params().data_bytes(),
+            bad,
+            incomplete: findings.incomplete,
+        }
+    }
+
+    /// Visits everything in the EROFS filesystem, see [`erofs::walk`]. An error where its metadata
+    /// is not verified.
+    pub(super) fn walk(&self, visit: impl FnMut(Node<'_>)) -> Result<(), WalkError> {
+        erofs::walk(|buffer, offset| self.read(buffer, offset), visit)
+    }
+
+    fn read(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        if self.incomplete {
+            return Err(io::Error::other(UnverifiedRead::Incomplete));
+        }
+        // Offsets are below 2^49.
+        let end = offset + buffer.len() as u64;
+        if end > self.data_bytes {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        match overlapping(&self.bad, &(offset..end)).next() {
+            Some(bad) => Err(io::Error::other(UnverifiedRead::Corrupt(self.bad[bad].start))),
+            None => self.image.file().read_exact_at(buffer, offset),
+        }
+    }
+}
+
+/// Which of the ranges, which are in order and apart, share something with one; by their places.
+pub(super) fn overlapping(ranges: &[Range<u64>], one: &Range<u64>) -> Range<usize> {
+    let first = ranges.partition_point(|range| range.end <= one.start);
+    let end = ranges.partition_point(|range| range.start < one.end);
+    first..end.max(first)
+}
+
+/// Why a walk ended, on one line.
+pub(super) fn reason(error: &WalkError) -> impl fmt::Display + use<> {
+    match error {
+        WalkError::Read(source) => source.to_string(),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_that_overlap() {
+        let ranges = [2..4, 4..5, 8..9];
+        for (one, expected) in [
+            (0..2, 0..0),
+            (0..3, 0..1),
+            (3..5, 0..2),
+            (5..8, 2..2),
+            (0..100, 0..3),
+            (9..10, 3..3),
+            (4..4, 1..1),
+        ] {
+            assert_eq!(overlapping(&ranges, &one), expected, "{one:?}");
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! System calls that no crate wraps safely.
+#![allow(unsafe_code)]
+
+pub(crate) mod signal;
