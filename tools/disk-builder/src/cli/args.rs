@@ -5,25 +5,29 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 use dm_verity::{BlockSize, HashAlgorithm, RootHash, Salt};
-use model_disk::units::Size;
+use model_disk::{
+    ExitCode,
+    filesystem::FsType,
+    units::{Size, block_size},
+};
 use uuid::Uuid;
 
 use super::MAX_DEFAULT_THREADS;
 
 /// Makes disks with model weights that are verified block by block
 #[derive(Debug, Parser)]
-#[command(name = "disk-builder", version, max_term_width = 100, after_help = AFTER_HELP)]
+#[command(name = "disk-builder", version, max_term_width = 100, after_help = after_help())]
 pub(super) struct Arguments {
     #[command(subcommand)]
     pub(super) command: Command,
 }
 
-const AFTER_HELP: &str = "\
-Example:
-  disk-builder build model/ --output model.img
-
-Exit codes: 0 done, 1 failed, 2 wrong command line, 3 the disk is not what the root hash says, \
-4 something is not there, 5 something is in the way, 6 the environment cannot.";
+fn after_help() -> String {
+    format!(
+        "Example:\n  disk-builder build model/ --output model.img\n\n{}",
+        ExitCode::help()
+    )
+}
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -174,6 +178,10 @@ pub(super) struct VerifyArguments {
     #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
     pub(super) hash_device: Option<PathBuf>,
 
+    /// The filesystem on it, after which the superblock is looked for: erofs or squashfs
+    #[arg(long, value_name = "TYPE", default_value_t)]
+    pub(super) fs_type: FsType,
+
     #[command(flatten)]
     pub(super) tree: TreeFlags,
 
@@ -194,11 +202,11 @@ pub(super) struct TreeFlags {
     pub(super) data_blocks: Option<u64>,
 
     /// The size of a data block
-    #[arg(long, value_name = "BYTES")]
+    #[arg(long, value_name = "BYTES", value_parser = block_size)]
     pub(super) data_block_size: Option<BlockSize>,
 
     /// The size of a hash block
-    #[arg(long, value_name = "BYTES")]
+    #[arg(long, value_name = "BYTES", value_parser = block_size)]
     pub(super) hash_block_size: Option<BlockSize>,
 
     /// The hash algorithm: sha256 or sha512

@@ -1,14 +1,18 @@
 //! From arguments to what a command is to do.
 
+use model_disk::{ArgumentsError, ExpectedParams, ParamsSource};
+
 use super::{
     UsageError,
     args::{BuildArguments, HashArguments, ModelFlags, VerifyArguments},
 };
 use crate::{
-    build::Build,
-    hash::{Hash, TreeRequest},
+    commands::{
+        build::Build,
+        hash::{Hash, TreeRequest},
+        verify::Verify,
+    },
     model::Excludes,
-    verify::{TreeArguments, Verify},
 };
 
 impl TryFrom<BuildArguments> for Build {
@@ -61,22 +65,35 @@ impl TryFrom<VerifyArguments> for Verify {
 
     fn try_from(arguments: VerifyArguments) -> Result<Self, UsageError> {
         let tree = arguments.tree;
-        if tree.no_superblock && tree.hash_offset.is_none() && arguments.hash_device.is_none() {
-            return Err(UsageError::NoHashOffset);
-        }
+        let hash_offset = tree.hash_offset.map(|offset| offset.0);
+        let expected = ExpectedParams {
+            data_blocks: tree.data_blocks,
+            data_block_size: tree.data_block_size,
+            hash_block_size: tree.hash_block_size,
+            algorithm: tree.hash,
+            salt: tree.salt,
+        };
+        let params = if tree.no_superblock {
+            let hash_offset = match (hash_offset, &arguments.hash_device) {
+                (Some(offset), _) => offset,
+                (None, Some(_)) => 0,
+                (None, None) => {
+                    return Err(ArgumentsError::Missing("--hash-offset or --hash-device").into());
+                }
+            };
+            expected.without_superblock(&arguments.root_hash, hash_offset)?
+        } else {
+            ParamsSource::Superblock {
+                hash_offset,
+                expected,
+            }
+        };
         Ok(Self {
             image: arguments.image,
             root_hash: arguments.root_hash,
             hash_device: arguments.hash_device,
-            hash_offset: tree.hash_offset.map(|offset| offset.0),
-            superblock: !tree.no_superblock,
-            tree: TreeArguments {
-                data_blocks: tree.data_blocks,
-                data_block_size: tree.data_block_size,
-                hash_block_size: tree.hash_block_size,
-                algorithm: tree.hash,
-                salt: tree.salt,
-            },
+            fs_type: arguments.fs_type,
+            params,
         })
     }
 }

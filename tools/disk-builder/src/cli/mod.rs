@@ -14,10 +14,10 @@ use std::{
 };
 
 use clap::{CommandFactory, Parser};
-use model_disk::{BackingFile, BackingFileError, BackingKind, FileError, ReadAt};
-use crate::sys_signal::is_ignored;
 use dm_verity::sha256::{Backend, BackendError};
-use model_disk::{ExitCode, HasExitCode};
+use model_disk::{
+    ArgumentsError, BackingFileError, ErrorChain, Escaped, ExitCode, HasExitCode, inspect,
+};
 use serde_json::{Value, json};
 use signal_hook::{
     consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ},
@@ -25,16 +25,17 @@ use signal_hook::{
 };
 
 use crate::{
-    build::{self, Build, BuildError},
-    model_disk::ErrorChain,
+    commands::{
+        build::{self, Build, BuildError},
+        hash::{Hash, HashError},
+        verify::{
+            ManifestMismatch, ManifestReport, ManifestVerdict, Verify, VerifyError, VerifyReport,
+        },
+    },
     documents::{self, Page},
     engine::Workers,
-    hash::{Hash, HashError},
-    inspect::inspect,
     model::{ExcludeError, Note},
-    verify::{
-        ManifestMismatch, ManifestReport, ManifestVerdict, Verify, VerifyError, VerifyReport,
-    },
+    sys::signal::is_ignored,
 };
 use args::{Arguments, Command, Common};
 use progress::ProgressLine;
@@ -46,9 +47,9 @@ const MAX_DEFAULT_THREADS: usize = 32;
 /// Arguments that do not go together.
 #[derive(Debug, thiserror::Error)]
 enum UsageError {
-    /// Nothing tells where the tree is.
-    #[error("without a superblock, --hash-offset or --hash-device must be given")]
-    NoHashOffset,
+    /// What is said of the tree.
+    #[error(transparent)]
+    Tree(#[from] ArgumentsError),
     /// What is to be left out cannot be understood.
     #[error(transparent)]
     Exclude(#[from] ExcludeError),
@@ -125,7 +126,7 @@ pub fn main() -> ExitCode {
     let code = failure.exit_code();
     if code != ExitCode::Success {
         // Nothing can be done where this fails too.
-        let _ = writeln!(io::stderr(), "disk-builder: {}", on_one_line(&failure));
+        let _ = writeln!(io::stderr(), "disk-builder: {}", ErrorChain(&failure));
     }
     code
 }
@@ -175,8 +176,8 @@ fn run(command: Command) -> Result<(), Failure> {
         }
         Command::Inspect(arguments) => {
             let offset = arguments.hash_offset.map(|offset| offset.0);
-            let claims = inspect(&arguments.image, offset)?;
-            print(&claims, claims.to_json(), arguments.json)
+            let inspection = inspect(&arguments.image, offset)?;
+            print(&inspection, inspection.to_json(), arguments.json)
         }
         Command::Completions(arguments) => {
             write(&documents::completions(definition(), arguments.shell))
@@ -193,7 +194,7 @@ fn tell(note: &Note) {
 
 /// What `verify` found, as success or failure.
 fn judge(report: VerifyReport) -> Result<(), Failure> {
-    let image = Escaped::path(report.image).to_string();
+    let image = Escaped::path(&report.image).to_string();
     if !report.findings.is_clean() {
         return Err(Failure::Corrupt {
             path: image,
@@ -206,7 +207,7 @@ fn judge(report: VerifyReport) -> Result<(), Failure> {
             path,
             verdict: ManifestVerdict::Differs(source),
         }) => Err(Failure::Manifest {
-            path: Escaped::path(path).to_string(),
+            path: Escaped::path(&path).to_string(),
             image,
             source,
         }),

@@ -9,41 +9,9 @@ use clap_mangen::{
     Man,
     roff::{Roff, bold, roman},
 };
-use model_disk::{ExitCode, HasExitCode};
+use model_disk::ExitCode;
 
 use super::after_help::AfterHelp;
-
-const EXIT_CODES: [ExitCode; 7] = [
-    ExitCode::Success,
-    ExitCode::Failure,
-    ExitCode::Usage,
-    ExitCode::Integrity,
-    ExitCode::NotFound,
-    ExitCode::InTheWay,
-    ExitCode::Unsupported,
-];
-
-/// What an exit code means.
-fn meaning(code: ExitCode) -> &'static str {
-    match code {
-        ExitCode::Success => "Done.",
-        ExitCode::Failure => "Any other failure: an I/O error, a full disk.",
-        ExitCode::Usage => "The command line is wrong.",
-        ExitCode::Integrity => {
-            "Integrity: the disk is not what the root hash says, its geometry is not bound, or it \
-             turned corrupt."
-        }
-        ExitCode::NotFound => {
-            "Something is not there, or was not there in time: a device, a file, a mount."
-        }
-        ExitCode::InTheWay => {
-            "Something is in the way: it is busy, mounted from elsewhere, or a name is taken."
-        }
-        ExitCode::Unsupported => {
-            "The kernel or the environment cannot: no device-mapper, no permission."
-        }
-    }
-}
 
 /// The manual page of a program.
 #[derive(Clone, Copy, Debug)]
@@ -187,10 +155,10 @@ fn paragraphs(texts: &[String]) -> String {
 fn exit_status() -> String {
     let mut roff = Roff::new();
     roff.control("SH", ["EXIT STATUS"]);
-    for code in EXIT_CODES {
+    for code in ExitCode::ALL {
         roff.control("TP", []);
         roff.text([bold((code as u8).to_string())]);
-        roff.text([roman(meaning(code))]);
+        roff.text([roman(code.meaning())]);
     }
     source(&roff)
 }

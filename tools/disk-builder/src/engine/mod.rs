@@ -15,7 +15,7 @@ mod progress;
 mod runs;
 mod sink;
 mod source;
-pub mod sys;
+mod sys;
 mod verify;
 mod workers;
 
@@ -24,5 +24,6 @@ pub use hash::{HashTreeError, hash_tree};
 pub use progress::Progress;
 pub use sink::{FileSink, ImageSink, NullSink, Sink, SinkError};
 pub use source::{Extent, FileSource, Source, SourceError};
+pub use sys::window::Window;
 pub use verify::{RootHashMismatch, VerifyTreeError, verify_tree};
 pub use workers::{Interrupted, Workers};

@@ -12,6 +12,7 @@ use std::{
 };
 
 use dm_verity::HashArea;
+use model_disk::Escaped;
 use nix::fcntl::{OFlag, PosixFadviseAdvice, posix_fadvise};
 
 /// What is smaller is better gathered in the page cache.

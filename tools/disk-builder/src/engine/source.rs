@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::engine::sys::window::Window;
-use model_disk::{BackingFile, BackingKind, Escaped, ReadAt as _};
+use model_disk::{BackingFile, BackingKind, Escaped, FileError, ReadAt as _};
 use nix::{
     errno::Errno,
     unistd::{Whence, lseek},
@@ -58,6 +58,9 @@ pub struct Extent {
 /// Why a source could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
+    /// It could not be opened.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// The system call failed.
     #[error("cannot read {} at byte {offset}", Escaped::path(path))]
     Read {

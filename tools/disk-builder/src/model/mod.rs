@@ -5,11 +5,9 @@
 //! known before anything is read; [`Model`] is where the bytes are.
 
 mod exclude;
-mod file_list;
 mod limits;
 mod note;
 mod origin;
-mod path;
 mod scan;
 mod source_file;
 
@@ -19,13 +17,11 @@ use std::{
 };
 
 pub use exclude::{ExcludeError, Excludes};
-pub use file_list::{FileList, FileListError, ModelFile};
 pub use note::{Note, Outside};
-pub(crate) use path::WrittenPath;
-pub use path::{PathError, RelativePath};
 pub use scan::ScanError;
 pub use source_file::{ReadError, SourceFile};
 
+use model_disk::{FileError, FileList};
 use source_file::Stamp;
 
 /// A model directory and what it holds.
@@ -81,7 +77,7 @@ impl Model {
             match fs::metadata(&path) {
                 Ok(metadata) if Stamp::of(&metadata) == *stamp => {}
                 Ok(_) => return Err(ReadError::Changed(path)),
-                Err(source) => return Err(ReadError::Io { path, source }),
+                Err(error) => return Err(FileError::new("read", &path)(error).into()),
             }
         }
         Ok(())

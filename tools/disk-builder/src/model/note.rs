@@ -5,9 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use model_disk::Escaped;
-
-use model_disk::RelativePath;
+use model_disk::{Escaped, RelativePath};
 
 /// How many files are named.
 const MAX_NAMED: usize = 5;

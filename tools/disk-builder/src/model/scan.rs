@@ -12,10 +12,18 @@ use std::{
     vec,
 };
 
-use model_disk::{erofs::MAX_ENTRIES, Escaped};
+use model_disk::{
+    Escaped, ExitCode, FileError, FileList, FileListError, HasExitCode, ModelFile, PathError,
+    RelativePath, erofs::MAX_ENTRIES,
+};
 
-use model_disk::{FileList, FileListError, ModelFile, PathError, RelativePath};
-use super::{exclude::Used, limits::{Count, Counted, MAX_LINKED, Passed}, origin::Own, source_file::Stamp, Excludes, Note, Outside, ReadError, SourceFile};
+use super::{
+    Excludes, Note, Outside, ReadError, SourceFile,
+    exclude::Used,
+    limits::{Count, Counted, MAX_LINKED, Passed},
+    origin::Own,
+    source_file::Stamp,
+};
 
 /// Why a model directory cannot go onto a disk.
 #[derive(Debug, thiserror::Error)]
@@ -24,13 +32,8 @@ pub enum ScanError {
     #[error("{} is not a directory", Escaped::path(.0))]
     NotADirectory(PathBuf),
     /// A directory cannot be read, or an entry cannot be looked at.
-    #[error("cannot read {}", Escaped::path(.path))]
-    Io {
-        /// The directory or entry.
-        path: PathBuf,
-        /// The error.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
     /// A file cannot be opened.
     #[error(transparent)]
     Read(#[from] ReadError),
@@ -115,6 +118,17 @@ pub enum ScanError {
     },
 }
 
+impl HasExitCode for ScanError {
+    fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::File(error) => error.exit_code(),
+            Self::Read(error) => error.exit_code(),
+            Self::NotADirectory(_) => ExitCode::Usage,
+            _ => ExitCode::Failure,
+        }
+    }
+}
+
 /// What is in a model directory.
 pub(super) struct Scanned {
     pub(super) files: FileList,
@@ -133,7 +147,7 @@ fn scan_counting(
     excludes: &Excludes,
     mut count: Count,
 ) -> Result<Scanned, ScanError> {
-    let metadata = fs::metadata(directory).map_err(|error| failed(directory, error))?;
+    let metadata = fs::metadata(directory).map_err(FileError::new("read", directory))?;
     if !metadata.is_dir() {
         return Err(ScanError::NotADirectory(directory.to_owned()));
     }
@@ -248,9 +262,10 @@ struct Frame {
 impl Frame {
     /// One that no link leads to.
     fn enter(path: PathBuf, relative: Vec<u8>, metadata: &Metadata) -> Result<Self, ScanError> {
-        let entries = fs::read_dir(&path).map_err(|error| failed(&path, error))?;
-        let names: Result<Vec<_>, _> = entries.map(|entry| Ok(entry?.file_name())).collect();
-        let mut names = names.map_err(|error| failed(&path, error))?;
+        let entries = fs::read_dir(&path).map_err(FileError::new("read", &path))?;
+        let names: Result<Vec<_>, io::Error> =
+            entries.map(|entry| Ok(entry?.file_name())).collect();
+        let mut names = names.map_err(FileError::new("read", &path))?;
         // So that of several faults the same one is reported each time.
         names.sort_unstable();
         Ok(Self {
@@ -274,7 +289,7 @@ struct Entry {
 
 impl Entry {
     fn look_at(path: PathBuf) -> Result<Self, ScanError> {
-        let own = fs::symlink_metadata(&path).map_err(|error| failed(&path, error))?;
+        let own = fs::symlink_metadata(&path).map_err(FileError::new("read", &path))?;
         if !own.is_symlink() {
             return Ok(Self {
                 path,
@@ -292,7 +307,7 @@ impl Entry {
             }
             Err(error) => error,
         };
-        let target = fs::read_link(&path).map_err(|error| failed(&path, error))?;
+        let target = fs::read_link(&path).map_err(FileError::new("read", &path))?;
         let link = path;
         Err(match source.raw_os_error() {
             Some(libc::ENOENT | libc::ENOTDIR) => ScanError::DanglingLink {
@@ -305,7 +320,7 @@ impl Entry {
                 target,
                 source,
             },
-            _ => failed(&link, source),
+            _ => FileError::new("read", &link)(source).into(),
         })
     }
 
@@ -332,13 +347,6 @@ impl Entry {
 
 fn id(metadata: &Metadata) -> (u64, u64) {
     (metadata.dev(), metadata.ino())
-}
-
-fn failed(path: &Path, source: io::Error) -> ScanError {
-    ScanError::Io {
-        path: path.to_owned(),
-        source,
-    }
 }
 
 fn kind(file_type: FileType) -> &'static str {

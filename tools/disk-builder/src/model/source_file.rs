@@ -2,12 +2,11 @@
 
 use std::{
     fs::{File, Metadata, OpenOptions},
-    io,
     os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
-use model_disk::Escaped;
+use model_disk::{Escaped, ExitCode, FileError, HasExitCode};
 
 /// An open file of a model.
 #[derive(Debug)]
@@ -29,13 +28,8 @@ pub(super) struct Stamp {
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// A system call failed.
-    #[error("cannot read {}", Escaped::path(.path))]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// The error.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
     /// Something else has taken its place.
     #[error("{} is no longer a regular file", Escaped::path(.0))]
     NotAFile(PathBuf),
@@ -44,20 +38,25 @@ pub enum ReadError {
     Changed(PathBuf),
 }
 
+impl HasExitCode for ReadError {
+    fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::File(error) => error.exit_code(),
+            Self::NotAFile(_) | Self::Changed(_) => ExitCode::Failure,
+        }
+    }
+}
+
 impl SourceFile {
     /// Opens what a path leads to. Links are followed.
     pub(super) fn open(path: PathBuf) -> Result<Self, ReadError> {
-        let io_error = |source| ReadError::Io {
-            path: path.clone(),
-            source,
-        };
         // Were it a named pipe by now, opening it would wait for a writer.
         let file = OpenOptions::new()
             .read(true)
             .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
             .open(&path)
-            .map_err(io_error)?;
-        let metadata = file.metadata().map_err(io_error)?;
+            .map_err(FileError::new("open", &path))?;
+        let metadata = file.metadata().map_err(FileError::new("open", &path))?;
         if !metadata.is_file() {
             return Err(ReadError::NotAFile(path));
         }

@@ -1,4 +1,4 @@
-//! Runs that put outputs into one directory do it one after the other.
+//! The lock of a directory, so that runs put outputs into it one after the other.
 
 use std::{
     fs::{File, TryLockError},
@@ -7,32 +7,31 @@ use std::{
     time::Duration,
 };
 
-use model_disk::{BackingFile, BackingKind, FileError, ReadAt};
-use crate::{
-    engine::{Interrupted, Workers},
-    new_file,
-};
+use model_disk::FileError;
+
+use super::directory;
+use crate::engine::{Interrupted, Workers};
 
 /// How often the lock is tried.
 const POLL: Duration = Duration::from_millis(20);
 
 /// A directory whose lock (`flock`) is to be taken.
-pub(super) struct DirectoryLock {
+pub(crate) struct DirectoryLock {
     file: File,
     path: PathBuf,
 }
 
 impl DirectoryLock {
     /// In the directory of an output.
-    pub(super) fn at(output: &Path) -> Result<Self, FileError> {
-        let path = new_file::directory(output).to_owned();
+    pub(crate) fn at(output: &Path) -> Result<Self, FileError> {
+        let path = directory(output).to_owned();
         let file = File::open(&path).map_err(FileError::new("write beside", output))?;
         Ok(Self { file, path })
     }
 
     /// Waits until nobody else has the lock, which is held until the file is closed. `tell` gets
     /// the directory once, where that takes time.
-    pub(super) fn take(
+    pub(crate) fn take(
         self,
         workers: &Workers,
         tell: impl FnOnce(PathBuf),

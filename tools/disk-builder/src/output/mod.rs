@@ -1,4 +1,8 @@
-//! Where a result goes, as far as its path tells.
+//! Where a result goes: files that appear whole or not at all, and block devices.
+
+mod directory_lock;
+mod new_file;
+pub(crate) mod storage;
 
 use std::{
     io,
@@ -6,9 +10,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use model_disk::{ExitCode, HasExitCode};
+use model_disk::{
+    BackingFile, BackingFileError, BackingKind, Escaped, ExitCode, FileError, HasExitCode, ReadAt,
+};
 
-use model_disk::{BackingFile, BackingFileError, BackingKind, FileError, ReadAt};
+pub(crate) use directory_lock::DirectoryLock;
+pub use new_file::NewFile;
+pub(crate) use new_file::directory;
 
 /// What is at the path of an output.
 #[derive(Debug)]
@@ -34,7 +42,11 @@ pub enum OutputError {
     #[error("{} names a directory: name a file in it", Escaped::path(.0))]
     Directory(PathBuf),
     /// It is a symbolic link to nothing.
-    #[error("{} is a symbolic link to {}, which is not there: name the file itself", Escaped::path(path), Escaped::path(leads_to))]
+    #[error(
+        "{} is a symbolic link to {}, which is not there: name the file itself",
+        Escaped::path(path),
+        Escaped::path(leads_to)
+    )]
     Dangling {
         /// The link.
         path: PathBuf,
@@ -64,8 +76,8 @@ impl Output {
         loop {
             match Self::look(path, force) {
                 // It was there a moment ago: another run is just replacing it.
-                Err(OutputError::BackingFile(BackingFileError::Io { source, .. }))
-                    if source.kind() == io::ErrorKind::NotFound => {}
+                Err(OutputError::BackingFile(BackingFileError::File(error)))
+                    if error.source.kind() == io::ErrorKind::NotFound => {}
                 found => return found,
             }
         }
@@ -86,7 +98,7 @@ impl Output {
                     replace: force,
                 })
             }
-            Err(error) => Err(FileError::new("open", path)(error).into()),
+            Err(error) => Err(BackingFileError::from(FileError::new("open", path)(error)).into()),
             Ok(path) if BackingKind::at(&path)? != BackingKind::File => {
                 Ok(Self::Device(BackingFile::open_to_write(&path)?))
             }

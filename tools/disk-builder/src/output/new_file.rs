@@ -13,7 +13,7 @@ use std::{
 use nix::fcntl::OFlag;
 use tempfile::NamedTempFile;
 
-use model_disk::{BackingFile, BackingKind, FileError, ReadAt};
+use model_disk::FileError;
 
 /// What the name of a temporary file has after that of the file to be.
 const MARK: &str = ".disk-builder-";
@@ -56,7 +56,11 @@ impl NewFile {
             let _ = file.as_file().lock();
             let metadata = file.as_file().metadata();
             // Before it was locked it looked like one.
-            if metadata.map_err(FileError::new("write beside", path))?.nlink() > 0 {
+            if metadata
+                .map_err(FileError::new("write beside", path))?
+                .nlink()
+                > 0
+            {
                 return Ok(Self {
                     file,
                     path: path.to_owned(),
@@ -139,7 +143,7 @@ pub(crate) fn directory(path: &Path) -> &Path {
 mod tests {
     use std::{io::Write, thread};
 
-    use model_disk::ExitCode;
+    use model_disk::{ExitCode, HasExitCode};
     use tempfile::TempDir;
 
     use super::*;

@@ -4,7 +4,7 @@ use std::{io, ptr};
 
 /// Whether this process ignores a signal, as nohup(1) makes it ignore SIGHUP. An error where there
 /// is no such signal.
-pub fn is_ignored(signal: libc::c_int) -> io::Result<bool> {
+pub(crate) fn is_ignored(signal: libc::c_int) -> io::Result<bool> {
     // SAFETY: for a `struct sigaction`, zeros are valid: no flags, an empty mask.
     let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
     // SAFETY: without a new action nothing changes; the struct for the old one outlives the call.

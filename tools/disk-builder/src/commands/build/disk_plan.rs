@@ -3,10 +3,14 @@
 use std::path::Path;
 
 use dm_verity::RootHash;
+use model_disk::{BackingKind, erofs::ImagePlan};
 
 use super::{BuildError, source::PlanSource};
-use crate::{engine::{hash_tree, NullSink, Workers}, hash::{self, Capacity, TreeRequest}, file::Kind, model::{Excludes, Model, Note}};
-use model_disk::erofs::image;
+use crate::{
+    commands::hash::{Capacity, TreePlan, TreeRequest},
+    engine::{NullSink, Workers, hash_tree},
+    model::{Excludes, Model, Note},
+};
 
 /// What a disk of layout 1 is going to be: all that is known before a file is read.
 pub(super) struct DiskPlan {
@@ -21,11 +25,11 @@ impl DiskPlan {
     pub(super) fn new(directory: &Path, excludes: &Excludes) -> Result<Self, BuildError> {
         let model = Model::scan(directory, excludes)?;
         let image = ImagePlan::new(model.files())?;
-        let room = Capacity {
+        let capacity = Capacity {
             kind: BackingKind::File,
             bytes: image.bytes(),
         };
-        let tree = TreePlan::new(&TreeRequest::default(), room, None)?;
+        let tree = TreePlan::new(&TreeRequest::default(), capacity, None)?;
         Ok(Self { model, image, tree })
     }
 

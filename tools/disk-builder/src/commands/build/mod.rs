@@ -3,12 +3,11 @@
 //! All is planned from the files' paths and sizes. Then workers read, hash and write in one pass,
 //! each byte once.
 
+mod disk_plan;
 mod open_files;
 mod outside;
-mod planned;
 mod preallocate;
 mod source;
-mod turn;
 
 use std::{
     fs, io,
@@ -17,15 +16,22 @@ use std::{
 };
 
 use dm_verity::{RootHash, Superblock};
-use model_disk::{derived_uuid, Escaped, ExitCode};
+use model_disk::{
+    BackingFile, Escaped, ExitCode, FileError, HasExitCode, ReadAt, derived_uuid,
+    erofs::{BLOCK_SIZE, ImagePlanError},
+    manifest::{self, DiskSummary, Manifest, SCHEMA},
+};
 
-pub use planned::root_hash;
+pub use disk_plan::root_hash;
 
-use crate::{engine::{hash_tree, HashTreeError, ImageSink, Workers}, hash::{self, HashReport, TreeOutput}, file::{failed_to, BackingFile, BackingFileError}, model::{Excludes, Note, ScanError}, new_file::NewFile, output::{Output, OutputError}};
-use model_disk::{erofs::image::{self, BLOCK_SIZE}, manifest::{self, Disk, Manifest, SCHEMA}};
-use planned::DiskPlan;
+use super::hash::{HashReport, TreeOutput, TreePlanError};
+use crate::{
+    engine::{HashTreeError, ImageSink, Workers, hash_tree},
+    model::{Excludes, Note, ScanError},
+    output::{DirectoryLock, NewFile, Output, OutputError},
+};
+use disk_plan::DiskPlan;
 use preallocate::preallocate;
-use turn::DirectoryLock;
 
 /// What `build` is to do.
 #[derive(Clone, Debug)]
@@ -63,11 +69,12 @@ pub enum BuildError {
     Output(#[from] OutputError),
     /// The output could not be written.
     #[error(transparent)]
-    BackingFile(#[from] BackingFileError),
+    File(#[from] FileError),
     /// The output would be a part of the model.
     #[error(
         "{} is in the model directory {}: an output must be outside of it",
-        Escaped::path(output), Escaped::path(model)
+        Escaped::path(output),
+        Escaped::path(model)
     )]
     Inside {
         /// The output.
@@ -76,7 +83,11 @@ pub enum BuildError {
         model: PathBuf,
     },
     /// The output is a part of the model.
-    #[error("{} is a file of the model, as {}: writing it would destroy it", Escaped::path(output), Escaped::path(file))]
+    #[error(
+        "{} is a file of the model, as {}: writing it would destroy it",
+        Escaped::path(output),
+        Escaped::path(file)
+    )]
     IsModelFile {
         /// The output.
         output: PathBuf,
@@ -90,7 +101,10 @@ pub enum BuildError {
     #[error("{} is a block device: a manifest is a file", Escaped::path(.0))]
     ManifestDevice(PathBuf),
     /// A block device does not grow.
-    #[error("the disk takes {needed} bytes, and {} has only {bytes}", Escaped::path(device))]
+    #[error(
+        "the disk takes {needed} bytes, and {} has only {bytes}",
+        Escaped::path(device)
+    )]
     NoRoom {
         /// The output.
         device: PathBuf,
@@ -113,29 +127,23 @@ pub enum BuildError {
         /// Its root hash.
         root_hash: RootHash,
         /// Why there is none.
-        source: BackingFileError,
+        source: FileError,
     },
 }
 
 impl HasExitCode for BuildError {
     fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Scan(ScanError::Io { source, .. }) => source.exit_code(),
-            Self::Scan(ScanError::Read(crate::model::ReadError::Io { source, .. })) => {
-                source.exit_code()
-            }
-            Self::Scan(ScanError::NotADirectory(_))
-            | Self::Inside { .. }
+            Self::Scan(error) => error.exit_code(),
+            Self::Inside { .. }
             | Self::IsModelFile { .. }
             | Self::SameOutput(_)
             | Self::ManifestDevice(_) => ExitCode::Usage,
             Self::Output(error) => error.exit_code(),
-            Self::BackingFile(error) | Self::NoManifest { source: error, .. } => error.exit_code(),
-            Self::Scan(_)
-            | Self::Image(_)
-            | Self::TreePlan(_)
-            | Self::NoRoom { .. }
-            | Self::Tree(_) => ExitCode::Failure,
+            Self::File(error) | Self::NoManifest { source: error, .. } => error.exit_code(),
+            Self::Image(_) | Self::TreePlan(_) | Self::NoRoom { .. } | Self::Tree(_) => {
+                ExitCode::Failure
+            }
         }
     }
 }
@@ -166,24 +174,24 @@ impl Build {
     ) -> Result<HashReport, BuildError> {
         outside::check_place(&self.output, &self.model)?;
         let output = Output::find(&self.output, self.force)?;
-        let manifest = self.manifest_place(&output)?;
+        let manifest = self.manifest_output(&output)?;
         self.stale_manifest(&output, manifest.as_ref())?;
         let planned = DiskPlan::new(&self.model, &self.excludes)?;
         outside::check_files(&self.output, &planned.model)?;
-        if let Some(place) = &manifest {
-            outside::check_files(&place.path, &planned.model)?;
+        if let Some(manifest) = &manifest {
+            outside::check_files(&manifest.path, &planned.model)?;
         }
         planned.model.notes().iter().for_each(&mut tell);
 
         // Before hours of work: there may be no room, or no right to write.
-        let turn = match &output {
+        let lock = match &output {
             Output::File { path, .. } => Some(DirectoryLock::at(path)?),
             // It is open for nobody else.
             Output::Device(_) => None,
         };
         let manifest_file = manifest
             .as_ref()
-            .map(|place| NewFile::create(&place.path, place.replace))
+            .map(|manifest| NewFile::create(&manifest.path, manifest.replace))
             .transpose()?;
         let target = match &output {
             Output::Device(device) => start_device(device, &planned, manifest.as_ref())?,
@@ -195,7 +203,8 @@ impl Build {
             params: planned.tree.params.clone(),
         };
         if let Some(file) = &manifest_file {
-            let disk = Disk::new(&planned.tree, &root_hash, superblock.uuid);
+            let tree = &planned.tree;
+            let disk = DiskSummary::new(&tree.params, tree.area, &root_hash, superblock.uuid);
             self.manifest(&planned, disk)
                 .write(file.file())
                 .map_err(FileError::new("write", file.path()))?;
@@ -204,12 +213,12 @@ impl Build {
                 .map_err(FileError::new("sync", file.path()))?;
         }
         workers.check_interrupted().map_err(HashTreeError::from)?;
-        let turn = turn.map(|turn| turn.take(workers, |at| tell(&Note::Waiting(at))));
-        let _turn = turn.transpose().map_err(HashTreeError::from)?;
+        let lock = lock.map(|lock| lock.take(workers, |at| tell(&Note::Waiting(at))));
+        let _lock = lock.transpose().map_err(HashTreeError::from)?;
         if let Output::File { path, .. } = &output {
             // Another run may have been first.
             Output::find(path, self.force)?;
-            self.manifest_place(&output)?;
+            self.manifest_output(&output)?;
         }
         let stale = self.stale_manifest(&output, manifest.as_ref())?;
         // An old manifest never stands beside a new disk: whenever this is killed, a manifest that
@@ -248,7 +257,7 @@ impl Build {
         Ok(root_hash)
     }
 
-    fn manifest_place(&self, output: &Output) -> Result<Option<Place>, BuildError> {
+    fn manifest_output(&self, output: &Output) -> Result<Option<ManifestOutput>, BuildError> {
         let path = match (&self.manifest, output) {
             (Some(path), _) => path.clone(),
             (None, Output::File { path, .. }) => manifest::default_path(path),
@@ -261,7 +270,7 @@ impl Build {
                 if outside::is_same_place(&path, &self.output) {
                     return Err(BuildError::SameOutput(path));
                 }
-                Ok(Some(Place { path, replace }))
+                Ok(Some(ManifestOutput { path, replace }))
             }
         }
     }
@@ -271,24 +280,24 @@ impl Build {
     fn stale_manifest(
         &self,
         output: &Output,
-        manifest: Option<&Place>,
-    ) -> Result<Option<Place>, BuildError> {
+        manifest: Option<&ManifestOutput>,
+    ) -> Result<Option<ManifestOutput>, BuildError> {
         let Output::File { path, .. } = output else {
             return Ok(None);
         };
         let path = manifest::default_path(path);
-        let new = manifest.is_some_and(|place| outside::is_same_place(&place.path, &path));
+        let new = manifest.is_some_and(|manifest| outside::is_same_place(&manifest.path, &path));
         // What is no manifest says nothing of the disk.
         if new || Manifest::read(&path).is_err() {
             return Ok(None);
         }
         match Output::find(&path, self.force)? {
-            Output::File { path, replace } => Ok(Some(Place { path, replace })),
+            Output::File { path, replace } => Ok(Some(ManifestOutput { path, replace })),
             Output::Device(_) => Ok(None),
         }
     }
 
-    fn manifest<'a>(&'a self, planned: &'a DiskPlan, disk: Disk) -> Manifest<'a> {
+    fn manifest<'a>(&'a self, planned: &'a DiskPlan, disk: DiskSummary) -> Manifest<'a> {
         Manifest {
             schema: SCHEMA,
             disk,
@@ -302,14 +311,14 @@ impl Build {
 }
 
 /// Of a file that is to be made.
-struct Place {
+struct ManifestOutput {
     path: PathBuf,
     replace: bool,
 }
 
 /// Removes the manifest of the disk that is going to be replaced.
-fn remove_old(manifest: Option<&Place>) -> Result<(), BackingFileError> {
-    let Some(Place { path, .. }) = manifest.filter(|place| place.replace) else {
+fn remove_old(manifest: Option<&ManifestOutput>) -> Result<(), FileError> {
+    let Some(ManifestOutput { path, .. }) = manifest.filter(|manifest| manifest.replace) else {
         return Ok(());
     };
     match fs::remove_file(path) {
@@ -336,7 +345,7 @@ fn start_file<'a>(
 fn start_device<'a>(
     device: &'a BackingFile,
     planned: &'a DiskPlan,
-    manifest: Option<&Place>,
+    manifest: Option<&ManifestOutput>,
 ) -> Result<TreeOutput<'a>, BuildError> {
     let needed = planned.bytes();
     if needed > device.bytes() {

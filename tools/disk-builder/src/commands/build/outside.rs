@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use super::BuildError;
-use crate::{model::Model, new_file::directory};
+use crate::{model::Model, output::directory};
 
 /// An error where the place of an output is in the model directory. Where the paths do not exist
 /// there is nothing to refuse: that is found out later.

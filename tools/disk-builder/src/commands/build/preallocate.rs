@@ -1,4 +1,4 @@
-//! Capacity for an image that is to be written.
+//! Space for an image that is to be written.
 
 use std::{fs::File, ops::Range, path::Path};
 
@@ -7,15 +7,14 @@ use nix::{
     fcntl::{FallocateFlags, fallocate},
 };
 
+use model_disk::FileError;
+
 use super::BuildError;
-use model_disk::{BackingFile, BackingFileError, BackingKind, FileError, ReadAt};
-use crate::{
-    engine::{HashTreeError, Source, SourceError},
-};
+use crate::engine::{HashTreeError, Source, SourceError};
 
 /// Has the filesystem set aside what is going to be written, so that a full disk is found out
 /// before hours of work: the data of `source`, at its place, and `tree`. Known zeros stay holes
-/// and need no room. Where the filesystem cannot do that, it is not done. `path` is for messages.
+/// and need no space. Where the filesystem cannot do that, it is not done. `path` is for messages.
 pub(super) fn preallocate(
     file: &File,
     path: &Path,
@@ -29,7 +28,7 @@ pub(super) fn preallocate(
         match allocate(file, offset, length) {
             Ok(()) => {}
             Err(Errno::EOPNOTSUPP | Errno::ENOSYS) => return Ok(()),
-            Err(errno) => return Err(FileError::new("reserve space for", path)(errno.into()).into()),
+            Err(errno) => return Err(FileError::new("reserve space for", path)(errno).into()),
         }
     }
     Ok(())

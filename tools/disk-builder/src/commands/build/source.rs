@@ -1,11 +1,12 @@
 //! The image of a model, read before it is written.
 
-use crate::engine::sys::window::Window;
-
-use crate::{engine::{Extent, FileSource, Source, SourceError}, model::{Model, ReadError, SourceFile}};
-use model_disk::erofs::image::{self, Plan};
+use model_disk::erofs::{ExtentSource, ImageExtent, ImagePlan};
 
 use super::open_files::OpenFiles;
+use crate::{
+    engine::{Extent, FileSource, Source, SourceError, Window},
+    model::{Model, ReadError, SourceFile},
+};
 
 /// A smaller file is not asked for holes: asking costs as much as reading.
 const MIN_SPARSE: u64 = 256 << 10;
@@ -16,7 +17,7 @@ const LOOK_AHEAD: u64 = 1 << 20;
 
 /// Gives the bytes of a planned image: its metadata from memory, its files from the model.
 pub(super) struct PlanSource<'a> {
-    plan: &'a Plan,
+    plan: &'a ImagePlan,
     model: &'a Model,
     files: OpenFiles<'a>,
     find_holes: bool,
@@ -24,7 +25,7 @@ pub(super) struct PlanSource<'a> {
 
 impl<'a> PlanSource<'a> {
     /// The image `plan` of `model`. Without `find_holes`, those are read as any data.
-    pub(super) fn new(model: &'a Model, plan: &'a Plan, find_holes: bool) -> Self {
+    pub(super) fn new(model: &'a Model, plan: &'a ImagePlan, find_holes: bool) -> Self {
         Self {
             plan,
             model,
@@ -34,9 +35,9 @@ impl<'a> PlanSource<'a> {
     }
 
     /// What is known of an extent of the plan from `offset` (in the image) on.
-    fn stretch(&self, extent: &image::Extent, offset: u64) -> Result<Extent, SourceError> {
+    fn stretch(&self, extent: &ImageExtent, offset: u64) -> Result<Extent, SourceError> {
         match extent.source {
-            image::Source::File(index) if self.find_holes && extent.length >= MIN_SPARSE => {
+            ExtentSource::File(index) if self.find_holes && extent.length >= MIN_SPARSE => {
                 let file = self.files.get(index).map_err(failed)?;
                 let found = source(&file, extent).extent_at(offset - extent.offset)?;
                 Ok(Extent {
@@ -53,23 +54,23 @@ impl<'a> PlanSource<'a> {
     }
 
     /// Fills `buf` from an extent, from `offset` (in the image) on.
-    fn read(&self, extent: &image::Extent, offset: u64, buf: &mut [u8]) -> Result<(), SourceError> {
+    fn read(&self, extent: &ImageExtent, offset: u64, buf: &mut [u8]) -> Result<(), SourceError> {
         let start = offset - extent.offset;
         match extent.source {
-            image::Source::Metadata(place) => {
+            ExtentSource::Metadata(place) => {
                 let place = place + start as usize;
                 buf.copy_from_slice(&self.plan.metadata()[place..place + buf.len()]);
                 Ok(())
             }
-            image::Source::Zeros => {
+            ExtentSource::Zeros => {
                 buf.fill(0);
                 Ok(())
             }
-            image::Source::File(index) if buf.len() as u64 == extent.length => {
+            ExtentSource::File(index) if buf.len() as u64 == extent.length => {
                 let file = self.files.once(index).map_err(failed)?;
                 source(&file, extent).read_exact_at(buf, start)
             }
-            image::Source::File(index) => {
+            ExtentSource::File(index) => {
                 let file = self.files.get(index).map_err(failed)?;
                 source(&file, extent).read_exact_at(buf, start)
             }
@@ -97,7 +98,7 @@ impl Source for PlanSource<'_> {
         let [extent] = self.plan.extents_in(offset..offset + length as u64) else {
             return None;
         };
-        let image::Source::File(index) = extent.source else {
+        let ExtentSource::File(index) = extent.source else {
             return None;
         };
         let file = self.files.get(index).ok()?;
@@ -132,17 +133,13 @@ fn data(end: u64) -> Extent {
     Extent { zeros: false, end }
 }
 
-fn source<'a>(file: &'a SourceFile, extent: &image::Extent) -> FileSource<'a> {
+fn source<'a>(file: &'a SourceFile, extent: &ImageExtent) -> FileSource<'a> {
     FileSource::new(file.file(), file.path(), extent.length, Some(extent.length))
 }
 
 fn failed(error: ReadError) -> SourceError {
     match error {
-        ReadError::Io { path, source } => SourceError::Read {
-            path,
-            offset: 0,
-            source,
-        },
+        ReadError::File(error) => error.into(),
         ReadError::Changed(path) | ReadError::NotAFile(path) => SourceError::Changed(path),
     }
 }
@@ -158,7 +155,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        build::planned::DiskPlan,
+        commands::build::disk_plan::DiskPlan,
         engine::{HashTreeError, NullSink, Workers, hash_tree},
         model::Excludes,
     };
@@ -200,7 +197,7 @@ mod tests {
                 .extents()
                 .iter()
                 .filter_map(|extent| match extent.source {
-                    image::Source::File(index) => Some((&planned.model.files()[index], extent)),
+                    ExtentSource::File(index) => Some((&planned.model.files()[index], extent)),
                     _ => None,
                 })
         {

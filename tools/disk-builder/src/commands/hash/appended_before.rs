@@ -1,16 +1,20 @@
 //! Finds a tree that data carries already.
 
-use model_disk::{filesystem::FsType, hash_offset_candidates, superblocks::{header, superblock_after, superblock_at}};
+use model_disk::{
+    BackingFile, BackingKind, FileError, ReadAt,
+    filesystem::FsType,
+    hash_offset_candidates,
+    superblocks::{header, superblock_after, superblock_at},
+};
 
-use super::{TreePlan, Capacity, TreeRequest, tree_output::length_before};
-use model_disk::{BackingFile, BackingFileError, BackingKind, FileError, ReadAt};
+use super::{Capacity, TreePlan, TreeRequest, tree_output::length_before};
 
 /// The hash offset of a tree in `data`: after its filesystem, or where its length says that
 /// `request` has been carried out before. A second run would take that tree for data, and give
 /// another root hash.
 pub(super) fn find(request: &TreeRequest, data: &BackingFile) -> Result<Option<u64>, FileError> {
     let after_filesystem = superblock_after(data, FsType::Erofs, &header(data)?)?;
-    let mut found: Vec<_> = after_filesystem.into_iter().collect();
+    let mut found = Vec::from_iter(after_filesystem);
     for offset in appended_before(request, data.bytes()) {
         found.push(superblock_at(data, offset)?);
     }
@@ -22,13 +26,16 @@ pub(super) fn find(request: &TreeRequest, data: &BackingFile) -> Result<Option<u
 
 /// How long a file was before a run appended a part of a tree to it, and was killed: all that is
 /// after that is not data.
-pub(super) fn interrupted_append(request: &TreeRequest, data: &BackingFile) -> Result<Option<u64>, FileError> {
+pub(super) fn interrupted_append(
+    request: &TreeRequest,
+    data: &BackingFile,
+) -> Result<Option<u64>, FileError> {
     let after_filesystem = FsType::Erofs
         .claimed_bytes(&header(data)?)
         .ok()
         .map(hash_offset_candidates)
         .unwrap_or_default();
-    // It was killed with all its room, or before it had more than the superblock's place.
+    // It was killed with all its space, or before it had more than the superblock's place.
     let at_the_end = data.bytes().checked_sub(request.hash_block_size.bytes());
     for offset in after_filesystem
         .into_iter()
@@ -134,7 +141,7 @@ mod tests {
         assert_eq!(appended_before(&request, 4096).count(), 0);
     }
 
-    /// Killed with all its room, with the superblock's place alone, and with no tree interrupted_append at all.
+    /// Killed with all its space, with the superblock's place alone, and with no tree begun at all.
     #[test]
     fn a_tree_that_was_begun_is_found() {
         for (bytes, data_blocks, superblock) in [
@@ -169,7 +176,7 @@ mod tests {
         }
     }
 
-    /// What is after the data was not interrupted_append by this program: not where a run would have.
+    /// What is after the data was not appended by this program: not where a run would have.
     #[test]
     fn a_mark_elsewhere_means_nothing() {
         let request = TreeRequest::default();

@@ -8,19 +8,21 @@ mod tree_plan;
 use std::path::PathBuf;
 
 use dm_verity::Superblock;
-use model_disk::{derived_uuid, ExitCode};
+use model_disk::{
+    BackingFile, BackingFileError, BackingKind, DiskError, Escaped, ExitCode, FileError,
+    HasExitCode, derived_uuid, filesystem::FsType, filesystem_bytes, superblocks::header,
+};
 use uuid::Uuid;
 
-pub use tree_plan::{Capacity, TreePlan, TreePlanError, TreeRequest};
 pub use report::HashReport;
+pub use tree_plan::{Capacity, TreePlan, TreePlanError, TreeRequest};
 
-use model_disk::{BackingFile, BackingFileError, BackingKind, FileError, ReadAt};
-use crate::{
-    engine::{FileSink, HashTreeError, Workers, hash_tree},
-    output::{Output, OutputError},
-    storage,
-};
 pub(crate) use tree_output::TreeOutput;
+
+use crate::{
+    engine::{FileSink, FileSource, HashTreeError, Workers, hash_tree},
+    output::{Output, OutputError, storage},
+};
 
 /// What `hash` is to do.
 #[derive(Clone, Debug)]
@@ -50,8 +52,8 @@ pub enum HashError {
     #[error(transparent)]
     Disk(#[from] DiskError),
     /// It cannot be done so.
-    #[error("cannot hash {}: {reason}", Escaped::path(data))]
-    TreePlan {
+    #[error("cannot hash {}", Escaped::path(data))]
+    Plan {
         /// The data.
         data: PathBuf,
         /// Why.
@@ -94,6 +96,8 @@ impl HasExitCode for HashError {
     fn exit_code(&self) -> ExitCode {
         match self {
             Self::BackingFile(error) => error.exit_code(),
+            Self::Write(error) => error.exit_code(),
+            Self::Disk(error) => error.exit_code(),
             Self::Plan { source, .. } => source.exit_code(),
             Self::Output(error) => error.exit_code(),
             Self::Overlap { .. } => ExitCode::Usage,
@@ -130,11 +134,12 @@ impl Hash {
                 bytes: 0,
             }),
         };
-        let plan =
-            TreePlan::new(&self.tree, Capacity::of(&data), hashes).map_err(|source| HashError::Plan {
+        let plan = TreePlan::new(&self.tree, Capacity::of(&data), hashes).map_err(|source| {
+            HashError::Plan {
                 data: self.data.clone(),
                 source,
-            })?;
+            }
+        })?;
         let target = match &place {
             Place::Data => {
                 // Who wants a second tree, or the first one made again, says where it goes.
@@ -155,7 +160,7 @@ impl Hash {
         let source = match place {
             Place::Data => {
                 FileSource::of_length(&data, data_bytes, tree_output::length_after(&data, &plan))
-            },
+            }
             _ => FileSource::of(&data, data_bytes),
         };
         let sink = FileSink::new(target.file(), target.path(), plan.area);

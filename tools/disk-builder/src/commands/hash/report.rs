@@ -23,20 +23,20 @@ pub struct HashReport {
 impl HashReport {
     /// As a JSON object. Numbers are bytes or counts.
     pub fn to_json(&self) -> Value {
-        let mut fields = self.labels().to_json();
+        let mut fields = self.fields().to_json();
         fields.insert("root_hash".to_owned(), self.root_hash.to_string().into());
         fields.insert("hash_offset".to_owned(), self.plan.area.offset().into());
         fields.into()
     }
 
-    fn labels(&self) -> VeritysetupFields<'_> {
+    fn fields(&self) -> VeritysetupFields<'_> {
         VeritysetupFields::new(&self.plan.params, self.uuid)
     }
 }
 
 impl fmt::Display for HashReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.labels())?;
+        write!(f, "{}", self.fields())?;
         writeln!(f, "Root hash:      \t{}", self.root_hash)
     }
 }

@@ -3,13 +3,10 @@
 use std::{fs::File, io, os::unix::fs::FileExt, path::Path};
 
 use dm_verity::SUPERBLOCK_SIZE;
-use model_disk::ReadAt;
+use model_disk::{BackingFile, BackingKind, FileError, ReadAt};
 
 use super::TreePlan;
-use model_disk::{BackingFile, BackingKind, FileError, ReadAt};
-use crate::{
-    new_file::NewFile,
-};
+use crate::output::NewFile;
 
 /// What is in the superblock's place of a tree that is being appended to a file, followed by how
 /// long the file was before, as a `u64`: a run that is killed leaves it, and what it appended
@@ -24,31 +21,31 @@ pub(crate) enum TreeOutput<'a> {
 
 /// A file or block device that has more on it than the tree.
 pub(crate) struct InPlace<'a> {
-    medium: &'a BackingFile,
+    file: &'a BackingFile,
     plan: &'a TreePlan,
     finished: bool,
 }
 
 impl<'a> TreeOutput<'a> {
-    /// Makes room on a medium. No old superblock can make the new tree look finished.
-    pub(crate) fn in_place(medium: &'a BackingFile, plan: &'a TreePlan) -> Result<Self, FileError> {
+    /// Makes space in what holds more than the tree. No old superblock can make the new tree look finished.
+    pub(crate) fn in_place(file: &'a BackingFile, plan: &'a TreePlan) -> Result<Self, FileError> {
         let target = InPlace {
-            medium,
+            file,
             plan,
             finished: false,
         };
-        let (file, path) = (medium.file(), medium.path());
-        if plan.area.offset() < medium.bytes() {
-            write_slot(file, plan, None)
-                .and_then(|()| file.sync_data())
+        let (open, path) = (file.file(), file.path());
+        if plan.area.offset() < file.bytes() {
+            write_slot(open, plan, None)
+                .and_then(|()| open.sync_data())
                 .map_err(FileError::new("write to", path))?;
         } else if plan.area.block_offset(0) > plan.area.offset() {
-            write_slot(file, plan, Some(&unfinished(medium.bytes())))
-                .and_then(|()| file.sync_data())
+            write_slot(open, plan, Some(&unfinished(file.bytes())))
+                .and_then(|()| open.sync_data())
                 .map_err(FileError::new("write to", path))?;
         }
-        if medium.kind() == BackingKind::File {
-            file.set_len(length_after(medium, plan))
+        if file.kind() == BackingKind::File {
+            open.set_len(length_after(file, plan))
                 .map_err(FileError::new("extend", path))?;
         }
         Ok(Self::InPlace(target))
@@ -65,14 +62,14 @@ impl<'a> TreeOutput<'a> {
 
     pub(crate) fn file(&self) -> &File {
         match self {
-            Self::InPlace(target) => target.medium.file(),
+            Self::InPlace(target) => target.file.file(),
             Self::NewFile(target) => target.file(),
         }
     }
 
     pub(crate) fn path(&self) -> &Path {
         match self {
-            Self::InPlace(target) => target.medium.path(),
+            Self::InPlace(target) => target.file.path(),
             Self::NewFile(target) => target.path(),
         }
     }
@@ -106,15 +103,15 @@ impl Drop for InPlace<'_> {
     /// Errors are left out: whatever led here is what the user must know, and a tree without its
     /// superblock does not look finished.
     fn drop(&mut self) {
-        let file = self.medium.file();
+        let file = self.file.file();
         if self.finished {
             return;
         }
-        if self.plan.area.offset() < self.medium.bytes() {
+        if self.plan.area.offset() < self.file.bytes() {
             let _ = write_slot(file, self.plan, None);
         }
-        if self.medium.kind() == BackingKind::File {
-            let _ = file.set_len(self.medium.bytes());
+        if self.file.kind() == BackingKind::File {
+            let _ = file.set_len(self.file.bytes());
         }
     }
 }
@@ -127,20 +124,20 @@ fn unfinished(bytes: u64) -> [u8; SUPERBLOCK_SIZE] {
 }
 
 /// How long a file was before a run began to append a tree at `offset`, and was killed.
-pub(super) fn length_before(medium: &BackingFile, offset: u64) -> Result<Option<u64>, FileError> {
+pub(super) fn length_before(file: &BackingFile, offset: u64) -> Result<Option<u64>, FileError> {
     let mut slot = [0; SUPERBLOCK_SIZE];
-    if medium.bytes() < offset.saturating_add(SUPERBLOCK_SIZE as u64) {
+    if file.bytes() < offset.saturating_add(SUPERBLOCK_SIZE as u64) {
         return Ok(None);
     }
-    medium.read_exact_at(&mut slot, offset)?;
+    file.read_exact_at(&mut slot, offset)?;
     let length = slot.strip_prefix(UNFINISHED).and_then(<[u8]>::first_chunk);
     let length = length.map(|length| u64::from_le_bytes(*length));
     Ok(length.filter(|length| *length <= offset && slot == unfinished(*length)))
 }
 
 /// How long a file is with the tree in it.
-pub(super) fn length_after(medium: &BackingFile, plan: &TreePlan) -> u64 {
-    medium.bytes().max(plan.area.end(&plan.layout))
+pub(super) fn length_after(file: &BackingFile, plan: &TreePlan) -> u64 {
+    file.bytes().max(plan.area.end(&plan.layout))
 }
 
 /// Fills the place of the superblock, up to the tree.
@@ -161,6 +158,7 @@ fn write_slot(
 mod tests {
     use std::{fs, path::PathBuf};
 
+    use model_disk::{ExitCode, HasExitCode};
     use tempfile::TempDir;
 
     use super::*;
@@ -188,9 +186,9 @@ mod tests {
     #[test]
     fn what_was_appended_is_taken_back() {
         let (_directory, path) = directory_with(&[1; 40960]);
-        let medium = BackingFile::open_to_write(&path).unwrap();
+        let file = BackingFile::open_to_write(&path).unwrap();
         let plan = plan(10, None, 40960);
-        let target = TreeOutput::in_place(&medium, &plan).unwrap();
+        let target = TreeOutput::in_place(&file, &plan).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().len(), 49152);
         target.file().write_all_at(&[2; 4096], 45056).unwrap();
         drop(target);
@@ -201,9 +199,9 @@ mod tests {
     #[test]
     fn an_old_superblock_goes_before_the_new_tree_comes() {
         let (_directory, path) = directory_with(&[1; 49152]);
-        let medium = BackingFile::open_to_write(&path).unwrap();
+        let file = BackingFile::open_to_write(&path).unwrap();
         let plan = plan(10, Some(40960), 49152);
-        let target = TreeOutput::in_place(&medium, &plan).unwrap();
+        let target = TreeOutput::in_place(&file, &plan).unwrap();
         let now = fs::read(&path).unwrap();
         assert!(now[..40960] == [1; 40960] && now[45056..] == [1; 4096]);
         assert!(now[40960..45056] == [0; 4096]);
@@ -214,9 +212,9 @@ mod tests {
     #[test]
     fn the_superblock_comes_last_and_fills_its_block() {
         let (_directory, path) = directory_with(&[1; 49152]);
-        let medium = BackingFile::open_to_write(&path).unwrap();
+        let file = BackingFile::open_to_write(&path).unwrap();
         let plan = plan(10, Some(40960), 49152);
-        let target = TreeOutput::in_place(&medium, &plan).unwrap();
+        let target = TreeOutput::in_place(&file, &plan).unwrap();
         target.finish(&plan, Some(&SUPERBLOCK)).unwrap();
         let now = fs::read(&path).unwrap();
         assert!(now[40960..41472] == SUPERBLOCK);
@@ -241,7 +239,7 @@ mod tests {
         // A file that came in the meantime is not overwritten.
         let target = TreeOutput::new_file(&path, false, &plan).unwrap();
         let error = target.finish(&plan, None).unwrap_err();
-        assert_eq!(error.exit_code(), model_disk::ExitCode::InTheWay);
+        assert_eq!(error.exit_code(), ExitCode::InTheWay);
         assert_eq!((fs::read(&path).unwrap().len(), names()), (0, 2));
     }
 }

@@ -1,9 +1,11 @@
 //! What `hash` is going to do. No I/O.
 
-use dm_verity::{BlockSize, HashAlgorithm, HashArea, HashAreaError, ParamsError, Salt, TreeLayout, VerityParams};
-use model_disk::{appended_hash_offset, geometry_salt, ExitCode};
-
-use model_disk::{BackingFile, BackingFileError, BackingKind, FileError, ReadAt};
+use dm_verity::{
+    BlockSize, HashAlgorithm, HashArea, HashAreaError, ParamsError, Salt, TreeLayout, VerityParams,
+};
+use model_disk::{
+    BackingFile, BackingKind, ExitCode, HasExitCode, ReadAt, appended_hash_offset, geometry_salt,
+};
 
 /// What the arguments say of a tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -142,7 +144,11 @@ impl HasExitCode for TreePlanError {
 impl TreePlan {
     /// The tree over `data`. `hashes` is where it goes, if that is not `data` itself: a file that
     /// is to be made has no bytes yet.
-    pub fn new(request: &TreeRequest, data: Capacity, hashes: Option<Capacity>) -> Result<Self, TreePlanError> {
+    pub fn new(
+        request: &TreeRequest,
+        data: Capacity,
+        hashes: Option<Capacity>,
+    ) -> Result<Self, TreePlanError> {
         let data_blocks = data_blocks(request, data, hashes.is_none())?;
         let salt = request.salt.clone().unwrap_or_else(|| {
             geometry_salt(
@@ -195,7 +201,11 @@ impl TreePlan {
 
 /// How many blocks to cover. A file that gets the tree itself is padded with zeros to whole
 /// blocks; data elsewhere stays as it is.
-fn data_blocks(request: &TreeRequest, data: Capacity, appended: bool) -> Result<u64, TreePlanError> {
+fn data_blocks(
+    request: &TreeRequest,
+    data: Capacity,
+    appended: bool,
+) -> Result<u64, TreePlanError> {
     let block_size = request.data_block_size;
     let bytes = data.bytes;
     let whole = bytes / block_size.bytes();
@@ -224,6 +234,8 @@ fn data_blocks(request: &TreeRequest, data: Capacity, appended: bool) -> Result<
 
 #[cfg(test)]
 mod tests {
+    use dm_verity::DeviceNumber;
+
     use super::*;
 
     fn request() -> TreeRequest {
@@ -239,7 +251,7 @@ mod tests {
 
     fn device(bytes: u64) -> Capacity {
         Capacity {
-            kind: BackingKind::BlockDevice(_),
+            kind: BackingKind::BlockDevice(DeviceNumber { major: 7, minor: 0 }),
             bytes,
         }
     }

@@ -32,7 +32,11 @@ pub struct Damages {
 
 impl Damages {
     /// Looks up whose the blocks are, reading nothing but what has been verified.
-    pub(super) fn locate(findings: &Findings, disk: &VerifiedFilesystem<'_>, block_size: BlockSize) -> Self {
+    pub(super) fn locate(
+        findings: &Findings,
+        disk: &VerifiedFilesystem<'_>,
+        block_size: BlockSize,
+    ) -> Self {
         let mut corrupt = Ranges::new(&findings.corrupt_data, block_size);
         let mut unverifiable = Ranges::new(&findings.unverifiable_data, block_size);
         let mut count = 0;

@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use dm_verity::RootHash;
-use model_disk::{erofs::{Node, WalkError}, Escaped};
+use model_disk::{
+    Disk, Escaped, ModelFile,
+    erofs::{Node, WalkError},
+    manifest::{DiskSummary, Manifest, ManifestError, default_path},
+};
 use serde_json::{Map, Value};
-use uuid::Uuid;
 
-use super::verified::Verified;
-use crate::commands::hash::Plan;
-use model_disk::{manifest::{default_path, Disk, Manifest, ManifestError}, ModelFile};
+use super::verified_filesystem::VerifiedFilesystem;
 
 /// A manifest that stands beside a disk.
 #[derive(Debug)]

@@ -58,7 +58,8 @@ impl HasExitCode for VerifyError {
             Self::File(error) => error.exit_code(),
             Self::Disk(error) => error.exit_code(),
             Self::Tree(
-                VerifyTreeError::Source(SourceError::Read { .. }) | VerifyTreeError::Interrupted(_),
+                VerifyTreeError::Source(SourceError::Read { .. } | SourceError::File(_))
+                | VerifyTreeError::Interrupted(_),
             ) => ExitCode::Failure,
             Self::Tree(_) => ExitCode::Integrity,
         }

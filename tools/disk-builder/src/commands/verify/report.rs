@@ -2,13 +2,12 @@
 
 use std::{fmt, path::PathBuf};
 
-use dm_verity::RootHash;
-use model_disk::{Binding, Escaped};
+use dm_verity::{HashArea, RootHash, TreeLayout, VerityParams};
+use model_disk::{Binding, ErrorChain, Escaped, WrittenPath};
 use serde_json::{Value, json};
 
 use super::{Damage, Damages, ManifestReport, ManifestVerdict};
-use crate::{model_disk::ErrorChain, engine::Findings, TreePlan};
-use model_disk::WrittenPath;
+use crate::engine::Findings;
 
 /// What was found on a disk whose top is what the root hash says.
 #[derive(Debug)]
@@ -140,7 +139,11 @@ impl fmt::Display for VerifyReport {
             }
             ManifestVerdict::NotCompared(reason) => {
                 let reason = ErrorChain(reason);
-                writeln!(f, "manifest: {} not compared: {reason}", Escaped::path(path))
+                writeln!(
+                    f,
+                    "manifest: {} not compared: {reason}",
+                    Escaped::path(path)
+                )
             }
             // That is an error, which is told as such.
             ManifestVerdict::Differs(_) => Ok(()),

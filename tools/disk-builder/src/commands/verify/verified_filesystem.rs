@@ -2,10 +2,12 @@
 
 use std::{fmt, io, ops::Range, os::unix::fs::FileExt};
 
-use dm_verity::BlockSize;
-use model_disk::erofs::{self, Node, WalkError};
+use model_disk::{
+    BackingFile, Disk,
+    erofs::{self, Node, WalkError},
+};
 
-use crate::{engine::Findings, file::BackingFile};
+use crate::engine::Findings;
 
 /// What is in the way of reading a filesystem.
 #[derive(Debug, thiserror::Error)]
@@ -59,7 +61,9 @@ impl<'a> VerifiedFilesystem<'a> {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         match overlapping(&self.bad, &(offset..end)).next() {
-            Some(bad) => Err(io::Error::other(UnverifiedRead::Corrupt(self.bad[bad].start))),
+            Some(bad) => Err(io::Error::other(UnverifiedRead::Corrupt(
+                self.bad[bad].start,
+            ))),
             None => self.image.file().read_exact_at(buffer, offset),
         }
     }

@@ -1,4 +1,4 @@
 //! Memory that other programs can change, and what the kernel does about it.
 #![allow(unsafe_code)]
 
-pub mod window;
+pub(super) mod window;
