@@ -334,13 +334,7 @@ mod tests {
     #[test]
     fn defaults() {
         let request = parse(&[]).unwrap();
-        assert_eq!(
-            request.params,
-            ParamsSource::Superblock {
-                hash_offset: None,
-                data_blocks: None
-            }
-        );
+        assert_eq!(request.params, ParamsSource::default());
         assert_eq!(request.fs_type, FsType::Erofs);
         assert_eq!(request.wait, Duration::from_secs(30));
         assert_eq!(request.on_corruption, OnCorruption::Eio);

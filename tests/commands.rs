@@ -1,10 +1,7 @@
 //! The commands in the documents do what the documents say: those that need no kernel with
-//! dm-verity are run here. See `documents/blocks.rs` for the others.
+//! dm-verity are run here. See `test_support::documents` for the others.
 // A failure is a panic here, as in any test.
 #![allow(clippy::unwrap_used)]
-
-#[path = "documents/blocks.rs"]
-mod blocks;
 
 use std::{
     collections::BTreeSet,
@@ -14,7 +11,7 @@ use std::{
     process::Command,
 };
 
-use blocks::{blocks, script};
+use test_support::documents::{blocks, script};
 
 /// Blocks that no test runs: the document, how the block begins, and why.
 const ELSEWHERE: &[(&str, &str, &str)] = &[

@@ -7,17 +7,13 @@
 
 use std::{fs, path::Path};
 
-use disk_mounter_fuzz::{TARGETS, disk::ARGUMENTS_SIZE, manifest, model_disk::ModelDisk, verify};
+use disk_mounter_fuzz::{TARGETS, built_disk::BuiltDisk, disk::ARGUMENTS_SIZE, manifest, verify};
 use dm_verity::{HashAlgorithm, Salt, VerityParams};
-use image::{Image, SaltKind, data};
 use model_disk::{
     FileList, ModelFile, RelativePath,
-    erofs::image::{Plan, Source},
+    erofs::{ExtentSource, ImagePlan},
 };
-
-#[path = "../../tests/hostile/image.rs"]
-#[allow(dead_code)] // Disks are bent by the fuzzers here.
-mod image;
+use test_support::image::{Image, SaltKind, data};
 
 type Seed = (&'static str, Vec<u8>);
 
@@ -34,7 +30,7 @@ fn main() {
             "filesystem" => filesystems(),
             "kernel" => kernel(),
             "manifest" => manifests(),
-            "sha256_kernels" => sha256_kernels(),
+            "sha256_backends" => sha256_backends(),
             "superblock" => superblocks(),
             "verify" => changes(),
             other => panic!("no seeds are known for {other}"),
@@ -141,13 +137,13 @@ fn erofs() -> Vec<u8> {
         path: RelativePath::new(path).unwrap(),
         size,
     });
-    let plan = Plan::new(&FileList::new(files.into()).unwrap()).unwrap();
+    let plan = ImagePlan::new(&FileList::new(files.into()).unwrap()).unwrap();
     let mut image = Vec::new();
     for extent in plan.extents() {
         let length = extent.length as usize;
         match extent.source {
-            Source::Metadata(start) => image.extend(&plan.metadata()[start..start + length]),
-            Source::File(_) | Source::Zeros => image.resize(image.len() + length, 0),
+            ExtentSource::Metadata(start) => image.extend(&plan.metadata()[start..start + length]),
+            ExtentSource::File(_) | ExtentSource::Zeros => image.resize(image.len() + length, 0),
         }
     }
     image
@@ -197,14 +193,14 @@ fn kernel() -> Vec<Seed> {
     .into()
 }
 
-fn sha256_kernels() -> Vec<Seed> {
+fn sha256_backends() -> Vec<Seed> {
     // The fuzzer takes the salt's length, the sizes and the bytes from wherever it likes.
     vec![("short", vec![7; 40]), ("long", data(2048, 7))]
 }
 
 /// What `build` writes, in two ways of writing it, and what a newer one might.
 fn manifests() -> Vec<Seed> {
-    let disk = ModelDisk::new(&manifest::FILES);
+    let disk = BuiltDisk::new(&manifest::FILES);
     let written = fs::read(model_disk::manifest::default_path(&disk.image())).unwrap();
     let text = String::from_utf8(written.clone()).unwrap();
     let short: String = text.split_ascii_whitespace().collect();

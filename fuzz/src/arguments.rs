@@ -3,13 +3,15 @@
 use std::{ffi::OsString, fmt::Display, os::unix::ffi::OsStringExt, str::FromStr};
 
 use disk_mounter::{MappingName, cli};
-use dm_verity::{BlockSize, DeviceNumber, HashAlgorithm, RootHash, Salt};
-use model_disk::{filesystem::FsType, units::Size};
+use dm_verity::{DeviceNumber, HashAlgorithm, RootHash, Salt};
+use model_disk::{
+    filesystem::FsType,
+    units::{Size, block_size},
+};
 
 /// Takes a text.
 pub fn run(bytes: &[u8]) {
     if let Ok(text) = str::from_utf8(bytes) {
-        there_and_back::<BlockSize>(text);
         there_and_back::<DeviceNumber>(text);
         there_and_back::<FsType>(text);
         there_and_back::<HashAlgorithm>(text);
@@ -17,6 +19,9 @@ pub fn run(bytes: &[u8]) {
         there_and_back::<RootHash>(text);
         there_and_back::<Salt>(text);
         there_and_back::<Size>(text);
+        if let Ok(size) = block_size(text) {
+            assert_eq!(block_size(&size.to_string()), Ok(size), "{text:?}");
+        }
     }
     // As the three words of another container's command line.
     let words: Vec<_> = bytes

@@ -1,5 +1,5 @@
 //! The mounter's decision on a disk, up to the kernel, and the builder's `verify` and `inspect`
-//! beside it. What both accept, they take for the same.
+//! beside it. What one accepts, the other does, and takes for the same.
 
 use std::{
     fs::File,
@@ -9,14 +9,18 @@ use std::{
 };
 
 use disk_builder::{
+    commands::verify::{Verify, VerifyError, VerifyReport},
     engine::VerifyTreeError,
-    verify::{TreeArguments, Verify, VerifyError},
 };
-use disk_mounter::{Checked, DiskError, MountError, MountRequest, ParamsSource, check, inspect};
+use disk_mounter::{MountError, MountRequest, check};
 use dm_verity::RootHash;
-use model_disk::{Binding, filesystem::FsType};
+use model_disk::{
+    Disk, DiskError, ErrorChain, ExpectedParams, HasExitCode, ParamsSource, filesystem::FsType,
+    inspect,
+};
+use test_support::assert_sound;
 
-use crate::{model_disk::workers, sound::assert_sound};
+use crate::built_disk::workers;
 
 /// What stands before the disk in the fuzzer's bytes: what the arguments say.
 ///
@@ -67,23 +71,38 @@ pub fn run(bytes: &[u8]) {
     FILES.with(|[data_file, hash_file]| {
         let data_path = fill(data_file, data);
         let hash_path = hash.map(|hash| fill(hash_file, hash));
-        let claims = inspect(&data_path, arguments.hash_offset).unwrap();
-        assert!(!claims.to_string().is_empty() && claims.to_json().is_object());
-        let to_builder = disk_builder::inspect::inspect(&data_path, arguments.hash_offset);
-        assert_eq!(to_builder.unwrap(), claims);
-        let Some((root_hash, checked)) = accepted(&arguments, &data_path, hash_path.as_deref())
-        else {
-            return;
+        let inspection = inspect(&data_path, arguments.hash_offset).unwrap();
+        assert!(!inspection.to_string().is_empty() && inspection.to_json().is_object());
+        let request = request(&arguments, &data_path, hash_path.as_deref());
+        let mounted = judgement(request.clone());
+        let root_hash = mounted.as_ref().map(|(root_hash, _)| *root_hash);
+        let verified = verdict(&request, root_hash.unwrap_or(request.root_hash));
+        let (root_hash, accepted) = match mounted {
+            Ok(accepted) => accepted,
+            Err(MountError::Disk(refused)) => {
+                let Err(VerifyError::Disk(also)) = verified else {
+                    panic!("verify does not refuse what mount does: {refused}");
+                };
+                let [refused, also] = [&refused, &also].map(|error| ErrorChain(error).to_string());
+                assert_eq!(refused, also);
+                return;
+            }
+            // Blocks that this machine cannot read.
+            Err(_) => return,
         };
         let (fs_type, data_blocks) = (arguments.fs_type, arguments.data_blocks);
-        assert_sound(data, hash, &root_hash, fs_type, data_blocks, &checked);
-        agrees(
-            &arguments,
-            &data_path,
-            hash_path.as_deref(),
-            &root_hash,
-            &checked,
-        );
+        assert_sound(data, hash, &root_hash, fs_type, data_blocks, &accepted);
+        match verified {
+            Ok(report) => {
+                assert_eq!(&report.params, accepted.params());
+                assert_eq!(report.hash_area, accepted.hash_area());
+                assert_eq!(report.binding, accepted.binding());
+            }
+            // That the last hash block of a level has more digests than it should is looked at by
+            // `verify` alone: the kernel does not mind.
+            Err(VerifyError::Tree(VerifyTreeError::MoreDigests { .. })) => {}
+            Err(error) => panic!("verify refuses what mount accepts: {error}"),
+        }
     });
 }
 
@@ -93,82 +112,53 @@ fn fill(file: &File, bytes: &[u8]) -> PathBuf {
     format!("/proc/self/fd/{}", file.as_raw_fd()).into()
 }
 
-/// Whether the disk is accepted under the root hash that it has: no fuzzer finds one that fits, so
-/// it is taken from the refusal of another.
-fn accepted(
-    arguments: &Arguments,
-    data: &Path,
-    hash: Option<&Path>,
-) -> Option<(RootHash, Checked)> {
-    let mut request = MountRequest {
+fn request(arguments: &Arguments, data: &Path, hash: Option<&Path>) -> MountRequest {
+    MountRequest {
         hash_device: hash.map(Path::to_owned),
         params: ParamsSource::Superblock {
             hash_offset: arguments.hash_offset,
-            data_blocks: arguments.data_blocks,
+            expected: ExpectedParams {
+                data_blocks: arguments.data_blocks,
+                ..ExpectedParams::default()
+            },
         },
         fs_type: arguments.fs_type,
         wait: Duration::ZERO,
         ..MountRequest::new("00".repeat(32).parse().unwrap(), data, "")
-    };
+    }
+}
+
+/// The disk, if it is accepted under the root hash that it has: no fuzzer finds one that fits, so
+/// it is taken from the refusal of another.
+fn judgement(mut request: MountRequest) -> Result<(RootHash, Disk), MountError> {
     loop {
         match check(&request) {
-            Ok(checked) => return Some((request.root_hash, checked)),
+            Ok(disk) => return Ok((request.root_hash, disk)),
             Err(MountError::Disk(DiskError::RootHash { expected, found })) => {
                 assert!(expected == request.root_hash && found != expected);
                 request.root_hash = found;
             }
-            Err(MountError::Disk(DiskError::Algorithm { disk, expected })) => {
-                assert!(expected == request.root_hash.algorithm() && disk != expected);
+            Err(MountError::Disk(DiskError::Algorithm { disk, root_hash })) => {
+                assert!(root_hash == request.root_hash.algorithm() && disk != root_hash);
                 request.root_hash = "00".repeat(disk.digest_size()).parse().unwrap();
             }
             Err(error) => {
                 // Every refusal has its words and its exit code.
                 assert!(!error.to_string().is_empty() && error.exit_code() as u8 > 2);
-                return None;
+                return Err(error);
             }
         }
     }
 }
 
-/// `verify` has no reason to refuse what the mounter accepts, but what it finds deeper down, and
-/// the filesystems that it does not know.
-fn agrees(
-    arguments: &Arguments,
-    data: &Path,
-    hash: Option<&Path>,
-    root_hash: &RootHash,
-    checked: &Checked,
-) {
-    let verified = Verify {
-        image: data.to_owned(),
-        root_hash: *root_hash,
-        hash_device: hash.map(Path::to_owned),
-        hash_offset: arguments.hash_offset,
-        superblock: true,
-        tree: TreeArguments {
-            data_blocks: arguments.data_blocks,
-            ..TreeArguments::default()
-        },
+/// What `verify` says of the same disk.
+fn verdict(request: &MountRequest, root_hash: RootHash) -> Result<VerifyReport, VerifyError> {
+    Verify {
+        image: request.device.clone(),
+        root_hash,
+        hash_device: request.hash_device.clone(),
+        fs_type: request.fs_type,
+        params: request.params.clone(),
     }
-    .run(workers());
-    let known = arguments.fs_type == FsType::Erofs || checked.binding != Binding::Filesystem;
-    let found_alike =
-        arguments.fs_type == FsType::Erofs || arguments.hash_offset.is_some() || hash.is_some();
-    match verified {
-        Ok(report) if found_alike => {
-            assert_eq!(
-                report.plan.params.data_blocks(),
-                checked.params.data_blocks()
-            );
-            assert_eq!(report.plan.area.offset(), checked.hash_area.offset());
-            if report.binding != checked.binding {
-                // The filesystem that it knows was not the one that was named.
-                assert!(!known, "{:?} {:?}", report.binding, checked.binding);
-            }
-        }
-        // That the last hash block of a level has more digests than it should is looked at by
-        // `verify` alone: the kernel does not mind.
-        Ok(_) | Err(VerifyError::Tree(VerifyTreeError::MoreDigests { .. })) => {}
-        Err(error) => assert!(!(known && found_alike), "{error}"),
-    }
+    .run(workers())
 }

@@ -2,7 +2,7 @@
 
 use std::{cell::Cell, io};
 
-use model_disk::erofs::{self, MAX_NAME_SIZE, SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE, Superblock};
+use model_disk::erofs::{self, ErofsSuperblock, MAX_NAME_SIZE, SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE};
 
 /// How many reads an image gets. A walk has a limit of its own, which takes too long to come to
 /// here.
@@ -26,7 +26,7 @@ pub fn run(bytes: &[u8]) {
     };
     let superblock = bytes
         .first_chunk::<SUPERBLOCK_SIZE>()
-        .and_then(|raw| Superblock::parse(raw).ok());
+        .and_then(|raw| ErofsSuperblock::parse(raw).ok());
     let mut visited = 0;
     let result = erofs::walk(read, |node| {
         visited += 1;

@@ -8,18 +8,15 @@
 #![allow(clippy::unwrap_used)]
 
 pub mod arguments;
+pub mod built_disk;
 pub mod disk;
 pub mod erofs;
 pub mod filesystem;
 pub mod kernel;
 pub mod manifest;
-pub mod model_disk;
-pub mod sha256_kernels;
+pub mod sha256_backends;
 pub mod superblock;
 pub mod verify;
-
-#[path = "../../tests/hostile/sound.rs"]
-mod sound;
 
 /// A target's name, and what it runs.
 pub type Target = (&'static str, fn(&[u8]));
@@ -32,7 +29,7 @@ pub const TARGETS: &[Target] = &[
     ("filesystem", filesystem::run),
     ("kernel", kernel::run),
     ("manifest", manifest::run),
-    ("sha256_kernels", sha256_kernels::run),
+    ("sha256_backends", sha256_backends::run),
     ("superblock", superblock::run),
     ("verify", verify::run),
 ];

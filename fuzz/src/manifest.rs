@@ -3,10 +3,10 @@
 
 use std::fs::{self, File};
 
-use disk_builder::verify::{ManifestVerdict, NotCompared, TreeArguments, Verify};
+use disk_builder::commands::verify::{ManifestVerdict, NotCompared, Verify};
 use model_disk::manifest::{Manifest, default_path};
 
-use crate::model_disk::{ModelDisk, workers};
+use crate::built_disk::{BuiltDisk, workers};
 
 /// The files of the disk: in and out of directories, empty, and with a name that is not UTF-8.
 pub const FILES: [(&[u8], usize); 4] =
@@ -14,18 +14,11 @@ pub const FILES: [(&[u8], usize); 4] =
 
 /// Takes a manifest.
 pub fn run(bytes: &[u8]) {
-    thread_local!(static DISK: ModelDisk = ModelDisk::new(&FILES));
+    thread_local!(static DISK: BuiltDisk = BuiltDisk::new(&FILES));
     DISK.with(|disk| {
         let path = default_path(&disk.image());
         fs::write(&path, bytes).unwrap();
-        let verify = Verify {
-            image: disk.image(),
-            root_hash: disk.report.root_hash,
-            hash_device: None,
-            hash_offset: None,
-            superblock: true,
-            tree: TreeArguments::default(),
-        };
+        let verify = Verify::new(disk.image(), disk.report.root_hash);
         let report = verify.run(workers()).unwrap();
         assert!(report.findings.is_clean());
         assert!(!report.to_string().is_empty() && report.to_json().is_object());

@@ -10,15 +10,18 @@ use std::{
 };
 
 use disk_builder::{
+    commands::{
+        hash::TreePlan,
+        verify::{Damage, Verify, VerifyReport},
+    },
     engine::Findings,
-    hash::Plan,
-    verify::{Damage, TreeArguments, Verify, VerifyReport},
 };
 use dm_verity::{BlockSize, HashAlgorithm, RootHash, SUPERBLOCK_SIZE, Salt};
-use model_disk::erofs;
-use model_disk::manifest::default_path;
+use model_disk::{
+    ExpectedParams, HasExitCode, ParamsSource, erofs, filesystem::FsType, manifest::default_path,
+};
 
-use crate::model_disk::{ModelDisk, workers};
+use crate::built_disk::{BuiltDisk, workers};
 
 /// What stands before the changes in the fuzzer's bytes: what the arguments say.
 ///
@@ -32,12 +35,12 @@ const BLOCK: u64 = 4096;
 
 /// The disk, which has a tree of two levels.
 struct Subject {
-    _disk: ModelDisk,
+    _disk: BuiltDisk,
     image: PathBuf,
     file: File,
     bytes: Vec<u8>,
     root_hash: RootHash,
-    plan: Plan,
+    plan: TreePlan,
     /// What is in its filesystem, in the order of a walk.
     nodes: Vec<(Vec<u8>, [Range<u64>; 2])>,
     /// The bytes of files: all others, a walk may read.
@@ -46,7 +49,7 @@ struct Subject {
 
 impl Subject {
     fn new() -> Self {
-        let disk = ModelDisk::new(&[
+        let disk = BuiltDisk::new(&[
             (b"a/b/c", 5000),
             (b"a/d", 0),
             (b"config.json", 612),
@@ -84,7 +87,7 @@ impl Subject {
     }
 
     /// What the arguments say, and whether it is so.
-    fn arguments(&self, raw: &[u8; ARGUMENTS_SIZE]) -> (TreeArguments, bool) {
+    fn arguments(&self, raw: &[u8; ARGUMENTS_SIZE]) -> (ExpectedParams, bool) {
         let [flags, blocks @ .., data, hash, algorithm, salt] = raw;
         let given = |bit: u8| flags >> bit & 1 == 1;
         let params = &self.plan.params;
@@ -93,7 +96,7 @@ impl Subject {
         other_salt[0] ^= salt;
         let other_salt = Salt::new(&other_salt).ok();
         let algorithm = [HashAlgorithm::Sha256, HashAlgorithm::Sha512][usize::from(algorithm & 1)];
-        let said = TreeArguments {
+        let said = ExpectedParams {
             data_blocks: given(1)
                 .then_some(params.data_blocks() ^ u64::from(u32::from_le_bytes(*blocks))),
             data_block_size: size(*data).filter(|_| given(2)),
@@ -101,7 +104,7 @@ impl Subject {
             algorithm: given(4).then_some(algorithm),
             salt: other_salt.filter(|_| given(5)),
         };
-        let truth = TreeArguments {
+        let truth = ExpectedParams {
             data_blocks: said.data_blocks.and(Some(params.data_blocks())),
             data_block_size: said.data_block_size.and(Some(params.data_block_size())),
             hash_block_size: said.hash_block_size.and(Some(params.hash_block_size())),
@@ -115,30 +118,42 @@ impl Subject {
     fn check(&self, raw: &[u8; ARGUMENTS_SIZE], changed: &[u8]) {
         let superblock = raw[0] & 1 == 0;
         let (tree, true_) = self.arguments(raw);
-        let enough = superblock || (tree.data_blocks.is_some() && tree.salt.is_some());
         let tree_start = self.plan.area.block_offset(0);
         let area = self.plan.area.offset();
+        let params = if superblock {
+            ParamsSource::Superblock {
+                hash_offset: Some(area),
+                expected: tree,
+            }
+        } else {
+            let enough = tree.data_blocks.is_some() && tree.salt.is_some();
+            let params = tree.without_superblock(&self.root_hash, tree_start);
+            assert!(enough || params.is_err());
+            let Ok(params) = params else {
+                return;
+            };
+            params
+        };
         let verified = Verify {
             image: self.image.clone(),
             root_hash: self.root_hash,
             hash_device: None,
-            hash_offset: Some(if superblock { area } else { tree_start }),
-            superblock,
-            tree,
+            fs_type: FsType::default(),
+            params,
         }
         .run(workers());
         match &verified {
             Ok(report) => assert!(!report.to_string().is_empty() && report.to_json().is_object()),
             Err(error) => assert!(!error.to_string().is_empty() && error.exit_code() as u8 >= 2),
         }
-        if !enough || (superblock && !true_) {
+        if superblock && !true_ {
             assert!(verified.is_err());
         }
         let same = |start: u64, length: u64| {
             let range = start as usize..(start + length) as usize;
             changed[range.clone()] == self.bytes[range]
         };
-        if !enough || !true_ || (superblock && !same(area, SUPERBLOCK_SIZE as u64)) {
+        if !true_ || (superblock && !same(area, SUPERBLOCK_SIZE as u64)) {
             return;
         }
         if !same(tree_start, BLOCK) {

@@ -41,7 +41,7 @@ fn knows(has: (u32, u32), on_corruption: OnCorruption) -> Result<(), MappingErro
 #[cfg(test)]
 mod tests {
     use super::*;
-    use model_disk::ExitCode;
+    use model_disk::{ExitCode, HasExitCode};
 
     #[test]
     fn an_option_that_the_kernel_lacks_is_named() {

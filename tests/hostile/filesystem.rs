@@ -2,10 +2,11 @@
 
 use model_disk::{Binding, filesystem::FsType};
 
+use test_support::image::{Image, SaltKind, claim_erofs, data};
+
 use crate::{
     Test,
-    bench::{Bench, Options},
-    image::{Image, SaltKind, claim_erofs, data},
+    disk_file::{DiskFile, Options},
 };
 
 /// The tests of this group.
@@ -29,7 +30,7 @@ pub(crate) const TESTS: &[Test] = &[
 /// The tree is made over what the filesystem claims, so that all else is right: as a publisher's
 /// mistake, or another's disk with room after its filesystem.
 fn every_size_that_erofs_can_claim() {
-    let bench = Bench::new();
+    let file = DiskFile::new();
     for bits in 0..=255 {
         for blocks in (0..=41).chain([80, 127, 1 << 16, 1 << 31, u32::MAX - 1, u32::MAX]) {
             let mut model = data(40 * 512, 30);
@@ -40,9 +41,9 @@ fn every_size_that_erofs_can_claim() {
                 let at = Options::at(image.data_end());
                 match salt {
                     // What binds already needs no filesystem.
-                    SaltKind::Geometry => bench.accepts(&image, at),
-                    _ if fits => bench.accepts(&image, at),
-                    _ => bench.refuses(&image.bytes, &image.root_hash, at, &["nothing binds"]),
+                    SaltKind::Geometry => file.accepts(&image, at),
+                    _ if fits => file.accepts(&image, at),
+                    _ => file.refuses(&image.bytes, &image.root_hash, at, &["nothing binds"]),
                 }
             }
         }
@@ -52,17 +53,17 @@ fn every_size_that_erofs_can_claim() {
 /// Changed after the tree was made. What passes here is what leaves the size as it is, or finds
 /// the superblock at its place all the same: the first block that the kernel reads is corrupt.
 fn every_byte_of_the_erofs_superblock() {
-    let bench = Bench::new();
+    let file = DiskFile::new();
     for salt in [SaltKind::Geometry, SaltKind::Zero] {
         let image = Image::new(&data(40 * 512, 31), (512, 512), salt);
         for offset in 0..128 {
             for bit in 0..8 {
                 let mut disk = image.bytes.clone();
                 disk[1024 + offset] ^= 1 << bit;
-                match bench.check(&disk, &image.root_hash, Options::default()) {
+                match file.check(&disk, &image.root_hash, Options::default()) {
                     Ok(checked) => {
                         let other_size = matches!(offset, 12 | 36..40);
-                        assert!(!other_size || checked.binding == Binding::GeometrySalt);
+                        assert!(!other_size || checked.binding() == Binding::GeometrySalt);
                         assert!(offset >= 4, "the magic is needed");
                     }
                     Err(error) => {
@@ -76,7 +77,7 @@ fn every_byte_of_the_erofs_superblock() {
 
 /// Of data on other devices the tree knows nothing, whatever binds the rest.
 fn an_erofs_with_other_devices() {
-    let bench = Bench::new();
+    let file = DiskFile::new();
     for devices in [1u16, 2, 256, u16::MAX] {
         for salt in [SaltKind::Geometry, SaltKind::Zero] {
             let mut model = data(40 * 512, 33);
@@ -89,7 +90,7 @@ fn an_erofs_with_other_devices() {
                     data_blocks: blocks,
                     ..Options::at(image.data_end())
                 };
-                bench.refuses(&image.bytes, &image.root_hash, at, &[&said]);
+                file.refuses(&image.bytes, &image.root_hash, at, &[&said]);
             }
         }
     }
@@ -107,7 +108,7 @@ fn with(bytes: usize, fields: Fields<'_>) -> Vec<u8> {
 }
 
 fn other_filesystems() {
-    let bench = Bench::new();
+    let file = DiskFile::new();
     let max = &[0xff; 8][..];
     // The size claimed, and whether it is that of 16 KiB in blocks of 4096 bytes.
     let cases: &[(FsType, Fields<'_>, bool)] = &[
@@ -176,9 +177,9 @@ fn other_filesystems() {
             ..Options::at(image.data_end())
         };
         if *fits {
-            bench.accepts(&image, options);
+            file.accepts(&image, options);
         } else {
-            bench.refuses(&image.bytes, &image.root_hash, options, &["nothing binds"]);
+            file.refuses(&image.bytes, &image.root_hash, options, &["nothing binds"]);
         }
         // Where the superblock is to be found by the claim.
         let options = Options {
@@ -186,7 +187,7 @@ fn other_filesystems() {
             ..options
         };
         if *fits {
-            bench.accepts(&image, options);
+            file.accepts(&image, options);
         } else {
             let reasons = &[
                 "nothing binds",
@@ -194,22 +195,22 @@ fn other_filesystems() {
                 "cut short",
                 "its magic is missing",
             ];
-            bench.refuses(&image.bytes, &image.root_hash, options, reasons);
+            file.refuses(&image.bytes, &image.root_hash, options, reasons);
         }
     }
 }
 
 /// Its size counts for nothing.
 fn a_filesystem_that_is_not_named() {
-    let bench = Bench::new();
+    let file = DiskFile::new();
     let image = Image::new(&data(16384, 33), (4096, 4096), SaltKind::Zero);
-    bench.accepts(&image, Options::default());
+    file.accepts(&image, Options::default());
     for fs_type in [FsType::Squashfs, FsType::Ext4, FsType::Xfs] {
         let options = Options {
             fs_type,
             ..Options::default()
         };
-        bench.refuses(
+        file.refuses(
             &image.bytes,
             &image.root_hash,
             options,
@@ -219,6 +220,6 @@ fn a_filesystem_that_is_not_named() {
             fs_type,
             ..Options::at(image.data_end())
         };
-        bench.refuses(&image.bytes, &image.root_hash, options, &["nothing binds"]);
+        file.refuses(&image.bytes, &image.root_hash, options, &["nothing binds"]);
     }
 }

@@ -6,11 +6,9 @@
 // A failure is a panic here, as in any test.
 #![allow(clippy::unwrap_used)]
 
-mod bench;
+mod disk_file;
 mod filesystem;
-mod image;
 mod place;
-mod sound;
 mod superblock;
 mod tree;
 
@@ -39,7 +37,7 @@ fn main() -> ExitCode {
         })
         .collect();
     let conclusion = libtest_mimic::run(&arguments, trials);
-    println!("hostile disks tried: {}\n", bench::tried());
+    println!("hostile disks tried: {}\n", disk_file::tried());
     conclusion.exit_code()
 }
 

@@ -1,9 +1,10 @@
 //! Where things are: hash areas within the data, before it, past the end; disks that were cut.
 
+use test_support::image::{Image, SaltKind, assemble, data};
+
 use crate::{
     Test,
-    bench::{Bench, Options},
-    image::{Image, SaltKind, assemble, data},
+    disk_file::{DiskFile, Options},
 };
 use dm_verity::Superblock;
 
@@ -24,7 +25,7 @@ pub(crate) const TESTS: &[Test] = &[
 
 /// A superblock and the right root block inside the data: the hash area would be data too.
 fn a_hash_area_inside_the_data() {
-    let bench = Bench::new();
+    let file = DiskFile::new();
     for salt in [SaltKind::Geometry, SaltKind::Zero, SaltKind::Empty] {
         let image = Image::new(&data(40 * 512, 20), (512, 512), salt);
         let area = &image.bytes[image.data_end()..];
@@ -32,18 +33,18 @@ fn a_hash_area_inside_the_data() {
             let mut disk = image.bytes.clone();
             disk[at..at + area.len()].copy_from_slice(area);
             let reason = &["inside the data"];
-            bench.refuses(&disk, &image.root_hash, Options::at(at), reason);
+            file.refuses(&disk, &image.root_hash, Options::at(at), reason);
             let options = Options::at(at).data_blocks(40);
-            bench.refuses(&disk, &image.root_hash, options, reason);
+            file.refuses(&disk, &image.root_hash, options, reason);
             // The same without any arguments: the filesystem claims to end there.
-            crate::image::claim_erofs(&mut disk, 9, at as u32 / 512);
-            bench.refuses(&disk, &image.root_hash, Options::default(), reason);
+            test_support::image::claim_erofs(&mut disk, 9, at as u32 / 512);
+            file.refuses(&disk, &image.root_hash, Options::default(), reason);
         }
     }
 }
 
 fn hash_offsets_where_nothing_is() {
-    let bench = Bench::new();
+    let file = DiskFile::new();
     let image = Image::new(&data(40 * 512, 21), (512, 512), SaltKind::Geometry);
     let length = image.bytes.len();
     let reasons = &[
@@ -54,13 +55,13 @@ fn hash_offsets_where_nothing_is() {
     ];
     let here = image.data_end();
     for offset in (0..length + 1024).filter(|offset| *offset != here) {
-        bench.refuses(&image.bytes, &image.root_hash, Options::at(offset), reasons);
+        file.refuses(&image.bytes, &image.root_hash, Options::at(offset), reasons);
     }
     for bits in 14..=64 {
         let power = 1u128 << bits;
         for offset in [power - 512, power - 1, power, power + 1, power + 512] {
             if let Ok(offset) = usize::try_from(offset) {
-                bench.refuses(&image.bytes, &image.root_hash, Options::at(offset), reasons);
+                file.refuses(&image.bytes, &image.root_hash, Options::at(offset), reasons);
             }
         }
     }
@@ -69,13 +70,13 @@ fn hash_offsets_where_nothing_is() {
         let area = &image.bytes[here..];
         let disk = [image.data(), &vec![0; shift], area].concat();
         let options = Options::at(here + shift);
-        bench.refuses(&disk, &image.root_hash, options, &["not a multiple"]);
+        file.refuses(&disk, &image.root_hash, options, &["not a multiple"]);
     }
 }
 
 /// Cut at every length: nothing shorter than the whole is accepted.
 fn every_length() {
-    let bench = Bench::new();
+    let file = DiskFile::new();
     let reasons = &["cut short", "no erofs filesystem"];
     for (blocks, n) in [
         ((512, 512), 40),
@@ -86,35 +87,34 @@ fn every_length() {
         let image = Image::new(&data(n * blocks.0 as usize, 22), blocks, SaltKind::Geometry);
         for length in 0..image.bytes.len() {
             let disk = &image.bytes[..length];
-            bench.refuses(
+            file.refuses(
                 disk,
                 &image.root_hash,
                 Options::at(image.data_end()),
                 reasons,
             );
             if length % 64 < 2 {
-                bench.refuses(disk, &image.root_hash, Options::default(), reasons);
+                file.refuses(disk, &image.root_hash, Options::default(), reasons);
             }
         }
-        bench.accepts(&image, Options::default());
+        file.accepts(&image, Options::default());
     }
 }
 
 /// What comes after the tree means nothing. A second hash area after the first does neither, nor
 /// does one in its place with the first after it.
 fn more_than_there_should_be() {
-    let bench = Bench::new();
+    let file = DiskFile::new();
     let [ours, theirs] =
         [23, 24].map(|seed| Image::new(&data(40 * 512, seed), (512, 512), SaltKind::Geometry));
     let area = |image: &Image| image.bytes[image.data_end()..].to_vec();
     for more in [vec![0; 1], vec![0xff; 4096], area(&theirs)] {
         let disk = [ours.bytes.clone(), more].concat();
-        bench
-            .check(&disk, &ours.root_hash, Options::default())
+        file.check(&disk, &ours.root_hash, Options::default())
             .unwrap();
     }
     let disk = [ours.data().to_vec(), area(&theirs), area(&ours)].concat();
-    bench.refuses(
+    file.refuses(
         &disk,
         &ours.root_hash,
         Options::default(),
@@ -129,8 +129,8 @@ fn more_than_there_should_be() {
         let mut disk = ours.data().to_vec();
         disk.resize(disk.len() + padding, 0);
         disk.extend(&assemble(&[], &superblock, &ours.levels));
-        match bench.check(&disk, &ours.root_hash, Options::default()) {
-            Ok(checked) => assert_eq!(checked.params, ours.params),
+        match file.check(&disk, &ours.root_hash, Options::default()) {
+            Ok(checked) => assert_eq!(checked.params(), &ours.params),
             Err(error) => assert!(
                 ["its magic is missing", "cut short"]
                     .iter()
@@ -144,7 +144,7 @@ fn more_than_there_should_be() {
 /// The first place with the magic counts, and what is wrong there is what is told: not that there
 /// is no superblock at the place before.
 fn a_bad_superblock_after_padding() {
-    let bench = Bench::new();
+    let file = DiskFile::new();
     let image = Image::new(&data(40 * 512, 25), (512, 8192), SaltKind::Geometry);
     // At the next multiple of 8192 bytes after 20480.
     let mut disk = image.data().to_vec();
@@ -158,9 +158,9 @@ fn a_bad_superblock_after_padding() {
     ] {
         let mut disk = disk.clone();
         disk[24576 + offset] ^= 0x40;
-        bench.refuses(&disk, &image.root_hash, Options::default(), &[reason]);
+        file.refuses(&disk, &image.root_hash, Options::default(), &[reason]);
     }
-    bench.refuses(
+    file.refuses(
         &disk[..24576 + 511],
         &image.root_hash,
         Options::default(),

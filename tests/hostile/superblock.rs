@@ -1,12 +1,13 @@
 //! Every field of the dm-verity superblock, wrong in every way.
 
 use dm_verity::{RootHash, SUPERBLOCK_SIZE};
-use model_disk::ExitCode;
+use model_disk::{ExitCode, HasExitCode};
+
+use test_support::image::{Image, SaltKind, data};
 
 use crate::{
     Test,
-    bench::{Bench, Options},
-    image::{Image, SaltKind, data},
+    disk_file::{DiskFile, Options},
 };
 
 /// The tests of this group.
@@ -71,7 +72,7 @@ fn reasons(offset: usize) -> &'static [&'static str] {
 /// blocks is not the one that it fills; another salt or block size gives the root block another
 /// digest. An empty salt made of `00` by its length alone is such another salt.
 fn every_value_of_every_byte() {
-    let bench = Bench::new();
+    let file = DiskFile::new();
     let model = data(20 * 512, 1);
     for (salt, data_blocks) in [
         (SaltKind::Geometry, None),
@@ -83,15 +84,15 @@ fn every_value_of_every_byte() {
             data_blocks,
             ..Options::default()
         };
-        bench.accepts(&image, options);
+        file.accepts(&image, options);
         for offset in 0..SUPERBLOCK_SIZE {
             let right = image.bytes[image.data_end() + offset];
             for value in (0..=255).filter(|value| *value != right) {
                 let disk = image.with_superblock_bytes(offset, &[value]);
                 if (16..32).contains(&offset) {
-                    bench.check(&disk, &image.root_hash, options).unwrap();
+                    file.check(&disk, &image.root_hash, options).unwrap();
                 } else {
-                    bench.refuses(&disk, &image.root_hash, options, reasons(offset));
+                    file.refuses(&disk, &image.root_hash, options, reasons(offset));
                 }
             }
         }
@@ -100,7 +101,7 @@ fn every_value_of_every_byte() {
 
 /// Sizes that no block has, and sizes that others have.
 fn the_limits_of_block_sizes() {
-    let bench = Bench::new();
+    let file = DiskFile::new();
     let sizes = (0..32).flat_map(|bits| {
         let power = 1u32 << bits;
         [power - 1, power, power.wrapping_add(1)]
@@ -113,14 +114,14 @@ fn the_limits_of_block_sizes() {
         for offset in [64, 68] {
             for size in sizes.iter().copied().filter(|size| *size != 4096) {
                 let disk = image.with_superblock_bytes(offset, &size.to_le_bytes());
-                bench.refuses(&disk, &image.root_hash, Options::default(), reasons(offset));
+                file.refuses(&disk, &image.root_hash, Options::default(), reasons(offset));
                 // With the number of blocks that makes the same number of bytes of it.
                 if offset == 64 && size != 0 {
                     let blocks = 16 * 4096 / u64::from(size);
                     let mut disk = disk;
                     let at = image.data_end() + 72;
                     disk[at..at + 8].copy_from_slice(&blocks.to_le_bytes());
-                    refused_or_unreadable(&bench, &disk, &image);
+                    refused_or_unreadable(&file, &disk, &image);
                 }
             }
         }
@@ -130,11 +131,11 @@ fn the_limits_of_block_sizes() {
 /// Where data blocks take another size and their number another value, so that all else fits, the
 /// tree's first block alone cannot tell: the blocks below it can, and the kernel reads these. It
 /// is sound all the same: no size but the right one gives the digest of the first data block.
-fn refused_or_unreadable(bench: &Bench, disk: &[u8], image: &Image) {
-    match bench.check(disk, &image.root_hash, Options::default()) {
+fn refused_or_unreadable(file: &DiskFile, disk: &[u8], image: &Image) {
+    match file.check(disk, &image.root_hash, Options::default()) {
         Ok(checked) => {
-            let size = checked.params.data_block_size().as_usize();
-            let first = crate::image::digest(&checked.params, &disk[..size]);
+            let size = checked.params().data_block_size().as_usize();
+            let first = test_support::image::digest(checked.params(), &disk[..size]);
             assert_ne!(first, image.levels[0][..first.len()]);
         }
         // Blocks larger than a page, on this machine.
@@ -149,7 +150,7 @@ fn refused_or_unreadable(bench: &Bench, disk: &[u8], image: &Image) {
 }
 
 fn the_limits_of_the_salt() {
-    let bench = Bench::new();
+    let file = DiskFile::new();
     for salt in SALTS {
         let image = Image::new(&data(20 * 512, 3), (512, 512), salt);
         let right = image.params.salt().as_bytes().len();
@@ -159,7 +160,7 @@ fn the_limits_of_the_salt() {
             .filter(|size| usize::from(*size) != right)
         {
             let disk = image.with_superblock_bytes(80, &size.to_le_bytes());
-            bench.refuses(&disk, &image.root_hash, Options::default(), reasons(80));
+            file.refuses(&disk, &image.root_hash, Options::default(), reasons(80));
         }
     }
 }
@@ -167,7 +168,7 @@ fn the_limits_of_the_salt() {
 /// All that need as many levels as the right number have the same root block: only the binding
 /// stands against them.
 fn every_number_of_data_blocks() {
-    let bench = Bench::new();
+    let file = DiskFile::new();
     for salt in SALTS {
         for (n, blocks) in [
             (1, (4096, 512)),
@@ -189,16 +190,16 @@ fn every_number_of_data_blocks() {
                     if options.hash_offset.is_none() && image.data_end() < 2048 {
                         continue;
                     }
-                    bench.refuses(&disk, &image.root_hash, options, reasons(72));
+                    file.refuses(&disk, &image.root_hash, options, reasons(72));
                 }
             }
-            bench.accepts(&image, Options::at(image.data_end()).data_blocks(n));
+            file.accepts(&image, Options::at(image.data_end()).data_blocks(n));
         }
     }
 }
 
 fn the_limits_of_data_blocks() {
-    let bench = Bench::new();
+    let file = DiskFile::new();
     for salt in SALTS {
         for blocks in [(4096, 4096), (512, 4096), (4096, 512)] {
             let image = Image::new(&data(40 * 4096, 5), blocks, salt);
@@ -213,7 +214,7 @@ fn the_limits_of_data_blocks() {
                     Options::default(),
                     Options::at(image.data_end()).data_blocks(right),
                 ] {
-                    bench.refuses(&disk, &image.root_hash, options, reasons(72));
+                    file.refuses(&disk, &image.root_hash, options, reasons(72));
                 }
             }
         }
@@ -221,13 +222,13 @@ fn the_limits_of_data_blocks() {
 }
 
 fn all_bytes_the_same() {
-    let bench = Bench::new();
+    let file = DiskFile::new();
     let root: RootHash = "00".repeat(32).parse().unwrap();
     for value in 0..=255 {
         for length in [0, 1, 511, 512, 1024, 1151, 1152, 4096, 8192, 8703] {
             let disk = vec![value; length];
-            bench.refuses(&disk, &root, Options::default(), &["no erofs filesystem"]);
-            bench.refuses(&disk, &root, Options::at(0), &["cut short", "magic"]);
+            file.refuses(&disk, &root, Options::default(), &["no erofs filesystem"]);
+            file.refuses(&disk, &root, Options::at(0), &["cut short", "magic"]);
         }
     }
 }

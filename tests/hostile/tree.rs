@@ -3,10 +3,11 @@
 use dm_verity::{RootHash, Salt, Superblock, TreeLayout, VerityParams};
 use model_disk::{Binding, geometry_salt};
 
+use test_support::image::{Image, SaltKind, assemble, claim_erofs, data, digest};
+
 use crate::{
     Test,
-    bench::{Bench, Options},
-    image::{Image, SaltKind, assemble, claim_erofs, data, digest},
+    disk_file::{DiskFile, Options},
 };
 
 /// The tests of this group.
@@ -48,7 +49,7 @@ fn three_levels(salt: SaltKind) -> Image {
 }
 
 fn a_level_as_data() {
-    let bench = Bench::new();
+    let file = DiskFile::new();
     for salt in [SaltKind::Geometry, SaltKind::Zero, SaltKind::Empty] {
         let image = three_levels(salt);
         for level in 0..3 {
@@ -58,17 +59,17 @@ fn a_level_as_data() {
             let at = Options::at(data.len());
             // The attack is real: the root hash fits, and a user who named this number would get
             // this disk.
-            let fooled = bench
+            let fooled = file
                 .check(&disk, &image.root_hash, at.data_blocks(k))
                 .unwrap();
-            assert_eq!(fooled.binding, Binding::Arguments);
+            assert_eq!(fooled.binding(), Binding::Arguments);
 
             let none = Options::default();
-            bench.refuses(&disk, &image.root_hash, none, &["no erofs filesystem"]);
-            bench.refuses(&disk, &image.root_hash, at, &["nothing binds"]);
+            file.refuses(&disk, &image.root_hash, none, &["no erofs filesystem"]);
+            file.refuses(&disk, &image.root_hash, at, &["nothing binds"]);
             let right = at.data_blocks(image.params.data_blocks());
             let reason = format!("claims {k} data blocks");
-            bench.refuses(&disk, &image.root_hash, right, &[&reason]);
+            file.refuses(&disk, &image.root_hash, right, &[&reason]);
             // The salt that would pin these parameters gives another root hash.
             let pinned = geometry_salt(
                 params.algorithm(),
@@ -77,7 +78,7 @@ fn a_level_as_data() {
                 k,
             );
             let (disk, _) = level_as_data(&image, level, data, pinned);
-            bench.refuses(&disk, &image.root_hash, at, &["does not match"]);
+            file.refuses(&disk, &image.root_hash, at, &["does not match"]);
         }
     }
 }
@@ -87,7 +88,7 @@ fn a_level_as_data() {
 /// told here; where it is not, the claim passes this far, and the first block that the kernel
 /// reads is corrupt, before anything is mounted.
 fn a_level_as_data_that_claims_to_be_a_filesystem() {
-    let bench = Bench::new();
+    let file = DiskFile::new();
     let image = three_levels(SaltKind::Zero);
     for level in 0..3 {
         let mut data = image.levels[level].clone();
@@ -97,13 +98,13 @@ fn a_level_as_data_that_claims_to_be_a_filesystem() {
         if data.len() < 1152 {
             // No room for a superblock.
             let options = Options::at(data.len());
-            bench.refuses(&disk, &image.root_hash, options, &["nothing binds"]);
+            file.refuses(&disk, &image.root_hash, options, &["nothing binds"]);
             continue;
         }
-        let checked = bench
+        let checked = file
             .check(&disk, &image.root_hash, Options::default())
             .unwrap();
-        assert_eq!(checked.binding, Binding::Filesystem);
+        assert_eq!(checked.binding(), Binding::Filesystem);
         // The block of the data with the superblock is not what the tree says.
         let claimed = digest(&params, &data[1024..1536]);
         assert_ne!(claimed, image.levels[level + 1][64..96]);
@@ -114,7 +115,7 @@ fn a_level_as_data_that_claims_to_be_a_filesystem() {
     let mut level = image.levels[0].clone();
     claim_erofs(&mut level, 12, 1);
     let (disk, _) = level_as_data(&image, 0, &level, image.params.salt().clone());
-    bench.refuses(
+    file.refuses(
         &disk,
         &image.root_hash,
         Options::default(),
@@ -125,10 +126,10 @@ fn a_level_as_data_that_claims_to_be_a_filesystem() {
 /// The other way round: a disk of one block, whose digest is the root hash, as the root block of
 /// a tree over something else.
 fn the_only_block_as_a_tree() {
-    let bench = Bench::new();
+    let file = DiskFile::new();
     for salt in [SaltKind::Geometry, SaltKind::Zero, SaltKind::Empty] {
         let image = Image::new(&data(4096, 8), (4096, 4096), salt);
-        bench.accepts(&image, Options::default());
+        file.accepts(&image, Options::default());
         for blocks in [2, 100, 128] {
             let other = data(blocks * 4096, 9);
             let old = &image.params;
@@ -146,13 +147,13 @@ fn the_only_block_as_a_tree() {
             let disk = assemble(&other, &superblock, &[image.data().to_vec()]);
             // The filesystem of the other data is no witness: its block is not what the
             // "digest" says.
-            let checked = bench
+            let checked = file
                 .check(&disk, &image.root_hash, Options::default())
                 .unwrap();
-            assert_eq!(checked.binding, Binding::Filesystem);
-            assert_ne!(digest(&checked.params, &other[..4096]), image.data()[..32]);
+            assert_eq!(checked.binding(), Binding::Filesystem);
+            assert_ne!(digest(checked.params(), &other[..4096]), image.data()[..32]);
             let options = Options::default().data_blocks(1);
-            bench.refuses(
+            file.refuses(
                 &disk,
                 &image.root_hash,
                 options,
@@ -163,7 +164,7 @@ fn the_only_block_as_a_tree() {
 }
 
 fn every_bit_of_the_root_block() {
-    let bench = Bench::new();
+    let file = DiskFile::new();
     for (n, blocks, salt) in [
         (300, (512, 512), SaltKind::Geometry),
         (300, (512, 512), SaltKind::Zero),
@@ -181,21 +182,21 @@ fn every_bit_of_the_root_block() {
                 let mut disk = image.bytes.clone();
                 disk[byte] ^= 1 << bit;
                 let reasons = &["does not match", "nothing binds", "data on other devices"];
-                bench.refuses(&disk, &image.root_hash, options, reasons);
+                file.refuses(&disk, &image.root_hash, options, reasons);
             }
         }
     }
 }
 
 fn another_models_disk() {
-    let bench = Bench::new();
+    let file = DiskFile::new();
     for salt in [SaltKind::Geometry, SaltKind::Zero, SaltKind::Empty] {
         let [ours, theirs] =
             [11, 12].map(|seed| Image::new(&data(40 * 512, seed), (512, 512), salt));
         let smaller = Image::new(&data(39 * 512, 11), (512, 512), salt);
         for other in [&theirs, &smaller] {
-            bench.accepts(other, Options::default());
-            bench.refuses(
+            file.accepts(other, Options::default());
+            file.refuses(
                 &other.bytes,
                 &ours.root_hash,
                 Options::default(),
@@ -204,7 +205,7 @@ fn another_models_disk() {
         }
         // Their tree, or a part of it, after our data.
         let mixed = [ours.data(), &theirs.bytes[theirs.data_end()..]].concat();
-        bench.refuses(
+        file.refuses(
             &mixed,
             &ours.root_hash,
             Options::default(),
@@ -216,7 +217,7 @@ fn another_models_disk() {
         };
         let levels = [ours.levels[0].clone(), theirs.levels[1].clone()];
         let mixed = assemble(ours.data(), &superblock, &levels);
-        bench.refuses(
+        file.refuses(
             &mixed,
             &ours.root_hash,
             Options::default(),
@@ -225,14 +226,13 @@ fn another_models_disk() {
         // Our root block over their blocks is for the kernel to find out.
         let levels = [theirs.levels[0].clone(), ours.levels[1].clone()];
         let mixed = assemble(theirs.data(), &superblock, &levels);
-        bench
-            .check(&mixed, &ours.root_hash, Options::default())
+        file.check(&mixed, &ours.root_hash, Options::default())
             .unwrap();
     }
 }
 
 fn levels_out_of_order() {
-    let bench = Bench::new();
+    let file = DiskFile::new();
     let image = three_levels(SaltKind::Geometry);
     let superblock = Superblock {
         uuid: uuid::Uuid::nil(),
@@ -241,7 +241,7 @@ fn levels_out_of_order() {
     for order in [[2, 1, 0], [1, 0, 2], [0, 2, 1], [1, 2, 0], [2, 0, 1]] {
         let levels = order.map(|level| image.levels[level].clone());
         let disk = assemble(image.data(), &superblock, &levels);
-        let result = bench.check(&disk, &image.root_hash, Options::default());
+        let result = file.check(&disk, &image.root_hash, Options::default());
         // The root level in its place is all that is looked at here.
         if order[2] == 2 {
             result.unwrap();
@@ -253,29 +253,29 @@ fn levels_out_of_order() {
 
 fn the_other_algorithm() {
     use dm_verity::HashAlgorithm::{Sha256, Sha512};
-    let bench = Bench::new();
+    let file = DiskFile::new();
     let [ours, theirs] = [Sha256, Sha512].map(|algorithm| {
         Image::with_algorithm(&data(40 * 512, 13), (512, 512), SaltKind::Zero, algorithm)
     });
     for image in [&ours, &theirs] {
-        bench.accepts(image, Options::default());
+        file.accepts(image, Options::default());
     }
     let reason = &["the root hash is one of"][..];
-    bench.refuses(&ours.bytes, &theirs.root_hash, Options::default(), reason);
-    bench.refuses(&theirs.bytes, &ours.root_hash, Options::default(), reason);
+    file.refuses(&ours.bytes, &theirs.root_hash, Options::default(), reason);
+    file.refuses(&theirs.bytes, &ours.root_hash, Options::default(), reason);
     // With room for the larger tree.
     let mut disk = ours.with_superblock_bytes(32, b"sha512");
     disk.resize(disk.len() + 4096, 0);
-    bench.refuses(&disk, &ours.root_hash, Options::default(), reason);
+    file.refuses(&disk, &ours.root_hash, Options::default(), reason);
     // Half a root hash is none of a shorter algorithm.
     let half: RootHash = theirs.root_hash.to_string()[..64].parse().unwrap();
-    bench.refuses(&theirs.bytes, &half, Options::default(), reason);
+    file.refuses(&theirs.bytes, &half, Options::default(), reason);
 }
 
 /// Salt and block are hashed as one run of bytes. A salt that took the start of the block would
 /// leave a block that is shorter by as many bytes: no two block sizes are that close.
 fn bytes_moved_between_salt_and_block() {
-    let bench = Bench::new();
+    let file = DiskFile::new();
     for size in 1..=256 {
         let (kind, blocks) = (SaltKind::Empty, (4096, 1024));
         let image = Image::new(&data(100 * 4096, 14), blocks, kind);
@@ -291,7 +291,7 @@ fn bytes_moved_between_salt_and_block() {
             disk.resize(disk.len().max(start + 4096), 0);
             disk[start..start + 1024 - size].copy_from_slice(&root_block[size..]);
             let reasons = &["does not match", "cut short"];
-            bench.refuses(&disk, &image.root_hash, Options::default(), reasons);
+            file.refuses(&disk, &image.root_hash, Options::default(), reasons);
         }
     }
 }

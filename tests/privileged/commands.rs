@@ -1,17 +1,14 @@
 //! The commands in the documents that need a kernel with dm-verity. `tests/commands.rs` runs the
 //! others, and says how a document marks them.
 
-#[path = "../documents/blocks.rs"]
-mod blocks;
-
 use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
 };
 
-use blocks::{blocks, script};
 use tempfile::TempDir;
+use test_support::documents::{blocks, script};
 
 use crate::{
     Test,

@@ -15,7 +15,7 @@ use std::{
 };
 
 use disk_builder::model::{Excludes, Model, ReadError, ScanError, SourceFile};
-use model_disk::{FileListError, ModelFile, PathError};
+use model_disk::{FileError, FileListError, ModelFile, PathError};
 use tempfile::TempDir;
 
 fn scan_without(directory: &Path, excludes: &[&str]) -> Result<Model, ScanError> {
@@ -179,7 +179,7 @@ fn no_directory() {
     let file = directory.join("file");
     assert!(matches!(scan(&file), Err(ScanError::NotADirectory(path)) if path == file));
     let missing = directory.join("missing");
-    let Err(ScanError::Io { path, source }) = scan(&missing) else {
+    let Err(ScanError::File(FileError { path, source, .. })) = scan(&missing) else {
         panic!("there is nothing");
     };
     assert_eq!(path, missing);
@@ -305,8 +305,10 @@ fn unreadable_files_and_directories() {
             });
             scan.join().unwrap()
         });
-        let (Err(ScanError::Io { path, source })
-        | Err(ScanError::Read(ReadError::Io { path, source }))) = result
+        let Err(
+            ScanError::File(FileError { path, source, .. })
+            | ScanError::Read(ReadError::File(FileError { path, source, .. })),
+        ) = result
         else {
             panic!("{} cannot be read", unreadable.display());
         };
@@ -356,7 +358,7 @@ fn files_that_change() {
     changed(scanned.check_unchanged(), &path);
     fs::remove_file(&path).unwrap();
     for error in [scanned.open(0).map(drop), scanned.check_unchanged()] {
-        assert!(matches!(error, Err(ReadError::Io { path: named, .. }) if named == path));
+        assert!(matches!(error, Err(ReadError::File(error)) if error.path == path));
     }
 }
 

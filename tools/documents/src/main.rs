@@ -9,7 +9,7 @@ use anyhow::Context;
 use clap::{Command, CommandFactory, Parser};
 use clap_complete::Shell;
 use disk_builder::documents::{Page, completions};
-use disk_mounter::mounter::cli::Cli;
+use disk_mounter::cli::Cli;
 
 /// Write the manual pages and completions of both programs
 #[derive(Parser)]

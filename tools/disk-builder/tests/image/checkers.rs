@@ -10,8 +10,7 @@ use std::{
     path::Path,
 };
 
-use model_disk::erofs::image::Plan;
-use model_disk::erofs::paths_in;
+use model_disk::erofs::{ExtentSource, ImagePlan, paths_in};
 
 use super::support::{build, extract_and_compare, fsck, list, run};
 
@@ -161,13 +160,13 @@ fn fsck_can_fail() {
 fn a_directory_of_65536_directories() {
     let names: Vec<String> = (0..65536).map(|i| format!("{i}/f")).collect();
     let files = list(names.iter().map(|name| (name.as_bytes(), 0)));
-    let plan = Plan::new(&files).unwrap();
+    let plan = ImagePlan::new(&files).unwrap();
     let temporary = tempfile::tempdir().unwrap();
     let path = temporary.path().join("image");
     let image = File::create_new(&path).unwrap();
     image.set_len(plan.bytes()).unwrap();
     for extent in plan.extents() {
-        if let model_disk::erofs::image::Source::Metadata(start) = extent.source {
+        if let ExtentSource::Metadata(start) = extent.source {
             let bytes = &plan.metadata()[start..start + extent.length as usize];
             image.write_all_at(bytes, extent.offset).unwrap();
         }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use model_disk::{
     FileList, ModelFile, RelativePath,
-    erofs::image::{BLOCK_SIZE, Extent, Plan, PlanError, Source},
+    erofs::{BLOCK_SIZE, ExtentSource, ImageExtent, ImagePlan, ImagePlanError},
 };
 use proptest::prelude::*;
 
@@ -19,7 +19,7 @@ pub(crate) fn files() -> impl Strategy<Value = FileList> {
     let path = prop::collection::vec(name, 1..6).prop_map(|names| names.join("/"));
     let size = prop_oneof![0..3u64, 4090..4100u64, 0..20_000u64];
     prop::collection::vec((path, size), 1..60).prop_map(|files| {
-        // What does not go together with the files before is left away.
+        // What does not go together with the files before is left out.
         let mut list: Vec<ModelFile> = Vec::new();
         for (path, size) in files {
             let path = RelativePath::new(path).unwrap();
@@ -39,26 +39,26 @@ proptest! {
 
     #[test]
     fn extents_cover_the_image_once(files in files()) {
-        let plan = Plan::new(&files).unwrap();
+        let plan = ImagePlan::new(&files).unwrap();
         let (mut end, mut metadata, mut file) = (0, 0, 0);
-        for Extent { offset, length, source } in plan.extents().iter().copied() {
+        for ImageExtent { offset, length, source } in plan.extents().iter().copied() {
             prop_assert_eq!(offset, end);
             prop_assert!(length > 0);
             end += length;
             match source {
-                Source::Metadata(start) => {
+                ExtentSource::Metadata(start) => {
                     prop_assert_eq!(start, metadata);
                     prop_assert_eq!(file, 0, "metadata comes first");
                     metadata += length as usize;
                 }
-                Source::File(index) => {
+                ExtentSource::File(index) => {
                     file += files[file..].iter().take_while(|file| file.size == 0).count();
                     prop_assert_eq!(index, file);
                     prop_assert_eq!(length, files[index].size);
                     prop_assert_eq!(offset % BLOCK_SIZE, 0);
                     file += 1;
                 }
-                Source::Zeros => {
+                ExtentSource::Zeros => {
                     prop_assert!(length < BLOCK_SIZE);
                     prop_assert_eq!(end % BLOCK_SIZE, 0);
                 }
@@ -78,15 +78,15 @@ proptest! {
         })
     ) {
         let shuffled = FileList::new(shuffled).unwrap();
-        prop_assert_eq!(Plan::new(&files).unwrap(), Plan::new(&shuffled).unwrap());
+        prop_assert_eq!(ImagePlan::new(&files).unwrap(), ImagePlan::new(&shuffled).unwrap());
     }
 
     #[test]
     fn extents_in_a_range(files in files(), a in 0.0..1.1f64, b in 0.0..1.1f64) {
-        let plan = Plan::new(&files).unwrap();
+        let plan = ImagePlan::new(&files).unwrap();
         let range: Range<u64> =
             (a * plan.bytes() as f64) as u64..(b * plan.bytes() as f64) as u64;
-        let expected: Vec<Extent> = plan
+        let expected: Vec<ImageExtent> = plan
             .extents()
             .iter()
             .copied()
@@ -101,7 +101,7 @@ proptest! {
 
     #[test]
     fn files_are_found_with_their_bytes(files in files()) {
-        let image = assemble(&Plan::new(&files).unwrap());
+        let image = assemble(&ImagePlan::new(&files).unwrap());
         let mut found = Vec::new();
         model_disk::erofs::walk(super::support::reader(&image), |node| {
             let [blocks, tail] = node.data;
@@ -138,7 +138,7 @@ proptest! {
     #[test]
     fn fsck_accepts_it(files in files()) {
         let image = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(image.path(), assemble(&Plan::new(&files).unwrap())).unwrap();
+        std::fs::write(image.path(), assemble(&ImagePlan::new(&files).unwrap())).unwrap();
         fsck(image.path());
     }
 }
@@ -149,7 +149,7 @@ fn memory_follows_the_number_of_files() {
         .map(|i| format!("shard-{:03}/part-{i:07}.bin", i % 1000))
         .collect();
     let files = list(names.iter().map(|name| (name.as_bytes(), 100_000)));
-    let plan = Plan::new(&files).unwrap();
+    let plan = ImagePlan::new(&files).unwrap();
     assert_eq!(plan.inodes(), 101_001);
     // An inode of 32 bytes and an entry of 12 bytes with its name for each, the
     // dots of each directory, and the first block.
@@ -160,12 +160,12 @@ fn memory_follows_the_number_of_files() {
 fn the_largest_image_and_one_that_is_too_large() {
     // A block for the superblock and inodes, and one for the directory.
     let most = (u64::from(u32::MAX) - 2) * BLOCK_SIZE;
-    let plan = Plan::new(&list([(&b"f"[..], most)])).unwrap();
+    let plan = ImagePlan::new(&list([(&b"f"[..], most)])).unwrap();
     assert_eq!(plan.bytes(), u64::from(u32::MAX) * BLOCK_SIZE);
     for size in [most + 1, u64::MAX] {
-        let plan = Plan::new(&list([(&b"f"[..], size)]));
-        assert_eq!(plan, Err(PlanError::TooLarge));
+        let plan = ImagePlan::new(&list([(&b"f"[..], size)]));
+        assert_eq!(plan, Err(ImagePlanError::TooLarge));
     }
     let two = list([(&b"a"[..], most), (b"b", most)]);
-    assert_eq!(Plan::new(&two), Err(PlanError::TooLarge));
+    assert_eq!(ImagePlan::new(&two), Err(ImagePlanError::TooLarge));
 }

@@ -3,8 +3,7 @@
 
 use std::fs;
 
-use model_disk::erofs::image::{BLOCK_SIZE, Plan, Source};
-use model_disk::erofs::{WalkError, paths_in, walk};
+use model_disk::erofs::{BLOCK_SIZE, ExtentSource, ImagePlan, WalkError, paths_in, walk};
 use proptest::prelude::*;
 
 use super::{
@@ -17,10 +16,10 @@ proptest! {
 
     #[test]
     fn each_block_leads_to_its_file(files in files()) {
-        let plan = Plan::new(&files).unwrap();
+        let plan = ImagePlan::new(&files).unwrap();
         let image = assemble(&plan);
         for extent in plan.extents() {
-            if let Source::File(index) = extent.source {
+            if let ExtentSource::File(index) = extent.source {
                 for start in [extent.offset, extent.end() - 1] {
                     let block = start / BLOCK_SIZE * BLOCK_SIZE;
                     let paths = paths_in(reader(&image), block..block + BLOCK_SIZE).unwrap();
@@ -40,7 +39,7 @@ proptest! {
         damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..20),
         cut in prop::option::weighted(0.2, any::<prop::sample::Index>()),
     ) {
-        let plan = Plan::new(&files).unwrap();
+        let plan = ImagePlan::new(&files).unwrap();
         let mut image = assemble(&plan);
         // All that a walk looks at, from the superblock on.
         let metadata = plan.metadata().len();
@@ -59,7 +58,7 @@ proptest! {
 fn damaged(offset: usize, bytes: &[u8]) -> Result<(), WalkError> {
     // Inodes: root at 1152, a at 1184, a/f at 1216. Root's entries in block 1,
     // those of a in block 2, f's data in block 3.
-    let plan = Plan::new(&list([(&b"a/f"[..], 5000)])).unwrap();
+    let plan = ImagePlan::new(&list([(&b"a/f"[..], 5000)])).unwrap();
     let mut image = assemble(&plan);
     image[offset..offset + bytes.len()].copy_from_slice(bytes);
     walk(reader(&image), |_| {})
@@ -69,7 +68,7 @@ fn damaged(offset: usize, bytes: &[u8]) -> Result<(), WalkError> {
 fn damage_is_named() {
     use WalkError as E;
     assert!(damaged(0, &[1]).is_ok());
-    assert!(matches!(damaged(1024, &[0]), Err(E::Superblock(_))));
+    assert!(matches!(damaged(1024, &[0]), Err(E::ErofsSuperblock(_))));
     // The root's number, and its mode.
     assert!(matches!(
         damaged(1024 + 14, &[255, 255]),
@@ -95,7 +94,7 @@ fn damage_is_named() {
 
 #[test]
 fn a_failed_read_is_handed_on() {
-    let plan = Plan::new(&list([(&b"f"[..], 1)])).unwrap();
+    let plan = ImagePlan::new(&list([(&b"f"[..], 1)])).unwrap();
     let image = assemble(&plan);
     let read = |buffer: &mut [u8], offset| match offset {
         4096.. => Err(std::io::Error::from_raw_os_error(5)),

@@ -12,7 +12,7 @@ use std::{
 use disk_builder::model::{Excludes, Model};
 use model_disk::{
     FileList, ModelFile, RelativePath,
-    erofs::image::{Plan, Source},
+    erofs::{ExtentSource, ImagePlan},
 };
 use nix::unistd::{Whence, lseek};
 
@@ -33,14 +33,14 @@ pub(crate) fn content(index: usize, size: u64) -> Vec<u8> {
 }
 
 /// An image in memory, its files filled with [`content`].
-pub(crate) fn assemble(plan: &Plan) -> Vec<u8> {
+pub(crate) fn assemble(plan: &ImagePlan) -> Vec<u8> {
     let mut image = Vec::new();
     for extent in plan.extents() {
         let length = extent.length as usize;
         match extent.source {
-            Source::Metadata(start) => image.extend(&plan.metadata()[start..start + length]),
-            Source::File(index) => image.extend(content(index, extent.length)),
-            Source::Zeros => image.resize(image.len() + length, 0),
+            ExtentSource::Metadata(start) => image.extend(&plan.metadata()[start..start + length]),
+            ExtentSource::File(index) => image.extend(content(index, extent.length)),
+            ExtentSource::Zeros => image.resize(image.len() + length, 0),
         }
     }
     image
@@ -57,18 +57,18 @@ pub(crate) fn reader(image: &[u8]) -> impl FnMut(&mut [u8], u64) -> io::Result<(
 }
 
 /// Scans a model and writes its image; holes stay holes.
-pub(crate) fn build(model: &Path, image: &Path) -> (Model, Plan) {
+pub(crate) fn build(model: &Path, image: &Path) -> (Model, ImagePlan) {
     let model = Model::scan(model, &Excludes::new([""; 0]).unwrap()).unwrap();
-    let plan = Plan::new(model.files()).unwrap();
+    let plan = ImagePlan::new(model.files()).unwrap();
     let out = File::create_new(image).unwrap();
     out.set_len(plan.bytes()).unwrap();
     for extent in plan.extents() {
         match extent.source {
-            Source::Metadata(start) => {
+            ExtentSource::Metadata(start) => {
                 let bytes = &plan.metadata()[start..start + extent.length as usize];
                 out.write_all_at(bytes, extent.offset).unwrap();
             }
-            Source::File(index) => {
+            ExtentSource::File(index) => {
                 let file = model.open(index).unwrap();
                 // Past the last data there is an error.
                 let mut end = 0;
@@ -80,7 +80,7 @@ pub(crate) fn build(model: &Path, image: &Path) -> (Model, Plan) {
                         .unwrap();
                 }
             }
-            Source::Zeros => {}
+            ExtentSource::Zeros => {}
         }
     }
     (model, plan)

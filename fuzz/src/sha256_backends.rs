@@ -38,12 +38,12 @@ pub fn run(bytes: &[u8]) {
     let salt = Salt::new(salt).unwrap();
     let size = BlockSize::new(size as u64).unwrap();
     let hasher = BlockHasher::new(HashAlgorithm::Sha256, &salt);
-    for kernel in Backend::supported() {
+    for backend in Backend::supported() {
         let mut digests = vec![0; expected.len()];
         hasher
             .clone()
-            .with_backend(kernel)
+            .with_backend(backend)
             .digest_blocks(blocks, size, &mut digests);
-        assert!(digests == expected, "{kernel}");
+        assert!(digests == expected, "{backend}");
     }
 }

@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256, Sha512};
 
 /// Which salt a disk has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum SaltKind {
+pub enum SaltKind {
     /// The one that pins the parameters.
     Geometry,
     /// One zero byte, which pins nothing.
@@ -20,25 +20,25 @@ pub(crate) enum SaltKind {
 
 /// A disk: data, a superblock in a hash block of its own, and the tree.
 #[derive(Clone, Debug)]
-pub(crate) struct Image {
+pub struct Image {
     /// All of it.
-    pub(crate) bytes: Vec<u8>,
+    pub bytes: Vec<u8>,
     /// Its parameters.
-    pub(crate) params: VerityParams,
+    pub params: VerityParams,
     /// What it must be.
-    pub(crate) root_hash: RootHash,
+    pub root_hash: RootHash,
     /// The levels of the tree, level 0 first.
-    pub(crate) levels: Vec<Vec<u8>>,
+    pub levels: Vec<Vec<u8>>,
 }
 
 impl Image {
     /// A disk with this data, whose tree is of these blocks.
-    pub(crate) fn new(data: &[u8], (data_block, hash_block): (u64, u64), salt: SaltKind) -> Self {
+    pub fn new(data: &[u8], (data_block, hash_block): (u64, u64), salt: SaltKind) -> Self {
         Self::with_algorithm(data, (data_block, hash_block), salt, HashAlgorithm::Sha256)
     }
 
     /// The same with another algorithm.
-    pub(crate) fn with_algorithm(
+    pub fn with_algorithm(
         data: &[u8],
         (data_block, hash_block): (u64, u64),
         salt: SaltKind,
@@ -57,7 +57,7 @@ impl Image {
     }
 
     /// A disk with this data and these parameters, whatever they say.
-    pub(crate) fn of(data: &[u8], params: VerityParams) -> Self {
+    pub fn of(data: &[u8], params: VerityParams) -> Self {
         let (root_hash, levels) = tree(data, &params);
         let superblock = Superblock {
             uuid: uuid::Uuid::from_u128(7),
@@ -73,17 +73,17 @@ impl Image {
     }
 
     /// Where the data ends and the superblock starts.
-    pub(crate) fn data_end(&self) -> usize {
+    pub fn data_end(&self) -> usize {
         self.params.data_bytes() as usize
     }
 
     /// The data.
-    pub(crate) fn data(&self) -> &[u8] {
+    pub fn data(&self) -> &[u8] {
         &self.bytes[..self.data_end()]
     }
 
     /// The same disk with other bytes at a place of its superblock.
-    pub(crate) fn with_superblock_bytes(&self, offset: usize, bytes: &[u8]) -> Vec<u8> {
+    pub fn with_superblock_bytes(&self, offset: usize, bytes: &[u8]) -> Vec<u8> {
         let mut image = self.bytes.clone();
         let at = self.data_end() + offset;
         image[at..at + bytes.len()].copy_from_slice(bytes);
@@ -92,7 +92,7 @@ impl Image {
 }
 
 /// Data, a superblock, and levels of a tree, level 0 first.
-pub(crate) fn assemble(data: &[u8], superblock: &Superblock, levels: &[Vec<u8>]) -> Vec<u8> {
+pub fn assemble(data: &[u8], superblock: &Superblock, levels: &[Vec<u8>]) -> Vec<u8> {
     let hash_block = superblock.params.hash_block_size().as_usize();
     let mut bytes = data.to_vec();
     bytes.extend(superblock.to_bytes());
@@ -102,7 +102,7 @@ pub(crate) fn assemble(data: &[u8], superblock: &Superblock, levels: &[Vec<u8>])
 }
 
 /// `H(salt ‖ block)`.
-pub(crate) fn digest(params: &VerityParams, block: &[u8]) -> Vec<u8> {
+pub fn digest(params: &VerityParams, block: &[u8]) -> Vec<u8> {
     let salted = [params.salt().as_bytes(), block].concat();
     match params.algorithm() {
         HashAlgorithm::Sha256 => Sha256::digest(salted).to_vec(),
@@ -133,7 +133,7 @@ fn tree(data: &[u8], params: &VerityParams) -> (RootHash, Vec<Vec<u8>>) {
 
 /// Data that looks random, with an EROFS superblock that claims to fill all of it. `seed` makes
 /// one model differ from another.
-pub(crate) fn data(bytes: usize, seed: u64) -> Vec<u8> {
+pub fn data(bytes: usize, seed: u64) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut data = Vec::with_capacity(bytes + 8);
     while data.len() < bytes {
@@ -149,7 +149,7 @@ pub(crate) fn data(bytes: usize, seed: u64) -> Vec<u8> {
 
 /// Puts an EROFS superblock into data that claims so many blocks of 2^`bits` bytes. The rest of
 /// it is zero. Data too short for one stays as it is.
-pub(crate) fn claim_erofs(data: &mut [u8], bits: u8, blocks: u32) {
+pub fn claim_erofs(data: &mut [u8], bits: u8, blocks: u32) {
     let at = SUPERBLOCK_OFFSET as usize;
     let Some(superblock) = data.get_mut(at..at + 128) else {
         return;

@@ -1,4 +1,4 @@
-//! Where disks are tried.
+//! The file in which disks are tried, one after the other.
 
 use std::{
     fs::File,
@@ -7,11 +7,12 @@ use std::{
     time::Duration,
 };
 
-use disk_mounter::{Checked, MountError, MountRequest, ParamsSource, check};
+use disk_mounter::{MountError, MountRequest, check};
 use dm_verity::RootHash;
-use model_disk::{ExitCode, filesystem::FsType};
-
-use crate::{image::Image, sound::assert_sound};
+use model_disk::{
+    Disk, ErrorChain, ExitCode, ExpectedParams, HasExitCode, ParamsSource, filesystem::FsType,
+};
+use test_support::{assert_sound, image::Image};
 
 static TRIED: AtomicUsize = AtomicUsize::new(0);
 
@@ -50,9 +51,9 @@ impl Options {
 }
 
 /// A file that becomes one disk after the other.
-pub(crate) struct Bench(File);
+pub(crate) struct DiskFile(File);
 
-impl Bench {
+impl DiskFile {
     /// A new one.
     pub(crate) fn new() -> Self {
         Self(tempfile::tempfile().unwrap())
@@ -64,7 +65,7 @@ impl Bench {
         disk: &[u8],
         root_hash: &RootHash,
         options: Options,
-    ) -> Result<Checked, MountError> {
+    ) -> Result<Disk, MountError> {
         self.0.set_len(disk.len() as u64).unwrap();
         self.0.write_all_at(disk, 0).unwrap();
         TRIED.fetch_add(1, Ordering::Relaxed);
@@ -72,7 +73,10 @@ impl Bench {
         let result = check(&MountRequest {
             params: ParamsSource::Superblock {
                 hash_offset: options.hash_offset,
-                data_blocks: options.data_blocks,
+                expected: ExpectedParams {
+                    data_blocks: options.data_blocks,
+                    ..ExpectedParams::default()
+                },
             },
             fs_type: options.fs_type,
             wait: Duration::ZERO,
@@ -102,7 +106,7 @@ impl Bench {
     ) {
         let (code, message) = match self.check(disk, root_hash, options) {
             Ok(checked) => panic!("accepted: {checked:?}, {options:?}"),
-            Err(error) => (error.exit_code(), error.to_string()),
+            Err(error) => (error.exit_code(), ErrorChain(&error).to_string()),
         };
         assert!(
             code == ExitCode::Integrity && reasons.iter().any(|reason| message.contains(reason)),
@@ -114,6 +118,6 @@ impl Bench {
     #[track_caller]
     pub(crate) fn accepts(&self, image: &Image, options: Options) {
         let checked = self.check(&image.bytes, &image.root_hash, options).unwrap();
-        assert_eq!(checked.params, image.params);
+        assert_eq!(checked.params(), &image.params);
     }
 }

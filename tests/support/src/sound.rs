@@ -1,29 +1,28 @@
-//! What must hold of whatever the mounter accepts, written down once more in another way.
+//! What must hold of whatever disk is accepted, written down once more in another way.
 
-use disk_mounter::Checked;
 use dm_verity::{HashAlgorithm, RootHash, TreeLayout};
-use model_disk::{Binding, filesystem::FsType};
+use model_disk::{Binding, Disk, filesystem::FsType};
 use sha2::{Digest as _, Sha256, Sha512};
 
 /// Data and tree are within their devices and apart, the root block is the one of the root hash,
 /// and the number of data blocks is bound.
 #[track_caller]
-pub(crate) fn assert_sound(
+pub fn assert_sound(
     disk: &[u8],
     hash_device: Option<&[u8]>,
     root_hash: &RootHash,
     fs_type: FsType,
     data_blocks: Option<u64>,
-    checked: &Checked,
+    accepted: &Disk,
 ) {
-    let params = &checked.params;
+    let params = accepted.params();
     let data_end = u128::from(params.data_blocks()) * u128::from(params.data_block_size().get());
     let hash_block = params.hash_block_size().bytes();
-    let tree_start = checked.hash_area.first_block() * hash_block;
+    let tree_start = accepted.hash_area().first_block() * hash_block;
     let tree_end = tree_start + TreeLayout::new(params).blocks() * hash_block;
-    let apart = data_end <= u128::from(checked.hash_area.offset());
+    let apart = data_end <= u128::from(accepted.hash_area().offset());
     assert!(apart || hash_device.is_some(), "apart");
-    assert!(checked.hash_area.offset() <= tree_start, "in order");
+    assert!(accepted.hash_area().offset() <= tree_start, "in order");
     assert!(data_end <= disk.len() as u128, "the data is on its device");
     let hash_device = hash_device.unwrap_or(disk);
     assert!(tree_end <= hash_device.len() as u64, "so is the tree");
@@ -39,7 +38,7 @@ pub(crate) fn assert_sound(
     };
     assert_eq!(root_hash.as_bytes(), digest, "the root block");
 
-    match checked.binding {
+    match accepted.binding() {
         Binding::Arguments => assert_eq!(data_blocks, Some(params.data_blocks())),
         Binding::GeometrySalt => {
             let mut pinned = b"disk-mounter geometry v1\0".to_vec();

@@ -10,15 +10,15 @@
 
 /// A block of code.
 #[derive(Debug)]
-pub(crate) struct Block {
+pub struct Block {
     /// What stands behind the three backquotes; nothing where the block is only indented.
-    pub(crate) info: String,
+    pub info: String,
     /// Its lines.
-    pub(crate) text: String,
+    pub text: String,
 }
 
 /// All blocks of a document, fenced or indented.
-pub(crate) fn blocks(document: &str) -> Vec<Block> {
+pub fn blocks(document: &str) -> Vec<Block> {
     let mut blocks: Vec<Block> = Vec::new();
     let mut fenced = false;
     let mut indented = false;
@@ -53,7 +53,7 @@ pub(crate) fn blocks(document: &str) -> Vec<Block> {
 
 /// The commands of a document that are run at one place, as one script: what one block sets, the
 /// next one knows.
-pub(crate) fn script(document: &str, info: &str) -> String {
+pub fn script(document: &str, info: &str) -> String {
     let blocks = blocks(document).into_iter();
     blocks
         .filter(|block| block.info == info)

@@ -8,12 +8,16 @@ use std::{
     sync::{Arc, OnceLock, atomic::AtomicBool},
 };
 
-use disk_builder::{build::Build, engine::Workers, hash::HashReport, model::Excludes};
+use disk_builder::{
+    commands::{build::Build, hash::HashReport},
+    engine::Workers,
+    model::Excludes,
+};
 use model_disk::manifest::{Manifest, default_path};
 use tempfile::TempDir;
 
 /// A disk and its manifest, in a folder of their own.
-pub struct ModelDisk {
+pub struct BuiltDisk {
     folder: TempDir,
     /// What `build` told.
     pub report: HashReport,
@@ -21,7 +25,7 @@ pub struct ModelDisk {
     pub manifest: Manifest<'static>,
 }
 
-impl ModelDisk {
+impl BuiltDisk {
     /// The disk of a model with files of these paths and sizes.
     pub fn new(files: &[(&[u8], usize)]) -> Self {
         let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,0 @@
-//! See `disk_mounter_fuzz::sha256_kernels`.
-#![no_main]
-
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| disk_mounter_fuzz::sha256_kernels::run(bytes));

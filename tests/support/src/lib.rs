@@ -1,0 +1,10 @@
+//! What the tests of several packages and the fuzz targets share.
+
+// A failure is a panic here, as in any test.
+#![allow(clippy::unwrap_used)]
+
+pub mod documents;
+pub mod image;
+mod sound;
+
+pub use sound::assert_sound;
