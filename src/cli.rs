@@ -18,7 +18,7 @@ use model_disk::{
 /// disk is believed before it is verified.
 #[derive(Debug, Parser)]
 #[command(name = "disk-mounter", version, max_term_width = 100, after_help = after_help())]
-pub struct Cli {
+pub struct MounterArguments {
     /// The format of the log messages
     #[arg(
         long,
@@ -30,7 +30,7 @@ pub struct Cli {
     pub log_format: LogFormat,
     /// What to do.
     #[command(subcommand)]
-    pub command: Command,
+    pub command: MounterCommand,
 }
 
 fn after_help() -> String {
@@ -48,7 +48,7 @@ disk-mounter NAME INDEX ROOT_HASH is a sidecar for /dev/modelweights-NAME-INDEX 
 
 /// The commands.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub enum MounterCommand {
     /// Mount a disk
     #[command(after_help = "\
 Example:
@@ -157,7 +157,7 @@ pub struct MountArgs {
 /// The request in `NAME INDEX ROOT_HASH`: a sidecar for `/dev/modelweights-NAME-INDEX` at
 /// `/mnt/modelweights-NAME-INDEX`. The error is what clap says of any other wrong command line.
 pub fn drop_in(arguments: &[OsString]) -> Result<MountRequest, clap::Error> {
-    let mut command = Cli::command();
+    let mut command = MounterArguments::command();
     let texts: Option<Vec<&str>> = arguments.iter().map(|argument| argument.to_str()).collect();
     let Some([name, index, root_hash]) = texts.as_deref() else {
         let word = arguments.first().cloned().unwrap_or_default();
@@ -181,8 +181,8 @@ pub fn drop_in(arguments: &[OsString]) -> Result<MountRequest, clap::Error> {
         &format!("/dev/{place}"),
         &format!("/mnt/{place}"),
     ];
-    match Cli::try_parse_from(line)?.command {
-        Command::Sidecar(args) => args
+    match MounterArguments::try_parse_from(line)?.command {
+        MounterCommand::Sidecar(args) => args
             .check()
             .map_err(|error| command.error(ErrorKind::ValueValidation, ErrorChain(&error))),
         _ => unreachable!("the line names the sidecar"),
@@ -203,7 +203,7 @@ enum OnCorruptionArg {
 
 /// Options that do not go together.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum UsageError {
+pub enum MounterUsageError {
     /// They make no parameters of a tree.
     #[error(transparent)]
     Arguments(#[from] ArgumentsError),
@@ -212,7 +212,7 @@ pub enum UsageError {
     ReadAhead(u64),
 }
 
-impl HasExitCode for UsageError {
+impl HasExitCode for MounterUsageError {
     fn exit_code(&self) -> ExitCode {
         ExitCode::Usage
     }
@@ -220,7 +220,7 @@ impl HasExitCode for UsageError {
 
 impl MountArgs {
     /// Checks the options against each other.
-    pub fn check(self) -> Result<MountRequest, UsageError> {
+    pub fn check(self) -> Result<MountRequest, MounterUsageError> {
         let hash_offset = self.hash_offset.map(|Size(bytes)| bytes);
         let expected = ExpectedParams {
             data_blocks: self.data_blocks,
@@ -242,7 +242,7 @@ impl MountArgs {
             .read_ahead
             .map(|Size(bytes)| match u32::try_from(bytes.div_ceil(512)) {
                 Ok(sectors) if bytes <= 2 << 30 => Ok(sectors),
-                _ => Err(UsageError::ReadAhead(bytes)),
+                _ => Err(MounterUsageError::ReadAhead(bytes)),
             })
             .transpose()?;
         Ok(MountRequest {
@@ -280,17 +280,19 @@ mod tests {
             "/dev/vda",
             "/mnt",
         ];
-        let cli =
-            Cli::try_parse_from(line.iter().chain(options)).map_err(|error| error.to_string())?;
+        let cli = MounterArguments::try_parse_from(line.iter().chain(options))
+            .map_err(|error| error.to_string())?;
         match cli.command {
-            Command::Mount(args) => args.check().map_err(|error| error.to_string()),
+            MounterCommand::Mount(args) => {
+                args.check().map_err(|error| ErrorChain(&error).to_string())
+            }
             _ => Err("another command".to_owned()),
         }
     }
 
     #[test]
     fn the_definition_is_consistent() {
-        Cli::command().debug_assert();
+        MounterArguments::command().debug_assert();
     }
 
     /// What stands under `Example:` in a help, with the lines that go on joined.
@@ -305,7 +307,7 @@ mod tests {
 
     #[test]
     fn every_help_has_an_example_that_parses() {
-        let mut program = Cli::command();
+        let mut program = MounterArguments::command();
         program.build();
         let commands = program.get_subcommands();
         let commands = commands.filter(|command| command.get_name() != "help");
@@ -317,9 +319,10 @@ mod tests {
             assert!(!examples.is_empty(), "{name}: {help}");
             for example in examples {
                 let words = example.split_ascii_whitespace();
-                let cli = Cli::try_parse_from(words).unwrap_or_else(|error| panic!("{error}"));
+                let cli = MounterArguments::try_parse_from(words)
+                    .unwrap_or_else(|error| panic!("{error}"));
                 assert!(
-                    !matches!(cli.command, Command::DropIn(_)),
+                    !matches!(cli.command, MounterCommand::DropIn(_)),
                     "{name}: {example} names no command"
                 );
                 if name != "disk-mounter" {
@@ -446,7 +449,7 @@ mod tests {
         let root_hash = "cd".repeat(32);
         let parse = |words: &[&str]| {
             let words: Vec<OsString> = words.iter().map(OsString::from).collect();
-            drop_in(&words).map_err(|error| error.to_string())
+            drop_in(&words).map_err(|error| ErrorChain(&error).to_string())
         };
         let request = parse(&["llama-3", "0", &root_hash]).unwrap();
         assert_eq!(request.device, PathBuf::from("/dev/modelweights-llama-3-0"));

@@ -4,12 +4,13 @@ use std::{io, os::unix::fs::MetadataExt, path::Path, path::PathBuf, time::Durati
 
 use dm_verity::DeviceNumber;
 use model_disk::{
-    BackingFile, BackingFileError, BackingKind, Escaped, ExitCode, FileError, HasExitCode, ReadAt,
+    BackingFile, BackingFileError, BackingKind, Escaped, ExitCode, FileError, HasExitCode,
+    Interrupted, ReadAt,
 };
 
 use crate::{
     loop_device::{LoopDevice, LoopError},
-    pause::{Deadline, Interrupted, Pause},
+    pause::{Deadline, Pause},
 };
 
 /// How often an absent device is looked for.

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::node::{Node, NodeKind, ensure_misc};
+use crate::device_node::{DeviceNode, DeviceNodeKind, ensure_misc};
 use crate::sys::loop_control::{self, Backing};
 use dm_verity::DeviceNumber;
 use model_disk::{Escaped, ExitCode, HasExitCode};
@@ -181,7 +181,7 @@ fn open<T>(number: DeviceNumber, open: impl Fn(PathBuf) -> io::Result<T>) -> io:
     let mut attempts = ATTEMPTS;
     loop {
         attempts -= 1;
-        let _node = Node::ensure(&path, NodeKind::Block, number)?;
+        let _node = DeviceNode::ensure(&path, DeviceNodeKind::Block, number)?;
         match open(path.clone()) {
             Err(error) if error.kind() == io::ErrorKind::NotFound && attempts > 0 => {}
             result => return result,

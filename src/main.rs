@@ -16,14 +16,14 @@ use std::{
 use clap::{Parser, error::ErrorKind};
 use disk_mounter::{
     MountRequest, Status,
-    cli::{Cli, Command, drop_in},
+    cli::{MounterArguments, MounterCommand, drop_in},
     log,
 };
 use model_disk::{ErrorChain, ExitCode, FileError, HasExitCode, inspect};
 
 fn main() -> process::ExitCode {
     termination_log::allow(termination_log::has_some(env::args_os()));
-    let cli = match Cli::try_parse() {
+    let cli = match MounterArguments::try_parse() {
         Ok(cli) => cli,
         Err(error) => return usage(&error).into(),
     };
@@ -57,12 +57,12 @@ fn usage(error: &clap::Error) -> ExitCode {
 }
 
 /// An error, and the code that the program ends with.
-struct Failure {
+struct ProgramError {
     code: ExitCode,
     error: anyhow::Error,
 }
 
-impl<E: HasExitCode + Error + Send + Sync + 'static> From<E> for Failure {
+impl<E: HasExitCode + Error + Send + Sync + 'static> From<E> for ProgramError {
     fn from(error: E) -> Self {
         Self {
             code: error.exit_code(),
@@ -71,22 +71,22 @@ impl<E: HasExitCode + Error + Send + Sync + 'static> From<E> for Failure {
     }
 }
 
-fn run(command: Command) -> Result<ExitCode, Failure> {
+fn run(command: MounterCommand) -> Result<ExitCode, ProgramError> {
     match command {
-        Command::Mount(args) => {
+        MounterCommand::Mount(args) => {
             disk_mounter::mount(&args.check()?)?;
             Ok(ExitCode::Success)
         }
-        Command::Sidecar(args) => Ok(sidecar(&args.check()?)),
-        Command::DropIn(arguments) => match drop_in(&arguments) {
+        MounterCommand::Sidecar(args) => Ok(sidecar(&args.check()?)),
+        MounterCommand::DropIn(arguments) => match drop_in(&arguments) {
             Ok(request) => Ok(sidecar(&request)),
             Err(error) => Ok(usage(&error)),
         },
-        Command::Unmount { mount_point } => {
+        MounterCommand::Unmount { mount_point } => {
             disk_mounter::unmount(&mount_point)?;
             Ok(ExitCode::Success)
         }
-        Command::Status { mount_point, json } => {
+        MounterCommand::Status { mount_point, json } => {
             let status = disk_mounter::status(&mount_point)?;
             if json {
                 print(&to_json(&status)?)?;
@@ -95,7 +95,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
             }
             Ok(status.exit_code())
         }
-        Command::Inspect {
+        MounterCommand::Inspect {
             device,
             hash_offset,
             json,
@@ -119,17 +119,17 @@ fn sidecar(request: &MountRequest) -> ExitCode {
     }
 }
 
-fn to_json(status: &Status) -> Result<String, Failure> {
+fn to_json(status: &Status) -> Result<String, ProgramError> {
     serde_json::to_string(status).map_err(|error| output_failed(error.into()))
 }
 
-fn output_failed(source: io::Error) -> Failure {
+fn output_failed(source: io::Error) -> ProgramError {
     let path = Path::new("/dev/stdout");
     FileError::new("write to", path)(source).into()
 }
 
 /// Prints a result. A reader that has gone away has what it wanted.
-fn print(result: &dyn std::fmt::Display) -> Result<(), Failure> {
+fn print(result: &dyn std::fmt::Display) -> Result<(), ProgramError> {
     let lines = result.to_string();
     match writeln!(io::stdout().lock(), "{}", lines.trim_end()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(output_failed(error)),

@@ -33,12 +33,12 @@ fn available(meminfo: &str) -> Option<u64> {
 
 /// A control group that may have a limit.
 #[derive(Debug, PartialEq, Eq)]
-struct ControlGroup {
+struct CgroupMemory {
     limit: PathBuf,
     usage: PathBuf,
 }
 
-impl ControlGroup {
+impl CgroupMemory {
     /// What is left of its limit, in bytes; None where it has none.
     fn room(&self) -> Option<u64> {
         let number = |path| fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();
@@ -50,7 +50,7 @@ impl ControlGroup {
 /// The groups of a process, by the text of `/proc/self/cgroup`: its own and those above. In a
 /// container the path may be one of the host's, of which only the end is visible; the root of
 /// what is mounted is looked at in any case.
-fn control_groups(text: &str) -> Vec<ControlGroup> {
+fn control_groups(text: &str) -> Vec<CgroupMemory> {
     text.lines()
         .filter_map(|line| {
             let mut fields = line.splitn(3, ':').skip(1);
@@ -71,7 +71,7 @@ fn control_groups(text: &str) -> Vec<ControlGroup> {
             };
             let folders = Path::new(path).ancestors().map(move |group| {
                 let folder = Path::new(root).join(group.strip_prefix("/").unwrap_or(group));
-                ControlGroup {
+                CgroupMemory {
                     limit: folder.join(limit),
                     usage: folder.join(usage),
                 }
@@ -123,7 +123,7 @@ mod tests {
     #[test]
     fn a_limit_leaves_less_room() {
         let folder = tempfile::tempdir().unwrap();
-        let group = ControlGroup {
+        let group = CgroupMemory {
             limit: folder.path().join("max"),
             usage: folder.path().join("now"),
         };

@@ -10,9 +10,9 @@ use std::{
 
 use crate::{
     mountinfo,
-    pause::{Deadline, Interrupted, Pause},
+    pause::{Deadline, Pause},
 };
-use model_disk::{Escaped, ExitCode, FileError, HasExitCode};
+use model_disk::{Escaped, ExitCode, FileError, HasExitCode, Interrupted};
 
 /// How often a directory that another run has in hand is tried.
 const POLL: Duration = Duration::from_millis(20);

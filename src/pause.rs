@@ -2,13 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use model_disk::Interrupted;
+
 /// Lets some time pass, or ends the wait.
 pub(crate) type Pause<'a> = &'a dyn Fn(Duration) -> Result<(), Interrupted>;
-
-/// The program was asked to end while it waited.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("interrupted")]
-pub struct Interrupted;
 
 /// When a wait is over.
 pub(crate) struct Deadline {

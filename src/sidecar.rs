@@ -19,7 +19,7 @@ use crate::{
     signals::{Signals, wait_for},
     uevent::{CorruptBlock, Uevents},
     unmount::{UnmountError, detach_own, unmount_own},
-    watchdog::in_time,
+    watchdog::run_with_timeout,
 };
 use model_disk::{ErrorChain, Escaped, ExitCode, HasExitCode, erofs};
 
@@ -241,7 +241,7 @@ fn describe(block: Option<CorruptBlock>, mounted: &Mounted) -> String {
         }
         Some(CorruptBlock::Data(block)) => {
             let mounted = mounted.clone();
-            let files = match in_time(FILES, move || files_of(block, &mounted)).flatten() {
+            let files = match run_with_timeout(FILES, move || files_of(block, &mounted)).flatten() {
                 Some(files) if !files.is_empty() => format!("; it lies in {}", files.join(", ")),
                 Some(_) => "; it lies in no file".to_owned(),
                 None => String::new(),

@@ -17,7 +17,7 @@ use nix::{
     unistd::Pid,
 };
 
-use crate::pause::Interrupted;
+use model_disk::Interrupted;
 
 /// SIGTERM, SIGINT and SIGCHLD, which from now on come here alone. (The first process of a
 /// container would not even get the first two otherwise.)

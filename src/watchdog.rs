@@ -11,7 +11,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{log, pause::Interrupted};
+use model_disk::Interrupted;
+
+use crate::log;
 
 /// How often signals are looked for.
 const POLL: Duration = Duration::from_millis(50);
@@ -35,9 +37,9 @@ pub(crate) enum Stuck {
 
 /// The steps of a piece of work, as its thread tells them.
 #[derive(Clone)]
-pub(crate) struct Steps(Arc<(Mutex<State>, Condvar)>);
+pub(crate) struct Steps(Arc<(Mutex<WatchState>, Condvar)>);
 
-struct State {
+struct WatchState {
     step: &'static str,
     since: Instant,
     stopped: bool,
@@ -46,7 +48,7 @@ struct State {
 impl Steps {
     /// Steps that nobody watches yet.
     pub(crate) fn new() -> Self {
-        let state = State {
+        let state = WatchState {
             step: "starting",
             since: Instant::now(),
             stopped: false,
@@ -54,7 +56,7 @@ impl Steps {
         Self(Arc::new((Mutex::new(state), Condvar::new())))
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, WatchState> {
         self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -165,7 +167,7 @@ pub(crate) fn telling<T>(waits_for: &str, work: impl FnOnce() -> T) -> T {
 
 /// Does what a device that hangs may keep from ending; None if it takes too long, or there is no
 /// thread for it.
-pub(crate) fn in_time<T: Send + 'static>(
+pub(crate) fn run_with_timeout<T: Send + 'static>(
     patience: Duration,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Option<T> {

@@ -7,7 +7,7 @@ use devicemapper::{DeviceInfo, DmFlags, DmOptions};
 use super::{
     Description, DeviceMapper, MappingError, MappingName, VerityStatus, failed, target::TARGET,
 };
-use crate::{log, node::Node};
+use crate::{device_node::DeviceNode, log};
 use dm_verity::{DeviceNumber, VerityTable};
 use model_disk::{ErrorChain, device_number};
 
@@ -21,7 +21,7 @@ pub(crate) struct Mapping<'dm> {
     /// Whether it has this project's mark; any other is left as it was.
     own: bool,
     /// Its node and its open block device: nobody else can remove what is open.
-    open: Option<(Node, File)>,
+    open: Option<(DeviceNode, File)>,
     undo: bool,
 }
 
@@ -157,9 +157,13 @@ impl MappingName {
     /// Opens the block device of a mapping, whose node is made where nobody else has made it, and
     /// goes again if the mapping is an `own` one of this project. None where the mapping has gone,
     /// or somebody who shares it has just removed the node.
-    pub(crate) fn open(&self, number: DeviceNumber, own: bool) -> io::Result<Option<(Node, File)>> {
+    pub(crate) fn open(
+        &self,
+        number: DeviceNumber,
+        own: bool,
+    ) -> io::Result<Option<(DeviceNode, File)>> {
         let path = Path::new("/dev/mapper").join(self.to_string());
-        let node = Node::of_mapping(&path, number, own)?;
+        let node = DeviceNode::of_mapping(&path, number, own)?;
         let file = match File::open(node.path()) {
             Err(error)
                 if matches!(

@@ -22,7 +22,7 @@ use std::{
 
 use devicemapper::{DM, DevId, DeviceInfo, DmFlags, DmOptions};
 
-use super::node::ensure_misc;
+use super::device_node::ensure_misc;
 use dm_verity::DeviceNumber;
 use error::{errno, failed};
 use target::TARGET;

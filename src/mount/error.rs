@@ -4,11 +4,12 @@ use std::{io, path::PathBuf};
 
 use super::Mounted;
 use crate::{
-    BlockSizeUnsupported, DeviceError, Interrupted, LoopError, MappingError, MountPointError,
-    StatusError,
+    BlockSizeUnsupported, DeviceError, LoopError, MappingError, MountPointError, StatusError,
 };
 use dm_verity::BlockSize;
-use model_disk::{DiskError, Escaped, ExitCode, FileError, HasExitCode, filesystem::FsType};
+use model_disk::{
+    DiskError, Escaped, ExitCode, FileError, HasExitCode, Interrupted, filesystem::FsType,
+};
 
 /// Why a disk is not mounted.
 #[derive(Debug, thiserror::Error)]

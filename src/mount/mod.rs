@@ -23,11 +23,11 @@ use crate::{
     block_sizes::check_block_sizes,
     device::{self, BlockDevice},
     device_mapper::{Description, DeviceMapper, Mapping, MappingName},
+    device_node::DeviceNode,
     log,
     min_free::MinFree,
     mount_point::MountPoint,
-    node::Node,
-    pause::{Deadline, Interrupted, Pause},
+    pause::{Deadline, Pause},
     prefetch::Prefetch,
     sys,
     watchdog::{Steps, Stuck, watched},
@@ -36,7 +36,7 @@ use dm_verity::{BlockSize, DeviceNumber, OnCorruption, RootHash, VerityTable};
 pub use error::MountError;
 use existing::find_mounted;
 use model_disk::{
-    Binding, Disk, DiskArguments, Escaped, FileError, ParamsSource,
+    Binding, Disk, DiskArguments, Escaped, FileError, Interrupted, ParamsSource,
     filesystem::{FsType, HEADER_SIZE},
 };
 
@@ -133,7 +133,7 @@ impl Mounted {
     }
 
     /// Opens the block device of the mapping; None where it has gone.
-    pub(super) fn open_mapping(&self) -> io::Result<Option<(Node, File)>> {
+    pub(super) fn open_mapping(&self) -> io::Result<Option<(DeviceNode, File)>> {
         self.name.open(self.number, self.own)
     }
 }

@@ -40,6 +40,11 @@ fn every_size_that_erofs_can_claim() {
                 let image = Image::new(&model, (512, 512), salt);
                 let at = Options::at(image.data_end());
                 match salt {
+                    // One that cannot be is refused, whatever binds.
+                    _ if !(9..=16).contains(&bits) => {
+                        let reason = &["is not from 512 to 65536"];
+                        file.refuses(&image.bytes, &image.root_hash, at, reason);
+                    }
                     // What binds already needs no filesystem.
                     SaltKind::Geometry => file.accepts(&image, at),
                     _ if fits => file.accepts(&image, at),
@@ -179,7 +184,12 @@ fn other_filesystems() {
         if *fits {
             file.accepts(&image, options);
         } else {
-            file.refuses(&image.bytes, &image.root_hash, options, &["nothing binds"]);
+            file.refuses(
+                &image.bytes,
+                &image.root_hash,
+                options,
+                &["nothing binds", "is refused"],
+            );
         }
         // Where the superblock is to be found by the claim.
         let options = Options {
@@ -191,9 +201,10 @@ fn other_filesystems() {
         } else {
             let reasons = &[
                 "nothing binds",
-                "filesystem there",
+                "filesystem, which would tell",
+                "is refused",
                 "cut short",
-                "its magic is missing",
+                "no dm-verity superblock",
             ];
             file.refuses(&image.bytes, &image.root_hash, options, reasons);
         }
@@ -214,7 +225,7 @@ fn a_filesystem_that_is_not_named() {
             &image.bytes,
             &image.root_hash,
             options,
-            &["filesystem there"],
+            &["filesystem, which would tell"],
         );
         let options = Options {
             fs_type,

@@ -32,7 +32,7 @@ fn a_hash_area_inside_the_data() {
         for at in (2048..image.data_end() - area.len()).step_by(512) {
             let mut disk = image.bytes.clone();
             disk[at..at + area.len()].copy_from_slice(area);
-            let reason = &["inside the data"];
+            let reason = &["within the data"];
             file.refuses(&disk, &image.root_hash, Options::at(at), reason);
             let options = Options::at(at).data_blocks(40);
             file.refuses(&disk, &image.root_hash, options, reason);
@@ -77,7 +77,11 @@ fn hash_offsets_where_nothing_is() {
 /// Cut at every length: nothing shorter than the whole is accepted.
 fn every_length() {
     let file = DiskFile::new();
-    let reasons = &["cut short", "no erofs filesystem"];
+    let reasons = &[
+        "cut short",
+        "no erofs filesystem",
+        "no dm-verity superblock",
+    ];
     for (blocks, n) in [
         ((512, 512), 40),
         ((4096, 4096), 2),
@@ -164,6 +168,6 @@ fn a_bad_superblock_after_padding() {
         &disk[..24576 + 511],
         &image.root_hash,
         Options::default(),
-        &["magic"],
+        &["has no dm-verity superblock"],
     );
 }

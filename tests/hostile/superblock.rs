@@ -26,7 +26,7 @@ const SALTS: [SaltKind; 3] = [SaltKind::Geometry, SaltKind::Zero, SaltKind::Empt
 fn reasons(offset: usize) -> &'static [&'static str] {
     const GEOMETRY: &[&str] = &[
         "cut short",
-        "inside the data",
+        "within the data",
         "nothing binds",
         "data blocks, the arguments say",
         "does not match",
@@ -34,14 +34,14 @@ fn reasons(offset: usize) -> &'static [&'static str] {
         "is zero",
     ];
     match offset {
-        0..8 => &["its magic is missing"],
+        0..8 => &["has no dm-verity superblock"],
         8..12 => &["superblock version"],
         12..16 => &["hash type"],
         32..64 => &["hash algorithm", "after the algorithm's name"],
         64..68 => &[
             "data block size",
             "cut short",
-            "inside the data",
+            "within the data",
             "nothing binds",
             "does not match",
         ],
@@ -228,7 +228,12 @@ fn all_bytes_the_same() {
         for length in [0, 1, 511, 512, 1024, 1151, 1152, 4096, 8192, 8703] {
             let disk = vec![value; length];
             file.refuses(&disk, &root, Options::default(), &["no erofs filesystem"]);
-            file.refuses(&disk, &root, Options::at(0), &["cut short", "magic"]);
+            file.refuses(
+                &disk,
+                &root,
+                Options::at(0),
+                &["cut short", "magic", "no dm-verity superblock"],
+            );
         }
     }
 }

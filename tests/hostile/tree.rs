@@ -181,7 +181,7 @@ fn every_bit_of_the_root_block() {
             for bit in 0..8 {
                 let mut disk = image.bytes.clone();
                 disk[byte] ^= 1 << bit;
-                let reasons = &["does not match", "nothing binds", "data on other devices"];
+                let reasons = &["does not match", "nothing binds", "is refused"];
                 file.refuses(&disk, &image.root_hash, options, reasons);
             }
         }

@@ -1,6 +1,6 @@
 //! Block sizes.
 
-use std::fmt;
+use core::fmt;
 
 /// The size of a data block or a hash block in bytes: a power of two from 512
 /// to 65536.

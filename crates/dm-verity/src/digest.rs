@@ -1,6 +1,7 @@
 //! Hash algorithms, digests and the root hash.
 
-use std::{fmt, str::FromStr};
+use alloc::{borrow::ToOwned, string::String};
+use core::{fmt, str::FromStr};
 
 /// A hash algorithm that a disk may use. Others are refused: a disk must not be
 /// able to choose a weak one.

@@ -11,11 +11,11 @@ use super::{
 /// taken in the salt already.
 #[derive(Clone)]
 pub struct BlockHasher {
-    state: State,
+    state: AlgorithmState,
 }
 
 #[derive(Clone)]
-enum State {
+enum AlgorithmState {
     Sha256 {
         one: Sha256,
         many: Salted,
@@ -30,12 +30,12 @@ impl BlockHasher {
     pub fn new(algorithm: HashAlgorithm, salt: &Salt) -> Self {
         let salt = salt.as_bytes();
         let state = match algorithm {
-            HashAlgorithm::Sha256 => State::Sha256 {
+            HashAlgorithm::Sha256 => AlgorithmState::Sha256 {
                 one: Sha256::new_with_prefix(salt),
                 many: Salted::new(salt),
                 backend: Backend::chosen(),
             },
-            HashAlgorithm::Sha512 => State::Sha512(Sha512::new_with_prefix(salt)),
+            HashAlgorithm::Sha512 => AlgorithmState::Sha512(Sha512::new_with_prefix(salt)),
         };
         Self { state }
     }
@@ -47,7 +47,7 @@ impl BlockHasher {
 
     /// The same hasher with another backend. SHA-512 has but one way to go.
     pub fn with_backend(mut self, wanted: Backend) -> Self {
-        if let State::Sha256 { backend, .. } = &mut self.state {
+        if let AlgorithmState::Sha256 { backend, .. } = &mut self.state {
             *backend = wanted;
         }
         self
@@ -56,19 +56,19 @@ impl BlockHasher {
     /// What the digests are made with.
     pub fn algorithm(&self) -> HashAlgorithm {
         match self.state {
-            State::Sha256 { .. } => HashAlgorithm::Sha256,
-            State::Sha512(_) => HashAlgorithm::Sha512,
+            AlgorithmState::Sha256 { .. } => HashAlgorithm::Sha256,
+            AlgorithmState::Sha512(_) => HashAlgorithm::Sha512,
         }
     }
 
     /// The digest of one block of any size.
     pub fn digest(&self, block: &[u8]) -> Digest {
         match &self.state {
-            State::Sha256 { one, .. } => Digest::new(
+            AlgorithmState::Sha256 { one, .. } => Digest::new(
                 HashAlgorithm::Sha256,
                 &one.clone().chain_update(block).finalize(),
             ),
-            State::Sha512(salted) => Digest::new(
+            AlgorithmState::Sha512(salted) => Digest::new(
                 HashAlgorithm::Sha512,
                 &salted.clone().chain_update(block).finalize(),
             ),
@@ -83,10 +83,10 @@ impl BlockHasher {
     /// just the room for theirs.
     pub fn digest_blocks(&self, blocks: &[u8], block_size: BlockSize, digests: &mut [u8]) {
         match &self.state {
-            State::Sha256 { many, backend, .. } => {
+            AlgorithmState::Sha256 { many, backend, .. } => {
                 backend.digest_blocks(many, blocks, block_size, digests);
             }
-            State::Sha512(salted) => {
+            AlgorithmState::Sha512(salted) => {
                 let size = block_size.as_usize();
                 let (digests, part) = digests.as_chunks_mut::<64>();
                 assert!(

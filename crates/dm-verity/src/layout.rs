@@ -1,6 +1,7 @@
 //! Where each level of a hash tree stands. All sizes of hash areas come from here.
 
 use super::{BlockSize, MAX_BYTES, SUPERBLOCK_SIZE, VerityParams};
+use alloc::vec::Vec;
 
 /// One level of a hash tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

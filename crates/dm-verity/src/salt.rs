@@ -1,6 +1,7 @@
 //! The salt.
 
-use std::{fmt, str::FromStr};
+use alloc::vec::Vec;
+use core::{fmt, str::FromStr};
 
 /// The longest salt in bytes that the superblock has room for.
 pub const MAX_SALT_SIZE: usize = 256;

@@ -12,6 +12,7 @@ use super::{
     BlockSize, BlockSizeError, HashAlgorithm, MAX_SALT_SIZE, ParamsError, Salt, SaltError,
     UnknownAlgorithm, VerityParams,
 };
+use alloc::string::String;
 
 /// The size of a superblock in bytes. It stands in a hash block of its own, the
 /// rest of which is zero.

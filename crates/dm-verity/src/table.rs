@@ -1,6 +1,7 @@
 //! The kernel's table line for the target `verity`.
 
-use std::fmt;
+use alloc::{borrow::ToOwned, string::String, vec::Vec};
+use core::fmt;
 
 use super::{HashArea, RootHash, VerityParams};
 
@@ -19,7 +20,7 @@ impl fmt::Display for DeviceNumber {
     }
 }
 
-impl std::str::FromStr for DeviceNumber {
+impl core::str::FromStr for DeviceNumber {
     type Err = NotATable;
 
     fn from_str(text: &str) -> Result<Self, NotATable> {
@@ -120,7 +121,7 @@ pub struct LoadedTable {
 #[error("the kernel's dm-verity table has an unknown form")]
 pub struct NotATable;
 
-impl std::str::FromStr for LoadedTable {
+impl core::str::FromStr for LoadedTable {
     type Err = NotATable;
 
     /// Reads a verity target's parameters, of any version.

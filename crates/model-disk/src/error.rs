@@ -42,6 +42,11 @@ impl HasExitCode for FileError {
     }
 }
 
+/// The user, or whoever started the program, asked it to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("interrupted")]
+pub struct Interrupted;
+
 /// An error and all that caused it, on one line.
 #[derive(Clone, Copy, Debug)]
 pub struct ErrorChain<'a>(pub &'a dyn Error);

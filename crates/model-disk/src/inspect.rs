@@ -58,6 +58,23 @@ pub struct FilesystemReport {
 pub fn inspect(path: &Path, hash_offset: Option<u64>) -> Result<Inspection, BackingFileError> {
     let file = BackingFile::open(path)?;
     let superblocks = SuperblockReport::read(&file, hash_offset)?;
+    let judgement = judge(file, &superblocks, hash_offset);
+    Ok(Inspection {
+        superblocks,
+        judgement,
+    })
+}
+
+fn judge(
+    file: BackingFile,
+    superblocks: &SuperblockReport,
+    hash_offset: Option<u64>,
+) -> Result<Binding, String> {
+    // Before this hash area there can be no data: it is a hash device, and the data is elsewhere.
+    if let (0, Ok(superblock)) = (superblocks.hash_offset, &superblocks.verity) {
+        return Binding::find(&superblock.params, None, None)
+            .map_err(|error| ErrorChain(&error).to_string());
+    }
     let arguments = DiskArguments {
         root_hash: None,
         fs_type: superblocks.fs_type(),
@@ -66,14 +83,9 @@ pub fn inspect(path: &Path, hash_offset: Option<u64>) -> Result<Inspection, Back
             expected: ExpectedParams::default(),
         },
     };
-    let judgement = match Disk::check(file, None, &arguments) {
-        Ok(disk) => Ok(disk.binding()),
-        Err(error) => Err(ErrorChain(&error).to_string()),
-    };
-    Ok(Inspection {
-        superblocks,
-        judgement,
-    })
+    Disk::check(file, None, &arguments)
+        .map(|disk| disk.binding())
+        .map_err(|error| ErrorChain(&error).to_string())
 }
 
 impl Inspection {

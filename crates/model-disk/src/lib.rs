@@ -37,7 +37,7 @@ pub use arguments::{ArgumentsError, Contradiction, DiskArguments, ExpectedParams
 pub use backing_file::{BackingFile, BackingFileError, BackingKind, device_number};
 pub use binding::{Binding, BindingError};
 pub use disk::{Disk, DiskError, filesystem_bytes};
-pub use error::{ErrorChain, FileError};
+pub use error::{ErrorChain, FileError, Interrupted};
 pub use escaped::Escaped;
 pub use exit::{ExitCode, HasExitCode};
 pub use file_list::{FileList, FileListError, ModelFile};

@@ -16,7 +16,7 @@ use nix::{
 
 /// The first bytes of a file, which a program is going to read.
 #[derive(Clone, Debug)]
-pub(crate) struct Input {
+pub(crate) struct CachedFile {
     pub(crate) path: PathBuf,
     pub(crate) length: u64,
 }
@@ -40,7 +40,7 @@ impl Caches {
     }
 }
 
-impl Input {
+impl CachedFile {
     pub(crate) fn whole(path: &Path) -> Result<Self> {
         let metadata = path.metadata();
         let length = metadata.with_context(|| path.display().to_string())?.len();
@@ -150,12 +150,12 @@ mod tests {
         let file = File::create(&path).unwrap();
         file.set_len(64 << 20).unwrap();
         file.write_all_at(&[1; 1 << 20], 8 << 20).unwrap();
-        let input = Input::whole(&path).unwrap();
+        let input = CachedFile::whole(&path).unwrap();
         // A filesystem may round up to its blocks, and one without holes may
         // call everything data.
         let data = input.data_bytes().unwrap();
         assert!((1 << 20..=64 << 20).contains(&data), "{data}");
-        let nothing = Input { path, length: 0 };
+        let nothing = CachedFile { path, length: 0 };
         assert_eq!(nothing.data_bytes().unwrap(), 0);
         input.prepare(Caches::Warm).unwrap();
         input.prepare(Caches::Cold).unwrap();
@@ -171,6 +171,6 @@ mod tests {
         }
         assert_eq!(files(directory.path()).unwrap(), [path("a"), path("b/c")]);
         assert_eq!(files(&path("a")).unwrap(), [path("a")]);
-        assert!(Input::whole(&path("none")).is_err());
+        assert!(CachedFile::whole(&path("none")).is_err());
     }
 }

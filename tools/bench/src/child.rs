@@ -16,7 +16,7 @@ use crate::report::Sample;
 /// What `getrusage` counts disk reads in.
 const SECTOR: u64 = 512;
 
-/// Runs a program to its end; it must succeed. Gives what it took and what it
+/// RunTimes a program to its end; it must succeed. Gives what it took and what it
 /// printed.
 ///
 /// The time is that from before it is started until it is reaped. Its memory has

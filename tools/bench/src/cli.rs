@@ -11,14 +11,14 @@ const TARGET: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/bench");
 /// Measures this project's programs against those that do the same
 #[derive(Debug, Parser)]
 #[command(name = "bench", version, max_term_width = 100)]
-pub(crate) struct Cli {
+pub(crate) struct BenchArguments {
     #[command(subcommand)]
-    pub(crate) command: Command,
+    pub(crate) command: BenchCommand,
 }
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum Command {
-    Run(RunArguments),
+pub(crate) enum BenchCommand {
+    Run(BenchRunArguments),
     Mount(MountArguments),
     /// Print the tables of results that were written as JSON
     Show {
@@ -33,7 +33,7 @@ pub(crate) enum Command {
 Examples:
   bench run --quick
   bench run --only hash --only cold --rounds 9 --keep")]
-pub(crate) struct RunArguments {
+pub(crate) struct BenchRunArguments {
     /// A look within two minutes: 512 MiB and 3 rounds, unless others are given
     #[arg(long)]
     pub(crate) quick: bool,
@@ -120,7 +120,7 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    pub(crate) fn new(arguments: &RunArguments) -> Self {
+    pub(crate) fn new(arguments: &BenchRunArguments) -> Self {
         let (size, rounds) = if arguments.quick {
             (512 << 20, 3)
         } else {
@@ -161,9 +161,9 @@ mod tests {
     use super::*;
 
     fn settings(line: &str) -> Settings {
-        let Cli {
-            command: Command::Run(arguments),
-        } = Cli::try_parse_from(line.split(' ')).unwrap()
+        let BenchArguments {
+            command: BenchCommand::Run(arguments),
+        } = BenchArguments::try_parse_from(line.split(' ')).unwrap()
         else {
             panic!("not run: {line}");
         };
@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn the_definition_is_consistent() {
-        Cli::command().debug_assert();
+        BenchArguments::command().debug_assert();
     }
 
     #[test]
@@ -203,7 +203,10 @@ mod tests {
             "bench mount /dev/vda --root-hash 00 --hash-offset 0",
             "bench show",
         ] {
-            assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
+            assert!(
+                BenchArguments::try_parse_from(line.split(' ')).is_err(),
+                "{line}"
+            );
         }
     }
 }

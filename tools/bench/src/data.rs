@@ -203,7 +203,7 @@ pub(crate) fn noise(bytes: &mut [u8], seed: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cache::Input;
+    use crate::cache::CachedFile;
 
     #[test]
     fn noise_depends_on_its_seed() {
@@ -264,7 +264,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let data = Data::new(directory.path(), false).unwrap();
         let image = data.sparse(64 << 20, 3 << 20).unwrap().join("image");
-        let input = Input::whole(&image).unwrap();
+        let input = CachedFile::whole(&image).unwrap();
         assert_eq!(input.length, 64 << 20);
         let content = fs::read(&image).unwrap();
         let full = content.chunks(CHUNK).filter(|c| c.iter().any(|b| *b != 0));

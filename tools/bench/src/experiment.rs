@@ -1,4 +1,4 @@
-//! Runs in turns, each from the same state.
+//! RunTimes in turns, each from the same state.
 
 use std::{cell::RefCell, path::PathBuf, process::Command, time::Instant};
 
@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::{
     cache, child,
-    report::{Runs, Sample},
+    report::{RunTimes, Sample},
 };
 
 type Prepare<'a> = Box<dyn Fn() -> Result<()> + 'a>;
@@ -29,12 +29,12 @@ pub(crate) struct Contestant<'a> {
     pub(crate) finish: Finish<'a>,
 }
 
-/// Runs each contestant once a round, in an order that turns with every round, so
+/// RunTimes each contestant once a round, in an order that turns with every round, so
 /// that whatever else the machine does falls on all alike.
 ///
 /// Gives the runs in the order of the contestants, those that are synced right
 /// after those that are not.
-pub(crate) fn run(contestants: Vec<Contestant<'_>>, rounds: u32) -> Result<Vec<Runs>> {
+pub(crate) fn run(contestants: Vec<Contestant<'_>>, rounds: u32) -> Result<Vec<RunTimes>> {
     let mut contestants = contestants;
     let mut samples = vec![(Vec::new(), Vec::new()); contestants.len()];
     for round in 0..rounds {
@@ -49,13 +49,13 @@ pub(crate) fn run(contestants: Vec<Contestant<'_>>, rounds: u32) -> Result<Vec<R
     }
     let mut all = Vec::new();
     for (contestant, (plain, synced)) in contestants.into_iter().zip(samples) {
-        let runs = Runs {
+        let runs = RunTimes {
             name: contestant.name,
             bytes: contestant.bytes,
             memory_limit: contestant.memory_limit,
             samples: plain,
         };
-        let synced = (!contestant.then_sync.is_empty()).then(|| Runs {
+        let synced = (!contestant.then_sync.is_empty()).then(|| RunTimes {
             name: format!("{}, synced", runs.name),
             samples: synced,
             ..runs.clone()

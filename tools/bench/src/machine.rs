@@ -17,7 +17,7 @@ const COMMIT_VARIABLE: &str = "BENCH_COMMIT";
 
 /// The machine and the programs. What cannot be found out is "unknown".
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Machine {
+pub(crate) struct MachineReport {
     pub(crate) cpu: String,
     pub(crate) cpus: usize,
     pub(crate) memory_bytes: u64,
@@ -33,7 +33,7 @@ pub(crate) struct Machine {
     pub(crate) versions: Vec<String>,
 }
 
-impl Machine {
+impl MachineReport {
     /// Looks at the machine. The data is in a directory.
     pub(crate) fn look(directory: &Path, others: &[&str]) -> Result<Self> {
         let meminfo = fs::read_to_string("/proc/meminfo")?;

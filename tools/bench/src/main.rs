@@ -40,11 +40,11 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use dm_verity::sha256::Backend;
 
-use cli::{Cli, Command};
+use cli::{BenchArguments, BenchCommand};
 use report::Report;
 
 fn main() -> ExitCode {
-    match run(Cli::parse()) {
+    match run(BenchArguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("bench: {error:#}");
@@ -53,13 +53,13 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: Cli) -> Result<()> {
+fn run(cli: BenchArguments) -> Result<()> {
     // The programs under test inherit the variable, and so use the same kernel.
     Backend::choose_from_env()?;
     let (report, json) = match cli.command {
-        Command::Run(arguments) => (comparisons::run(&arguments)?, arguments.json),
-        Command::Mount(arguments) => (mount::run(&arguments)?, arguments.json),
-        Command::Show { file } => (read(&file)?, None),
+        BenchCommand::Run(arguments) => (comparisons::run(&arguments)?, arguments.json),
+        BenchCommand::Mount(arguments) => (mount::run(&arguments)?, arguments.json),
+        BenchCommand::Show { file } => (read(&file)?, None),
     };
     if let Some(file) = json {
         write(&report, &file)?;

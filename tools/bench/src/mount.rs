@@ -16,7 +16,7 @@ use crate::{
     cache, child,
     cli::MountArguments,
     experiment::{self, Agreement, Contestant},
-    machine::Machine,
+    machine::MachineReport,
     report::{Measure, Report, Section},
 };
 
@@ -36,17 +36,17 @@ const ABOUT_MOUNT: &str = "From the start of the program to a mounted filesystem
 const ABOUT_READ: &str = "From the start of the program until all files are in the page cache, \
     which is checked by reading them once more. The caches are dropped before each run.";
 
-/// Runs both comparisons; leaves nothing mounted.
+/// RunTimes both comparisons; leaves nothing mounted.
 pub(crate) fn run(arguments: &MountArguments) -> Result<Report> {
     load_at_fixed_addresses()?;
     let scratch = tempfile::tempdir()?;
-    let disk = Disk {
+    let disk = BenchDisk {
         arguments,
         mount_point: scratch.path(),
         bytes: disk_bytes(&arguments.device)?,
         files: Agreement::default(),
     };
-    let machine = Machine::look(scratch.path(), &["veritysetup", "mount"])?;
+    let machine = MachineReport::look(scratch.path(), &["veritysetup", "mount"])?;
     Ok(Report {
         sections: vec![disk.mounting()?, disk.reading()?],
         machine,
@@ -68,7 +68,7 @@ fn disk_bytes(device: &Path) -> Result<u64> {
     size.with_context(|| format!("cannot open {}", device.display()))
 }
 
-struct Disk<'a> {
+struct BenchDisk<'a> {
     arguments: &'a MountArguments,
     mount_point: &'a Path,
     bytes: u64,
@@ -76,7 +76,7 @@ struct Disk<'a> {
     files: Agreement,
 }
 
-impl Disk<'_> {
+impl BenchDisk<'_> {
     fn mounting(&self) -> Result<Section> {
         let contestants = vec![
             self.contestant("disk-mounter mount", Way::Mounter, self.mounter(&[])),

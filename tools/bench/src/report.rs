@@ -4,14 +4,14 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    machine::Machine,
+    machine::MachineReport,
     statistics::{median, range},
 };
 
 /// All that one call of this program found out.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Report {
-    pub(crate) machine: Machine,
+    pub(crate) machine: MachineReport,
     pub(crate) sections: Vec<Section>,
 }
 
@@ -22,14 +22,14 @@ pub(crate) struct Section {
     /// What was done and what is timed.
     pub(crate) about: String,
     pub(crate) ratios: Vec<Ratio>,
-    pub(crate) runs: Vec<Runs>,
+    pub(crate) runs: Vec<RunTimes>,
     /// What a reader must know before believing the figures.
     pub(crate) notes: Vec<String>,
 }
 
 /// One program, run again and again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Runs {
+pub(crate) struct RunTimes {
     pub(crate) name: String,
     /// The data that it went through, without holes; 0 where the time is not for going through it.
     pub(crate) bytes: u64,
@@ -64,7 +64,7 @@ impl Sample {
     }
 }
 
-impl Runs {
+impl RunTimes {
     /// The median of the seconds.
     pub(crate) fn seconds(&self) -> f64 {
         self.middle(|sample| sample.seconds)
@@ -129,7 +129,7 @@ pub(crate) struct Ratio {
 
 impl Ratio {
     /// Compares runs that were made in turns.
-    pub(crate) fn new(ours: &Runs, other: &Runs, measure: Measure) -> Self {
+    pub(crate) fn new(ours: &RunTimes, other: &RunTimes, measure: Measure) -> Self {
         let divide = |our_seconds: f64, other_seconds: f64| match measure {
             Measure::Faster(_) => other_seconds / our_seconds,
             Measure::Cost(_) => our_seconds / other_seconds,
@@ -162,7 +162,7 @@ impl Ratio {
 
 impl Section {
     /// A section without ratios and notes.
-    pub(crate) fn new(title: &str, about: &str, runs: Vec<Runs>) -> Self {
+    pub(crate) fn new(title: &str, about: &str, runs: Vec<RunTimes>) -> Self {
         Self {
             title: title.into(),
             about: about.into(),
@@ -184,14 +184,14 @@ impl Section {
 pub(crate) mod tests {
     use super::*;
 
-    pub(crate) fn runs(name: &str, bytes: u64, seconds: &[f64]) -> Runs {
+    pub(crate) fn runs(name: &str, bytes: u64, seconds: &[f64]) -> RunTimes {
         let sample = |seconds: &f64| Sample {
             seconds: *seconds,
             cpu_seconds: 2.0 * seconds,
             peak_memory: 5 << 20,
             disk_read: 0,
         };
-        Runs {
+        RunTimes {
             name: name.into(),
             bytes,
             memory_limit: None,

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::report::{Measure, Ratio, Report, Runs, Section};
+use crate::report::{Measure, Ratio, Report, RunTimes, Section};
 
 /// The whole report: the machine, the goals, and each comparison in detail.
 pub(crate) fn markdown(report: &Report) -> String {
@@ -97,7 +97,7 @@ fn memory(section: &Section) -> Option<[String; 4]> {
         .runs
         .iter()
         .filter_map(|runs| Some((runs, runs.memory_limit?)));
-    let share = |(runs, limit): &(&Runs, u64)| runs.peak_memory() as f64 / *limit as f64;
+    let share = |(runs, limit): &(&RunTimes, u64)| runs.peak_memory() as f64 / *limit as f64;
     let (runs, limit) = limited.max_by(|a, b| share(a).total_cmp(&share(b)))?;
     Some([
         format!("{}: {}", section.title, runs.name),
@@ -115,7 +115,7 @@ fn answer(met: Option<bool>) -> &'static str {
     }
 }
 
-fn runs(runs: &Runs) -> [String; 9] {
+fn runs(runs: &RunTimes) -> [String; 9] {
     let (least, most) = runs.seconds_range();
     let bytes = runs.bytes as f64;
     let of_data = |value: String| if runs.bytes > 0 { value } else { String::new() };
@@ -157,10 +157,10 @@ fn number(value: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{machine::Machine, report::tests::runs};
+    use crate::{machine::MachineReport, report::tests::runs};
 
     fn report() -> Report {
-        let ours = Runs {
+        let ours = RunTimes {
             memory_limit: Some(4 << 20),
             ..runs("ours", 1 << 30, &[1.0, 1.5, 2.0])
         };
@@ -179,7 +179,7 @@ mod tests {
             .compare(1, 0, Measure::CostPerByte(None));
         section.notes.push("Beware.".into());
         Report {
-            machine: Machine {
+            machine: MachineReport {
                 cpu: "Some CPU".into(),
                 cpus: 2,
                 memory_bytes: 24 << 30,

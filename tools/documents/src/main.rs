@@ -8,12 +8,12 @@ use std::{fs, path::PathBuf};
 use anyhow::Context;
 use clap::{Command, CommandFactory, Parser};
 use clap_complete::Shell;
-use disk_builder::documents::{Page, completions};
-use disk_mounter::cli::Cli;
+use disk_builder::documents::{ManualPage, completions};
+use disk_mounter::cli::MounterArguments;
 
 /// Write the manual pages and completions of both programs
 #[derive(Parser)]
-struct Arguments {
+struct DocumentsArguments {
     /// The folder; in it they lie as under `share` of an installation
     folder: PathBuf,
     /// The date of the pages
@@ -21,21 +21,21 @@ struct Arguments {
     date: String,
 }
 
-const MOUNTER_PAGE: Page<'static> = Page {
+const MOUNTER_PAGE: ManualPage<'static> = ManualPage {
     section: "8",
     date: "",
     see_also: &["disk-builder(1)", "veritysetup(8)", "mount(8)"],
 };
 
 fn main() -> anyhow::Result<()> {
-    let arguments = Arguments::parse();
+    let arguments = DocumentsArguments::parse();
     let programs = [
-        (Cli::command(), MOUNTER_PAGE),
+        (MounterArguments::command(), MOUNTER_PAGE),
         (disk_builder::cli::definition(), disk_builder::cli::PAGE),
     ];
     for (program, page) in programs {
         let date = &arguments.date;
-        for (path, content) in documents(&program, Page { date, ..page }) {
+        for (path, content) in documents(&program, ManualPage { date, ..page }) {
             let path = arguments.folder.join(path);
             let folder = path.parent().context("a file lies in a folder")?;
             fs::create_dir_all(folder)
@@ -48,7 +48,7 @@ fn main() -> anyhow::Result<()> {
 }
 
 /// The documents of a program: where each belongs, and what it says.
-fn documents(program: &Command, page: Page<'_>) -> [(String, Vec<u8>); 4] {
+fn documents(program: &Command, page: ManualPage<'_>) -> [(String, Vec<u8>); 4] {
     let (name, section) = (program.get_name(), page.section);
     let script = |shell| completions(program.clone(), shell);
     [
@@ -74,7 +74,7 @@ mod tests {
 
     #[test]
     fn a_page_tells_of_every_command_and_option() {
-        for mut program in [Cli::command(), disk_builder::cli::definition()] {
+        for mut program in [MounterArguments::command(), disk_builder::cli::definition()] {
             let page = MOUNTER_PAGE.render(program.clone());
             program.build();
             let mut options = 0;
@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn documents_lie_where_they_are_looked_for() {
-        let documents = documents(&Cli::command(), MOUNTER_PAGE);
+        let documents = documents(&MounterArguments::command(), MOUNTER_PAGE);
         assert_eq!(
             documents.map(|(path, _)| path),
             [

@@ -1,10 +1,16 @@
 //! The command line.
 
-use std::{ffi::OsString, path::PathBuf};
+use std::{ffi::OsString, path::PathBuf, time::Duration};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use anyhow::{Result, bail};
+use clap::{Args, Parser, Subcommand};
 
-use crate::job::{FileArgument, Variable};
+use crate::{
+    host::RunLocation,
+    job::{FileArgument, Job, Variable, existing},
+    program::Program,
+    vm::MachineArguments,
+};
 
 const DEFAULT_CACHE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/testvm");
 
@@ -20,30 +26,30 @@ testvm itself failed: the guest crashed, or COMMAND was not done in time.";
 /// Runs a command as root on a kernel that has dm-verity.
 #[derive(Parser)]
 #[command(name = "testvm", version)]
-pub(crate) struct Cli {
+pub(crate) struct TestvmArguments {
     /// Where the kernel is kept, and the files of a running guest
     #[arg(long, global = true, value_name = "DIR", default_value = DEFAULT_CACHE, hide_default_value = true)]
     pub(crate) cache: PathBuf,
     #[command(subcommand)]
-    pub(crate) command: Command,
+    pub(crate) command: TestvmCommand,
 }
 
 #[derive(Subcommand)]
-pub(crate) enum Command {
+pub(crate) enum TestvmCommand {
     /// Run COMMAND, natively or in a virtual machine
     #[command(after_help = EXAMPLES)]
-    Run(RunArguments),
+    Run(TestvmRunArguments),
     /// Fetch the guest's kernel, and print where it lies
     Prepare,
 }
 
 #[derive(Args)]
-pub(crate) struct RunArguments {
+pub(crate) struct TestvmRunArguments {
     /// On this machine's kernel, in a virtual machine, or natively if possible
-    #[arg(long = "where", value_name = "PLACE", value_enum, default_value_t = PlaceArgument::Auto)]
-    pub(crate) place: PlaceArgument,
+    #[arg(long = "where", value_name = "PLACE", value_enum, default_value_t = RunLocation::Auto)]
+    pub(crate) location: RunLocation,
     #[command(flatten)]
-    pub(crate) machine: Machine,
+    pub(crate) machine: MachineArguments,
     /// End COMMAND, and with it the guest, after this time
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]
     pub(crate) timeout: u64,
@@ -70,25 +76,30 @@ pub(crate) struct RunArguments {
     pub(crate) command: Vec<OsString>,
 }
 
-/// The virtual machine.
-#[derive(Args, Clone)]
-pub(crate) struct Machine {
-    /// The guest's memory in MiB; what is taken along comes on top
-    #[arg(long, value_name = "MIB", default_value_t = 1024)]
-    pub(crate) memory: u64,
-    /// QEMU's accelerator
-    #[arg(long, value_name = "ACCELERATOR", default_value = "tcg,thread=multi")]
-    pub(crate) accel: String,
-    /// An image that COMMAND may write to: it comes after the others in
-    /// TESTVM_DISKS, and keeps what has been written when the guest ends, however
-    /// that ends. Only a virtual machine has one
-    #[arg(long, value_name = "FILE")]
-    pub(crate) writable_disk: Vec<PathBuf>,
+impl TryFrom<TestvmRunArguments> for Job {
+    type Error = anyhow::Error;
+
+    fn try_from(arguments: TestvmRunArguments) -> Result<Self> {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let mut programs: Vec<Program> = Vec::new();
+        for program in &arguments.program {
+            let program = Program::find(program, &path)?;
+            if programs.iter().any(|other| other.name == program.name) {
+                bail!("two programs are called {}", program.name.display());
+            }
+            programs.push(program);
+        }
+        Ok(Self {
+            command: arguments.command,
+            environment: arguments.env,
+            timeout: Duration::from_secs(arguments.timeout),
+            disks: all(&arguments.disk, |disk| existing(disk))?,
+            programs,
+            files: all(&arguments.file, FileArgument::check)?,
+        })
+    }
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-pub(crate) enum PlaceArgument {
-    Auto,
-    Native,
-    Vm,
+fn all<T, U>(items: &[T], check: impl Fn(&T) -> Result<U>) -> Result<Vec<U>> {
+    items.iter().map(check).collect()
 }

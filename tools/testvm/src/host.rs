@@ -3,12 +3,21 @@
 use std::{env, fs, path::Path, process::Command};
 
 use anyhow::{Result, bail};
+use clap::ValueEnum;
 
-use crate::{cli::PlaceArgument, program::Program};
+use crate::program::Program;
+
+/// Where COMMAND is to run.
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum RunLocation {
+    Auto,
+    Native,
+    Vm,
+}
 
 /// Where COMMAND runs.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Place {
+pub(crate) enum Host {
     Native,
     Vm,
 }
@@ -23,20 +32,20 @@ const VM_PROGRAMS: [(&str, &str); 4] = [
 ];
 
 /// Decides where to run, or says what is missing.
-pub(crate) fn choose(place: PlaceArgument) -> Result<Place> {
-    match place {
-        PlaceArgument::Native => match native_obstacle() {
-            None => Ok(Place::Native),
+pub(crate) fn choose(location: RunLocation) -> Result<Host> {
+    match location {
+        RunLocation::Native => match native_obstacle() {
+            None => Ok(Host::Native),
             Some(native) => bail!("cannot run natively: {native}"),
         },
-        PlaceArgument::Vm => match vm_obstacle() {
-            None => Ok(Place::Vm),
+        RunLocation::Vm => match vm_obstacle() {
+            None => Ok(Host::Vm),
             Some(vm) => bail!("cannot run in a virtual machine: {vm}"),
         },
-        PlaceArgument::Auto => match native_obstacle() {
-            None => Ok(Place::Native),
+        RunLocation::Auto => match native_obstacle() {
+            None => Ok(Host::Native),
             Some(native) => match vm_obstacle() {
-                None => Ok(Place::Vm),
+                None => Ok(Host::Vm),
                 Some(vm) => bail!("cannot run natively: {native}; nor in a virtual machine: {vm}"),
             },
         },

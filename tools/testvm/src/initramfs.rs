@@ -11,7 +11,12 @@ use std::{
 use anyhow::{Context, Result, bail};
 
 use crate::{
-    cpio::Archive, job::Job, kernel::Kernel, modules, program::Program, quote::quote, vm::DISKS,
+    cpio::Archive,
+    job::{DISKS, Job},
+    kernel::Kernel,
+    modules,
+    program::Program,
+    quote::quote,
 };
 
 /// Loaded before COMMAND starts, with all that they depend on. ext4 is built in.

@@ -9,7 +9,10 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use crate::{cli::RunArguments, program::Program};
+use crate::program::Program;
+
+/// The environment variable that holds the paths of the disks.
+pub(crate) const DISKS: &str = "TESTVM_DISKS";
 
 /// A command with all that comes along. Every host path in it is absolute, and
 /// something is there.
@@ -46,34 +49,6 @@ pub(crate) struct Variable {
     pub(crate) value: String,
 }
 
-impl TryFrom<RunArguments> for Job {
-    type Error = anyhow::Error;
-
-    fn try_from(arguments: RunArguments) -> Result<Self> {
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let mut programs: Vec<Program> = Vec::new();
-        for program in &arguments.program {
-            let program = Program::find(program, &path)?;
-            if programs.iter().any(|other| other.name == program.name) {
-                bail!("two programs are called {}", program.name.display());
-            }
-            programs.push(program);
-        }
-        Ok(Self {
-            command: arguments.command,
-            environment: arguments.env,
-            timeout: Duration::from_secs(arguments.timeout),
-            disks: all(&arguments.disk, |disk| existing(disk))?,
-            programs,
-            files: all(&arguments.file, FileArgument::check)?,
-        })
-    }
-}
-
-fn all<T, U>(items: &[T], check: impl Fn(&T) -> Result<U>) -> Result<Vec<U>> {
-    items.iter().map(check).collect()
-}
-
 /// The absolute path of something that exists.
 pub(crate) fn existing(path: &Path) -> Result<PathBuf> {
     path.metadata()
@@ -82,7 +57,8 @@ pub(crate) fn existing(path: &Path) -> Result<PathBuf> {
 }
 
 impl FileArgument {
-    fn check(&self) -> Result<CarriedFile> {
+    /// The file, if there is one and a guest can have it at its place.
+    pub(crate) fn check(&self) -> Result<CarriedFile> {
         let host = existing(&self.host)?;
         let guest = self.guest.clone().unwrap_or_else(|| host.clone());
         let mut parts = guest.components();

@@ -12,10 +12,9 @@ use std::{
 use anyhow::{Context, Result, bail};
 
 use crate::{
-    job::{CarriedFile, Job},
-    process::{End, Group},
+    job::{CarriedFile, DISKS, Job},
+    process::{End, ProcessGroup},
     program::ROOTS_PATH,
-    vm::DISKS,
 };
 
 /// A shell's exit codes for a command that is not there, or cannot be started.
@@ -35,10 +34,10 @@ pub(crate) fn run(job: &Job) -> Result<u8> {
     for file in &job.files {
         place(file, &home)?;
     }
-    let disks: Vec<LoopDevice> = job
+    let disks: Vec<AttachedLoop> = job
         .disks
         .iter()
-        .map(|disk| LoopDevice::attach(disk))
+        .map(|disk| AttachedLoop::attach(disk))
         .collect::<Result<_>>()?;
     let disks: Vec<&str> = disks.iter().map(|disk| disk.0.as_str()).collect();
     let path = search_path(&programs)?;
@@ -57,7 +56,7 @@ pub(crate) fn run(job: &Job) -> Result<u8> {
                 .map(|variable| (&variable.name, &variable.value)),
         )
         .stdin(Stdio::null());
-    let mut group = match Group::spawn(&mut command) {
+    let mut group = match ProcessGroup::spawn(&mut command) {
         Ok(group) => group,
         Err(error) => {
             eprintln!("testvm: {}: {error}", job.command[0].display());
@@ -113,9 +112,9 @@ fn exit_code(status: ExitStatus) -> u8 {
 }
 
 /// A read-only loop device, by its path. It is detached when it is dropped.
-struct LoopDevice(String);
+struct AttachedLoop(String);
 
-impl LoopDevice {
+impl AttachedLoop {
     fn attach(file: &Path) -> Result<Self> {
         let output = Command::new("losetup")
             .args(["--find", "--show", "--read-only", "--"])
@@ -133,7 +132,7 @@ impl LoopDevice {
     }
 }
 
-impl Drop for LoopDevice {
+impl Drop for AttachedLoop {
     fn drop(&mut self) {
         let detached = Command::new("losetup").args(["--detach", &self.0]).status();
         if !detached.is_ok_and(|status| status.success()) {

@@ -27,12 +27,12 @@ pub(crate) enum End {
 }
 
 /// A process with its descendants. They are killed when it is dropped.
-pub(crate) struct Group {
+pub(crate) struct ProcessGroup {
     leader: Child,
     interrupted: Arc<AtomicBool>,
 }
 
-impl Group {
+impl ProcessGroup {
     /// Starts a process in a group of its own, so that what a terminal sends
     /// comes to testvm alone, which then ends it in order.
     pub(crate) fn spawn(command: &mut Command) -> io::Result<Self> {
@@ -72,7 +72,7 @@ impl Group {
     }
 }
 
-impl Drop for Group {
+impl Drop for ProcessGroup {
     fn drop(&mut self) {
         // It fails where all have ended, and then there is nothing to do.
         let group = Pid::from_raw(self.leader.id() as i32);
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     fn wait(script: &str, limit: Duration) -> End {
-        let mut group = Group::spawn(Command::new("sh").args(["-c", script])).unwrap();
+        let mut group = ProcessGroup::spawn(Command::new("sh").args(["-c", script])).unwrap();
         group.wait(limit, || Ok(())).unwrap()
     }
 

@@ -38,15 +38,15 @@ impl Files {
 }
 
 /// An image that the guest sees as a block device.
-pub(crate) struct Disk {
+pub(crate) struct VirtualDisk {
     path: PathBuf,
     writable: bool,
 }
 
 /// The disks in the guest's order: those that it may only read come first.
-pub(crate) fn disks(read_only: &[PathBuf], writable: &[PathBuf]) -> Result<Vec<Disk>> {
+pub(crate) fn disks(read_only: &[PathBuf], writable: &[PathBuf]) -> Result<Vec<VirtualDisk>> {
     let disk = |path: &PathBuf, writable| {
-        Ok(Disk {
+        Ok(VirtualDisk {
             path: existing(path)?,
             writable,
         })
@@ -63,7 +63,7 @@ pub(crate) fn disks(read_only: &[PathBuf], writable: &[PathBuf]) -> Result<Vec<D
 pub(crate) fn command(
     kernel: &Kernel,
     files: &Files,
-    disks: &[Disk],
+    disks: &[VirtualDisk],
     accelerator: &str,
     memory: u64,
 ) -> Command {

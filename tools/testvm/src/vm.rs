@@ -3,28 +3,41 @@
 use std::{
     fs::{self, File},
     io::{self, Write},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use anyhow::{Context, Result, bail};
+use clap::Args;
 
 use crate::{
-    cli::Machine,
     initramfs,
     job::Job,
     kernel::Kernel,
-    process::{End, Group},
+    process::{End, ProcessGroup},
     qemu,
 };
-
-/// The environment variable that holds the paths of the disks.
-pub(crate) const DISKS: &str = "TESTVM_DISKS";
 
 /// How much of the kernel's log a failure shows.
 const LOG_LINES: usize = 40;
 
+/// The virtual machine.
+#[derive(Args, Clone)]
+pub(crate) struct MachineArguments {
+    /// The guest's memory in MiB; what is taken along comes on top
+    #[arg(long, value_name = "MIB", default_value_t = 1024)]
+    pub(crate) memory: u64,
+    /// QEMU's accelerator
+    #[arg(long, value_name = "ACCELERATOR", default_value = "tcg,thread=multi")]
+    pub(crate) accel: String,
+    /// An image that COMMAND may write to: it comes after the others in
+    /// TESTVM_DISKS, and keeps what has been written when the guest ends, however
+    /// that ends. Only a virtual machine has one
+    #[arg(long, value_name = "FILE")]
+    pub(crate) writable_disk: Vec<PathBuf>,
+}
+
 /// Runs the job; gives COMMAND's exit code.
-pub(crate) fn run(job: &Job, machine: &Machine, cache: &Path) -> Result<u8> {
+pub(crate) fn run(job: &Job, machine: &MachineArguments, cache: &Path) -> Result<u8> {
     let disks = qemu::disks(&job.disks, &machine.writable_disk)?;
     let names = disk_names(disks.len())?;
     let kernel = Kernel::get(cache)?;
@@ -40,7 +53,7 @@ pub(crate) fn run(job: &Job, machine: &Machine, cache: &Path) -> Result<u8> {
     let mut err = Follow::new(&files.err, io::stderr())?;
     let mut command = qemu::command(&kernel, &files, &disks, &machine.accel, memory);
     command.stderr(File::create(&files.messages)?);
-    let mut qemu = Group::spawn(&mut command).context("cannot start QEMU")?;
+    let mut qemu = ProcessGroup::spawn(&mut command).context("cannot start QEMU")?;
     let end = qemu.wait(job.timeout, || {
         out.copy()?;
         err.copy()

@@ -3,67 +3,47 @@
 // One index for several arrays is what makes these loops readable.
 #![allow(clippy::needless_range_loop)]
 
-use std::arch::aarch64::*;
+use core::arch::aarch64::*;
 
 use zerocopy::transmute;
 
 use super::{
-    run::Group,
+    instructions::compression,
+    run::BlockGroup,
     salted::{Chunk, ROUND_CONSTANTS, Salted, to_digest},
 };
 
 /// The states of `N` messages, the words in order.
 #[derive(Clone, Copy)]
-struct States<const N: usize> {
+struct ArmStates<const N: usize> {
     abcd: [uint32x4_t; N],
     efgh: [uint32x4_t; N],
 }
 
 #[target_feature(enable = "sha2")]
-pub(super) fn digest<const N: usize>(salted: &Salted, group: Group<'_, N>) {
+pub(super) fn digest<const N: usize>(salted: &Salted, group: BlockGroup<'_, N>) {
     let [abcd, efgh]: [[u32; 4]; 2] = transmute!(salted.state());
-    let mut states = States {
+    let mut states = ArmStates {
         abcd: [transmute!(abcd); N],
         efgh: [transmute!(efgh); N],
     };
-    salted.each_run(&group, |messages| take_in(&mut states, messages));
+    let ahead = group.bytes();
+    salted.each_run(&group, |messages| take_in(&mut states, messages, ahead));
     for n in 0..N {
         group.digests[n] = to_digest(transmute!([states.abcd[n], states.efgh[n]]));
     }
 }
 
-/// Takes in all chunks of the messages, which have as many each.
-#[target_feature(enable = "sha2")]
-fn take_in<const N: usize>(states: &mut States<N>, messages: [&[Chunk]; N]) {
-    let mut s = *states;
-    for i in 0..messages[0].len() {
-        compress(&mut s, messages.map(|message| &message[i]));
-    }
-    *states = s;
-}
+compression!("sha2", ArmStates, no_prefetch);
 
+/// ARM's own prefetcher keeps up.
+#[inline]
+fn no_prefetch<const N: usize>(_chunks: [&Chunk; N], _ahead: usize) {}
+
+/// Adds the words of one state to those of another.
 #[inline]
 #[target_feature(enable = "sha2")]
-fn compress<const N: usize>(states: &mut States<N>, chunks: [&Chunk; N]) {
-    let before = *states;
-    let mut w = load(chunks);
-    let (constants, _) = ROUND_CONSTANTS.as_chunks::<16>();
-    for constants in &constants[..3] {
-        let (k, _) = constants.as_chunks();
-        four_rounds(states, &w[0], k[0]);
-        w[0] = next_words(&w[0], &w[1], &w[2], &w[3]);
-        four_rounds(states, &w[1], k[1]);
-        w[1] = next_words(&w[1], &w[2], &w[3], &w[0]);
-        four_rounds(states, &w[2], k[2]);
-        w[2] = next_words(&w[2], &w[3], &w[0], &w[1]);
-        four_rounds(states, &w[3], k[3]);
-        w[3] = next_words(&w[3], &w[0], &w[1], &w[2]);
-    }
-    let (k, _) = constants[3].as_chunks();
-    four_rounds(states, &w[0], k[0]);
-    four_rounds(states, &w[1], k[1]);
-    four_rounds(states, &w[2], k[2]);
-    four_rounds(states, &w[3], k[3]);
+fn add<const N: usize>(states: &mut ArmStates<N>, before: &ArmStates<N>) {
     for n in 0..N {
         states.abcd[n] = vaddq_u32(states.abcd[n], before.abcd[n]);
         states.efgh[n] = vaddq_u32(states.efgh[n], before.efgh[n]);
@@ -87,7 +67,7 @@ fn load<const N: usize>(chunks: [&Chunk; N]) -> [[uint32x4_t; N]; 4] {
 /// Four rounds of each message, with the words `w` and the constants `k`.
 #[inline]
 #[target_feature(enable = "sha2")]
-fn four_rounds<const N: usize>(states: &mut States<N>, w: &[uint32x4_t; N], k: [u32; 4]) {
+fn four_rounds<const N: usize>(states: &mut ArmStates<N>, w: &[uint32x4_t; N], k: [u32; 4]) {
     let k = transmute!(k);
     for n in 0..N {
         let wk = vaddq_u32(w[n], k);

@@ -2,14 +2,14 @@
 // One index for several arrays is what makes these loops readable.
 #![allow(clippy::needless_range_loop)]
 
-use std::arch::x86_64::*;
+use core::arch::x86_64::*;
 
 use zerocopy::transmute;
 
 use super::{
     lanes::{digest_lanes, sixteen_rounds},
     prefetch::prefetch,
-    run::Group,
+    run::BlockGroup,
     salted::{Chunk, ROUND_CONSTANTS, Salted, to_digest},
 };
 

@@ -2,15 +2,19 @@
 // To call a function that is compiled with an instruction set is unsafe.
 #![allow(unsafe_code)]
 
-use std::{env, ffi::OsStr, fmt, str::FromStr, sync::OnceLock};
+use alloc::{borrow::ToOwned, string::String, vec::Vec};
+use core::{fmt, str::FromStr};
+#[cfg(feature = "std")]
+use std::{env, ffi::OsStr, sync::OnceLock};
 
 #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
 use super::aarch64;
-use super::{super::BlockSize, portable, run::Run, salted::Salted};
+use super::{super::BlockSize, portable, run::BlockRun, salted::Salted};
 #[cfg(target_arch = "x86_64")]
 use super::{avx2, avx512, sha_ni};
 
-/// The environment variable that [`Backend::choose_from_env`] reads.
+/// The environment variable that `Backend::choose_from_env` reads.
+#[cfg(feature = "std")]
 pub const BACKEND_VARIABLE: &str = "DM_VERITY_SHA256_BACKEND";
 
 /// A way to compute SHA-256 that this CPU has. Written as its name.
@@ -47,11 +51,13 @@ pub enum BackendError {
     )]
     Unsupported(&'static str),
     /// Another one is in use already.
+    #[cfg(feature = "std")]
     #[error("the SHA-256 backend {0} is in use already")]
     TooLate(Backend),
 }
 
 /// The backend of this process, once it is chosen.
+#[cfg(feature = "std")]
 static CHOSEN: OnceLock<Backend> = OnceLock::new();
 
 impl Backend {
@@ -65,9 +71,13 @@ impl Backend {
     }
 
     /// The backend of this process: the fastest that the CPU has, if
-    /// [`Self::choose_from_env`] has not chosen another before.
+    /// `choose_from_env` has not chosen another before. Without the feature `std` nobody looks at
+    /// the CPU, and it is always `portable`.
     pub fn chosen() -> Self {
-        *CHOSEN.get_or_init(Self::fastest)
+        #[cfg(feature = "std")]
+        return *CHOSEN.get_or_init(Self::fastest);
+        #[cfg(not(feature = "std"))]
+        Self(InstructionSet::Portable)
     }
 
     /// Makes the backend that the environment variable [`BACKEND_VARIABLE`] names
@@ -78,6 +88,7 @@ impl Backend {
     ///
     /// The name is unknown, the CPU lacks the instructions, or another backend is
     /// in use already.
+    #[cfg(feature = "std")]
     pub fn choose_from_env() -> Result<(), BackendError> {
         match env::var_os(BACKEND_VARIABLE) {
             Some(name) => Self::choose(&CHOSEN, &name),
@@ -85,6 +96,7 @@ impl Backend {
         }
     }
 
+    #[cfg(feature = "std")]
     fn choose(chosen: &OnceLock<Self>, name: &OsStr) -> Result<(), BackendError> {
         let wanted = name.to_string_lossy().parse()?;
         match *chosen.get_or_init(|| wanted) {
@@ -95,6 +107,7 @@ impl Backend {
 
     /// The widest that this CPU has, unless it runs that one in halves: a rule and not a
     /// measurement, so that one machine does the same each time.
+    #[cfg(feature = "std")]
     fn fastest() -> Self {
         let best = Self::supported().find(|backend| !backend.0.is_run_in_halves());
         best.unwrap_or(Self(InstructionSet::Portable))
@@ -118,7 +131,7 @@ impl Backend {
         block_size: BlockSize,
         digests: &mut [u8],
     ) {
-        let mut run = Run::new(blocks, block_size, digests);
+        let mut run = BlockRun::new(blocks, block_size, digests);
         let mut backend = self;
         while !run.is_empty() {
             backend.digest_groups(salted, &mut run);
@@ -127,7 +140,7 @@ impl Backend {
     }
 
     /// Hashes as many blocks as make whole groups.
-    fn digest_groups(self, salted: &Salted, run: &mut Run<'_>) {
+    fn digest_groups(self, salted: &Salted, run: &mut BlockRun<'_>) {
         // Each call crosses from code for every CPU to code for some. Compilers
         // clear the upper halves of vector registers at that border, without
         // which the SHA instructions would be slow after AVX.
@@ -204,31 +217,42 @@ impl InstructionSet {
     }
 
     /// Whether this CPU has all instructions that the backend is compiled with.
+    #[cfg(feature = "std")]
     fn is_supported(self) -> bool {
         match self {
             #[cfg(target_arch = "x86_64")]
             Self::Avx512 => {
-                is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw")
+                std::is_x86_feature_detected!("avx512f")
+                    && std::is_x86_feature_detected!("avx512bw")
             }
             #[cfg(target_arch = "x86_64")]
-            Self::ShaNi => is_x86_feature_detected!("sha") && is_x86_feature_detected!("avx"),
+            Self::ShaNi => {
+                std::is_x86_feature_detected!("sha") && std::is_x86_feature_detected!("avx")
+            }
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => is_x86_feature_detected!("avx2"),
+            Self::Avx2 => std::is_x86_feature_detected!("avx2"),
             #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
             Self::Aarch64 => std::arch::is_aarch64_feature_detected!("sha2"),
             Self::Portable => true,
         }
     }
 
+    /// Without the standard library there is no way to ask the CPU.
+    #[cfg(not(feature = "std"))]
+    fn is_supported(self) -> bool {
+        matches!(self, Self::Portable)
+    }
+
     /// Whether the CPU runs each of the backend's operations as two, one after the other. AMD's
     /// Zen 4 does with vectors of 512 bits: there `sha-ni` takes 11 % less time than `avx512`,
     /// where elsewhere it takes up to twice as long. SSE4A is AMD's alone, and Zen 5, which runs
     /// them whole, brought AVX-VNNI.
+    #[cfg(feature = "std")]
     fn is_run_in_halves(self) -> bool {
         match self {
             #[cfg(target_arch = "x86_64")]
             Self::Avx512 => {
-                is_x86_feature_detected!("sse4a") && !is_x86_feature_detected!("avxvnni")
+                std::is_x86_feature_detected!("sse4a") && !std::is_x86_feature_detected!("avxvnni")
             }
             _ => false,
         }
@@ -281,6 +305,7 @@ mod tests {
         assert_eq!("portable".parse(), Ok(Backend(InstructionSet::Portable)));
     }
 
+    #[cfg(feature = "std")]
     #[test]
     fn one_backend_for_a_process() {
         for backend in Backend::supported() {

@@ -11,7 +11,7 @@ macro_rules! digest_lanes {
     ($features:literal, $vector:ty, $lanes:literal) => {
         /// The digests of a group, one block to a lane.
         #[target_feature(enable = $features)]
-        pub(super) fn digest(salted: &Salted, group: Group<'_, $lanes>) {
+        pub(super) fn digest(salted: &Salted, group: BlockGroup<'_, $lanes>) {
             let mut state = [splat(0); 8];
             for (vector, word) in state.iter_mut().zip(salted.state()) {
                 *vector = splat(word);

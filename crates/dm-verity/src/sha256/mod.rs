@@ -20,6 +20,8 @@
 //! cannot be made.
 
 mod backend;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+mod instructions;
 #[cfg(target_arch = "x86_64")]
 mod lanes;
 mod portable;
@@ -39,5 +41,7 @@ mod avx512;
 #[cfg(target_arch = "x86_64")]
 mod sha_ni;
 
-pub use backend::{BACKEND_VARIABLE, Backend, BackendError};
+#[cfg(feature = "std")]
+pub use backend::BACKEND_VARIABLE;
+pub use backend::{Backend, BackendError};
 pub(crate) use salted::Salted;

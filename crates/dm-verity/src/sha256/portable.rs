@@ -4,11 +4,11 @@
 use sha2::block_api::compress256;
 
 use super::{
-    run::Group,
+    run::BlockGroup,
     salted::{Salted, to_digest},
 };
 
-pub(super) fn digest(salted: &Salted, group: Group<'_, 1>) {
+pub(super) fn digest(salted: &Salted, group: BlockGroup<'_, 1>) {
     let mut state = salted.state();
     salted.each_run(&group, |[chunks]| compress256(&mut state, chunks));
     *group.digests = [to_digest(state)];

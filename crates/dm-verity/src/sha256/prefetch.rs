@@ -5,7 +5,7 @@
 // To prefetch is unsafe because it takes a pointer.
 #![allow(unsafe_code)]
 
-use std::arch::x86_64::_mm_prefetch;
+use core::arch::x86_64::_mm_prefetch;
 
 use super::salted::Chunk;
 

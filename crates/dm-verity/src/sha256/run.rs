@@ -8,21 +8,21 @@ pub(super) const DIGEST_SIZE: usize = 32;
 
 /// Blocks, one after the other, that are still to be hashed, and the room for
 /// their digests.
-pub(super) struct Run<'a> {
+pub(super) struct BlockRun<'a> {
     blocks: &'a [u8],
     block_size: BlockSize,
     digests: &'a mut [[u8; DIGEST_SIZE]],
 }
 
 /// `N` blocks, one after the other, and the room for their digests.
-pub(super) struct Group<'a, const N: usize> {
+pub(super) struct BlockGroup<'a, const N: usize> {
     blocks: &'a [u8],
     block_size: BlockSize,
     /// Digest `n` is that of block `n`.
     pub(super) digests: &'a mut [[u8; DIGEST_SIZE]; N],
 }
 
-impl<'a> Run<'a> {
+impl<'a> BlockRun<'a> {
     /// # Panics
     ///
     /// When `blocks` is not a whole number of blocks, or `digests` has not just
@@ -46,15 +46,15 @@ impl<'a> Run<'a> {
     }
 
     /// Hands out groups of `N` blocks for as long as there are so many.
-    pub(super) fn each_group<const N: usize>(&mut self, mut hash: impl FnMut(Group<'_, N>)) {
+    pub(super) fn each_group<const N: usize>(&mut self, mut hash: impl FnMut(BlockGroup<'_, N>)) {
         let block_size = self.block_size;
         let group_size = N * block_size.as_usize();
-        let (groups, rest) = std::mem::take(&mut self.digests).as_chunks_mut();
+        let (groups, rest) = core::mem::take(&mut self.digests).as_chunks_mut();
         self.digests = rest;
         for digests in groups {
             let (blocks, rest) = self.blocks.split_at(group_size);
             self.blocks = rest;
-            hash(Group {
+            hash(BlockGroup {
                 blocks,
                 block_size,
                 digests,
@@ -63,9 +63,9 @@ impl<'a> Run<'a> {
     }
 }
 
-impl<const N: usize> Group<'_, N> {
+impl<const N: usize> BlockGroup<'_, N> {
     /// The size of all blocks together: as far ahead of each lies that of the next group.
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
     pub(super) fn bytes(&self) -> usize {
         self.blocks.len()
     }
@@ -73,6 +73,6 @@ impl<const N: usize> Group<'_, N> {
     /// The blocks one by one.
     pub(super) fn blocks(&self) -> [&[u8]; N] {
         let size = self.block_size.as_usize();
-        std::array::from_fn(|n| &self.blocks[n * size..][..size])
+        core::array::from_fn(|n| &self.blocks[n * size..][..size])
     }
 }

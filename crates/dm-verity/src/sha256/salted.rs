@@ -13,7 +13,7 @@
 
 use sha2::block_api::compress256;
 
-use super::run::Group;
+use super::run::BlockGroup;
 
 /// What SHA-256 takes in at once.
 pub(super) type Chunk = [u8; CHUNK];
@@ -76,12 +76,12 @@ impl Salted {
     #[inline]
     pub(super) fn each_run<const N: usize>(
         &self,
-        group: &Group<'_, N>,
+        group: &BlockGroup<'_, N>,
         mut take: impl FnMut([&[Chunk]; N]),
     ) {
         let blocks = group.blocks();
         let heads = blocks.map(|block| self.head(block));
-        take(heads.each_ref().map(std::slice::from_ref));
+        take(heads.each_ref().map(core::slice::from_ref));
         take(blocks.map(|block| self.body(block)));
         let tails = blocks.map(|block| self.tail(block));
         take(tails.each_ref().map(|tail| &tail[..self.tail_chunks()]));

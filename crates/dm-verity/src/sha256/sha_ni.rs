@@ -9,27 +9,28 @@
 // One index for several arrays is what makes these loops readable.
 #![allow(clippy::needless_range_loop)]
 
-use std::arch::x86_64::*;
+use core::arch::x86_64::*;
 
 use zerocopy::transmute;
 
 use super::{
+    instructions::compression,
     prefetch::prefetch,
-    run::Group,
+    run::BlockGroup,
     salted::{Chunk, ROUND_CONSTANTS, Salted, to_digest},
 };
 
 /// The states of `N` messages.
 #[derive(Clone, Copy)]
-struct States<const N: usize> {
+struct ShaNiStates<const N: usize> {
     abef: [__m128i; N],
     cdgh: [__m128i; N],
 }
 
 #[target_feature(enable = "sha,avx")]
-pub(super) fn digest<const N: usize>(salted: &Salted, group: Group<'_, N>) {
+pub(super) fn digest<const N: usize>(salted: &Salted, group: BlockGroup<'_, N>) {
     let [a, b, c, d, e, f, g, h] = salted.state();
-    let mut states = States {
+    let mut states = ShaNiStates {
         abef: [transmute!([f, e, b, a]); N],
         cdgh: [transmute!([h, g, d, c]); N],
     };
@@ -42,43 +43,20 @@ pub(super) fn digest<const N: usize>(salted: &Salted, group: Group<'_, N>) {
     }
 }
 
-/// Takes in all chunks of the messages, which have as many each. Those `ahead` of them, which are
-/// next, are fetched meanwhile.
-#[target_feature(enable = "sha,avx")]
-fn take_in<const N: usize>(states: &mut States<N>, messages: [&[Chunk]; N], ahead: usize) {
-    let mut s = *states;
-    for i in 0..messages[0].len() {
-        let chunks = messages.map(|message| &message[i]);
-        for chunk in chunks {
-            prefetch::<_MM_HINT_T0>(chunk, ahead);
-        }
-        compress(&mut s, chunks);
+compression!("sha,avx", ShaNiStates, prefetch_group);
+
+/// Fetches what lies `ahead` of the chunks, which is hashed next.
+#[inline]
+fn prefetch_group<const N: usize>(chunks: [&Chunk; N], ahead: usize) {
+    for chunk in chunks {
+        prefetch::<_MM_HINT_T0>(chunk, ahead);
     }
-    *states = s;
 }
 
+/// Adds the words of one state to those of another.
 #[inline]
 #[target_feature(enable = "sha,avx")]
-fn compress<const N: usize>(states: &mut States<N>, chunks: [&Chunk; N]) {
-    let before = *states;
-    let mut w = load(chunks);
-    let (constants, _) = ROUND_CONSTANTS.as_chunks::<16>();
-    for constants in &constants[..3] {
-        let (k, _) = constants.as_chunks();
-        four_rounds(states, &w[0], k[0]);
-        w[0] = next_words(&w[0], &w[1], &w[2], &w[3]);
-        four_rounds(states, &w[1], k[1]);
-        w[1] = next_words(&w[1], &w[2], &w[3], &w[0]);
-        four_rounds(states, &w[2], k[2]);
-        w[2] = next_words(&w[2], &w[3], &w[0], &w[1]);
-        four_rounds(states, &w[3], k[3]);
-        w[3] = next_words(&w[3], &w[0], &w[1], &w[2]);
-    }
-    let (k, _) = constants[3].as_chunks();
-    four_rounds(states, &w[0], k[0]);
-    four_rounds(states, &w[1], k[1]);
-    four_rounds(states, &w[2], k[2]);
-    four_rounds(states, &w[3], k[3]);
+fn add<const N: usize>(states: &mut ShaNiStates<N>, before: &ShaNiStates<N>) {
     for n in 0..N {
         states.abef[n] = _mm_add_epi32(states.abef[n], before.abef[n]);
         states.cdgh[n] = _mm_add_epi32(states.cdgh[n], before.cdgh[n]);
@@ -103,7 +81,7 @@ fn load<const N: usize>(chunks: [&Chunk; N]) -> [[__m128i; N]; 4] {
 /// Four rounds of each message, with the words `w` and the constants `k`.
 #[inline]
 #[target_feature(enable = "sha,avx")]
-fn four_rounds<const N: usize>(states: &mut States<N>, w: &[__m128i; N], k: [u32; 4]) {
+fn four_rounds<const N: usize>(states: &mut ShaNiStates<N>, w: &[__m128i; N], k: [u32; 4]) {
     let k = transmute!(k);
     for n in 0..N {
         let wk = _mm_add_epi32(w[n], k);

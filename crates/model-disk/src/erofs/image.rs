@@ -11,7 +11,7 @@ use super::{
     extents::{ExtentSource, ImageExtent, ImageExtents},
     inode::{self, NewInode},
     superblock::NewSuperblock,
-    tree::{DirectoryTree, NodeKind},
+    tree::{DirectoryTree, TreeNodeKind},
     uuid::filesystem_uuid,
 };
 use crate::FileList;
@@ -69,7 +69,7 @@ impl ImagePlan {
         let mut extents = ImageExtents::default();
         extents.push_blocks(ExtentSource::Metadata(0), metadata.len() as u64);
         for place in 0..count {
-            if let NodeKind::Directory(children) = &tree.0[place].kind {
+            if let TreeNodeKind::Directory(children) = &tree.0[place].kind {
                 let start = metadata.len();
                 let entries = entries(&tree, place, children, |place| {
                     inode::nid(layout.addresses[place])
@@ -153,7 +153,7 @@ impl Layout {
         let mut inodes = Vec::with_capacity(tree.0.len());
         for (place, node) in tree.0.iter().enumerate() {
             inodes.push(match &node.kind {
-                NodeKind::Directory(children) => NewInode {
+                TreeNodeKind::Directory(children) => NewInode {
                     is_directory: true,
                     size: directory::size(
                         entries(tree, place, children, |_| 0)
@@ -162,7 +162,7 @@ impl Layout {
                     ),
                     links: 2 + tree.subdirectories(children) as u32, // fewer than entries
                 },
-                NodeKind::File(size) => NewInode {
+                TreeNodeKind::File(size) => NewInode {
                     is_directory: false,
                     size: *size,
                     links: 1,
@@ -222,8 +222,8 @@ fn entries<'a>(
             name,
             nid: nid(place),
             file_type: match tree.0[place].kind {
-                NodeKind::Directory(_) => FileType::Directory,
-                NodeKind::File(_) => FileType::Regular,
+                TreeNodeKind::Directory(_) => FileType::Directory,
+                TreeNodeKind::File(_) => FileType::Regular,
             },
         })
         .collect();

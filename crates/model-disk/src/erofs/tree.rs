@@ -13,10 +13,10 @@ pub(super) struct TreeNode<'a> {
     pub(super) name: &'a [u8],
     /// The directory's place in the tree that this is in. The root is in itself.
     pub(super) parent: usize,
-    pub(super) kind: NodeKind,
+    pub(super) kind: TreeNodeKind,
 }
 
-pub(super) enum NodeKind {
+pub(super) enum TreeNodeKind {
     /// The places in the tree of its entries, in the order of their names.
     Directory(Vec<usize>),
     /// The size in bytes.
@@ -28,7 +28,7 @@ impl<'a> DirectoryTree<'a> {
         let mut tree = Self(vec![TreeNode {
             name: b"",
             parent: 0,
-            kind: NodeKind::Directory(vec![]),
+            kind: TreeNodeKind::Directory(vec![]),
         }]);
         // The directories from the root to that of the file before.
         let mut open: Vec<usize> = vec![0];
@@ -40,9 +40,9 @@ impl<'a> DirectoryTree<'a> {
             while let Some(name) = names.next() {
                 let parent = open[open.len() - 1];
                 if names.peek().is_some() {
-                    open.push(tree.add(parent, name, NodeKind::Directory(vec![])));
+                    open.push(tree.add(parent, name, TreeNodeKind::Directory(vec![])));
                 } else {
-                    tree.add(parent, name, NodeKind::File(file.size));
+                    tree.add(parent, name, TreeNodeKind::File(file.size));
                 }
             }
             last = Some(&file.path);
@@ -50,9 +50,9 @@ impl<'a> DirectoryTree<'a> {
         tree
     }
 
-    fn add(&mut self, parent: usize, name: &'a [u8], kind: NodeKind) -> usize {
+    fn add(&mut self, parent: usize, name: &'a [u8], kind: TreeNodeKind) -> usize {
         let place = self.0.len();
-        if let NodeKind::Directory(entries) = &mut self.0[parent].kind {
+        if let TreeNodeKind::Directory(entries) = &mut self.0[parent].kind {
             entries.push(place);
         }
         self.0.push(TreeNode { name, parent, kind });
@@ -62,15 +62,16 @@ impl<'a> DirectoryTree<'a> {
     /// How many entries all directories have, `.` and `..` among them.
     pub(super) fn entries(&self) -> u64 {
         let entries = self.0.iter().map(|node| match &node.kind {
-            NodeKind::Directory(entries) => 2 + entries.len() as u64,
-            NodeKind::File(_) => 0,
+            TreeNodeKind::Directory(entries) => 2 + entries.len() as u64,
+            TreeNodeKind::File(_) => 0,
         });
         entries.sum()
     }
 
     /// How many of the entries are directories.
     pub(super) fn subdirectories(&self, entries: &[usize]) -> usize {
-        let is_directory = |place: &&usize| matches!(self.0[**place].kind, NodeKind::Directory(_));
+        let is_directory =
+            |place: &&usize| matches!(self.0[**place].kind, TreeNodeKind::Directory(_));
         entries.iter().filter(is_directory).count()
     }
 }
@@ -101,8 +102,8 @@ mod tests {
             .iter()
             .map(|node| {
                 let entries = match &node.kind {
-                    NodeKind::Directory(entries) => Some(entries.as_slice()),
-                    NodeKind::File(_) => None,
+                    TreeNodeKind::Directory(entries) => Some(entries.as_slice()),
+                    TreeNodeKind::File(_) => None,
                 };
                 (str::from_utf8(node.name).unwrap(), node.parent, entries)
             })

@@ -24,7 +24,7 @@ const MAX_PATHS: usize = 256;
 
 /// A file, directory or symbolic link of an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Node<'a> {
+pub struct WalkEntry<'a> {
     /// Its path from the root directory, which itself is empty. Any bytes but
     /// NUL: escape them before they are shown.
     pub path: &'a [u8],
@@ -72,14 +72,14 @@ pub enum WalkError {
 /// is bounded, and what was visited before an error was there.
 pub fn walk(
     read: impl FnMut(&mut [u8], u64) -> io::Result<()>,
-    mut visit: impl FnMut(Node<'_>),
+    mut visit: impl FnMut(WalkEntry<'_>),
 ) -> Result<(), WalkError> {
-    let mut image = Image::open(read)?;
+    let mut image = ImageReader::open(read)?;
     let block_size = image.superblock.block_size;
     let root = image.find(image.superblock.root_nid.into())?;
     let mut path = Vec::new();
     visit(root.node(&path));
-    let mut stack = vec![Frame::enter(root, 0)?];
+    let mut stack = vec![DirectoryFrame::enter(root, 0)?];
     // Only the block in use is kept, so a directory's is read again after what
     // lies below it.
     let mut block = Vec::new();
@@ -122,7 +122,7 @@ pub fn walk(
         let found = image.find(nid)?;
         visit(found.node(&path));
         if found.inode.is_directory() {
-            stack.push(Frame::enter(found, path.len())?);
+            stack.push(DirectoryFrame::enter(found, path.len())?);
         }
     }
     Ok(())
@@ -146,12 +146,12 @@ pub fn paths_in(
 }
 
 /// An image and how to read it.
-struct Image<R> {
+struct ImageReader<R> {
     read: R,
     superblock: ErofsSuperblock,
 }
 
-impl<R: FnMut(&mut [u8], u64) -> io::Result<()>> Image<R> {
+impl<R: FnMut(&mut [u8], u64) -> io::Result<()>> ImageReader<R> {
     fn open(mut read: R) -> Result<Self, WalkError> {
         let mut raw = [0; SUPERBLOCK_SIZE];
         read(&mut raw, SUPERBLOCK_OFFSET)?;
@@ -160,7 +160,7 @@ impl<R: FnMut(&mut [u8], u64) -> io::Result<()>> Image<R> {
     }
 
     /// Reads the inode of a number.
-    fn find(&mut self, nid: u64) -> Result<Found, WalkError> {
+    fn find(&mut self, nid: u64) -> Result<LocatedInode, WalkError> {
         let outside = WalkError::Outside(nid);
         let block_size = self.superblock.block_size;
         let end = self.superblock.bytes();
@@ -194,7 +194,7 @@ impl<R: FnMut(&mut [u8], u64) -> io::Result<()>> Image<R> {
         };
         match data {
             Some(data) if data.iter().all(|data| data.is_empty() || data.end <= end) => {
-                Ok(Found { nid, inode, data })
+                Ok(LocatedInode { nid, inode, data })
             }
             _ => Err(outside),
         }
@@ -202,15 +202,15 @@ impl<R: FnMut(&mut [u8], u64) -> io::Result<()>> Image<R> {
 }
 
 /// An inode, where it was found, and its data within the filesystem.
-struct Found {
+struct LocatedInode {
     nid: u64,
     inode: Inode,
     data: [Range<u64>; 2],
 }
 
-impl Found {
-    fn node<'a>(&self, path: &'a [u8]) -> Node<'a> {
-        Node {
+impl LocatedInode {
+    fn node<'a>(&self, path: &'a [u8]) -> WalkEntry<'a> {
+        WalkEntry {
             path,
             is_directory: self.inode.is_directory(),
             size: self.inode.size,
@@ -220,8 +220,8 @@ impl Found {
 }
 
 /// A directory on the way down to where the walk is, and the place in it.
-struct Frame {
-    directory: Found,
+struct DirectoryFrame {
+    directory: LocatedInode,
     path_size: usize,
     /// Of the block in the directory's data, in bytes.
     offset: u64,
@@ -229,8 +229,8 @@ struct Frame {
     entry: usize,
 }
 
-impl Frame {
-    fn enter(directory: Found, path_size: usize) -> Result<Self, WalkError> {
+impl DirectoryFrame {
+    fn enter(directory: LocatedInode, path_size: usize) -> Result<Self, WalkError> {
         if !directory.inode.is_directory() || !directory.inode.is_flat() {
             return Err(WalkError::Directory(directory.nid));
         }

@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::{BLOCK, Bench, memory_limit, note_caches, root_hash, tree_digest};
 use crate::{
-    cache::{Caches, Input},
+    cache::{CachedFile, Caches},
     experiment::{self, Agreement, Contestant},
     report::{Measure, Section},
 };
@@ -48,12 +48,12 @@ pub(super) fn section(bench: &Bench, caches: Caches) -> Result<Section> {
 /// `disk-builder hash` on so many threads.
 pub(super) fn disk_builder<'a>(
     bench: &'a Bench,
-    (input, caches): (&'a [Input; 1], Caches),
+    (input, caches): (&'a [CachedFile; 1], Caches),
     threads: Option<u16>,
     agreed: &'a Agreement,
 ) -> Result<Contestant<'a>> {
     let tree = bench.output("tree");
-    let [Input { path, length }] = input;
+    let [CachedFile { path, length }] = input;
     let mut command = bench.builder("hash");
     command
         .arg(path)
@@ -79,11 +79,11 @@ pub(super) fn disk_builder<'a>(
 /// `veritysetup format`, which has one thread.
 pub(super) fn veritysetup<'a>(
     bench: &'a Bench,
-    (input, caches): (&'a [Input; 1], Caches),
+    (input, caches): (&'a [CachedFile; 1], Caches),
     agreed: &'a Agreement,
 ) -> Result<Contestant<'a>> {
     let tree = bench.output("tree");
-    let [Input { path, length }] = input;
+    let [CachedFile { path, length }] = input;
     let mut command = Command::new("veritysetup");
     command
         .arg("format")

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use super::{BLOCK, Bench};
 use crate::{
     data,
-    report::{Measure, Runs, Sample, Section},
+    report::{Measure, RunTimes, Sample, Section},
 };
 
 const ABOUT: &str = "SHA-256 of 64 blocks of 4096 bytes, again and again, with a salt of 32 bytes, \
@@ -67,7 +67,7 @@ pub(super) fn section(_: &Bench) -> Result<Section> {
     let runs = candidates
         .iter()
         .zip(samples)
-        .map(|(candidate, samples)| Runs {
+        .map(|(candidate, samples)| RunTimes {
             name: candidate.name.clone(),
             bytes: repeat * blocks.len() as u64,
             memory_limit: None,

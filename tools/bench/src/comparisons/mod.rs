@@ -19,12 +19,12 @@ use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    cache::{self, Caches, Input},
+    cache::{self, CachedFile, Caches},
     child,
-    cli::{Comparison, RunArguments, Settings},
+    cli::{BenchRunArguments, Comparison, Settings},
     data::{self, Data},
     experiment::Contestant,
-    machine::{self, Machine},
+    machine::{self, MachineReport},
     report::{Report, Section},
 };
 
@@ -38,14 +38,14 @@ const PEERS: [(&str, &str); 3] = [
 ];
 
 /// Makes the data and runs all comparisons.
-pub(crate) fn run(arguments: &RunArguments) -> Result<Report> {
+pub(crate) fn run(arguments: &BenchRunArguments) -> Result<Report> {
     for (program, package) in PEERS {
         if Command::new(program).arg("--version").output().is_err() {
             bail!("{program} is missing; on Debian: apt-get install {package}");
         }
     }
     let bench = Bench::new(arguments)?;
-    let machine = Machine::look(bench.data.directory(), &PEERS.map(|(program, _)| program))?;
+    let machine = MachineReport::look(bench.data.directory(), &PEERS.map(|(program, _)| program))?;
     let sections = bench.settings.comparisons.iter().map(|comparison| {
         let section = match comparison {
             Comparison::Kernels => kernels::section(&bench),
@@ -75,7 +75,7 @@ struct Bench {
 }
 
 impl Bench {
-    fn new(arguments: &RunArguments) -> Result<Self> {
+    fn new(arguments: &BenchRunArguments) -> Result<Self> {
         let builder = match &arguments.builder {
             Some(path) => path.clone(),
             None => std::env::current_exe()?.with_file_name("disk-builder"),
@@ -125,9 +125,9 @@ impl Bench {
     }
 
     /// The first bytes of an image without holes.
-    fn image(&self, length: u64) -> Result<Input> {
+    fn image(&self, length: u64) -> Result<CachedFile> {
         let path = self.data.image(self.image_bytes())?;
-        Ok(Input { path, length })
+        Ok(CachedFile { path, length })
     }
 
     fn output(&self, name: &str) -> PathBuf {
@@ -145,11 +145,14 @@ impl Bench {
     fn contestant<'a>(
         &'a self,
         name: impl Into<String>,
-        (inputs, caches): (&'a [Input], Caches),
+        (inputs, caches): (&'a [CachedFile], Caches),
         commands: Vec<Command>,
         check: impl Fn(&str) -> Result<()> + 'a,
     ) -> Result<Contestant<'a>> {
-        let bytes = inputs.iter().map(Input::data_bytes).sum::<Result<u64>>()?;
+        let bytes = inputs
+            .iter()
+            .map(CachedFile::data_bytes)
+            .sum::<Result<u64>>()?;
         Ok(Contestant {
             name: name.into(),
             bytes,
@@ -244,7 +247,7 @@ fn tree_digest(path: &Path) -> Result<String> {
     }
 }
 
-/// Runs a program whose time does not matter.
+/// RunTimes a program whose time does not matter.
 fn call(command: &mut Command) -> Result<String> {
     Ok(child::run(command)?.1)
 }

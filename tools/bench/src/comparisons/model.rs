@@ -10,7 +10,7 @@ use anyhow::{Result, bail};
 
 use super::{Bench, call, memory_limit, note_caches, root_hash as root_hash_in};
 use crate::{
-    cache::{self, Caches, Input},
+    cache::{self, CachedFile, Caches},
     experiment::{self, Agreement, Contestant},
     report::{Measure, Section},
 };
@@ -25,7 +25,7 @@ const ABOUT_BUILD: &str = "From a model directory in the page cache to a disk im
 
 /// `root-hash` against what it takes to get one from others.
 pub(super) fn root_hash(bench: &Bench) -> Result<Section> {
-    let model = Model::new(bench)?;
+    let model = ModelContest::new(bench)?;
     let contestants = vec![model.root_hash()?, model.mkfs_and_format()?];
     let runs = experiment::run(contestants, bench.settings.rounds)?;
     let mut section = Section::new("Root hash of a model", ABOUT_ROOT_HASH, runs).compare(
@@ -39,7 +39,7 @@ pub(super) fn root_hash(bench: &Bench) -> Result<Section> {
 
 /// `build` against others that write as much.
 pub(super) fn build(bench: &Bench) -> Result<Section> {
-    let model = Model::new(bench)?;
+    let model = ModelContest::new(bench)?;
     model.check_build()?;
     let (image, tree, copy) = (model.peers_image(), model.peers_tree(), model.copy());
     let contestants = vec![
@@ -64,22 +64,22 @@ pub(super) fn build(bench: &Bench) -> Result<Section> {
 }
 
 /// A model directory, and the programs that turn it into something.
-struct Model<'a> {
+struct ModelContest<'a> {
     bench: &'a Bench,
     path: PathBuf,
-    inputs: Vec<Input>,
+    inputs: Vec<CachedFile>,
     /// On the root hash that disk-builder gives.
     agreed: Agreement,
 }
 
-impl<'a> Model<'a> {
+impl<'a> ModelContest<'a> {
     fn new(bench: &'a Bench) -> Result<Self> {
         // What it is made into must not push it out of the page cache.
         bench.check_memory(bench.settings.size * 2)?;
         let path = bench.data.model(bench.settings.size)?;
         let inputs = cache::files(&path)?
             .iter()
-            .map(|file| Input::whole(file))
+            .map(|file| CachedFile::whole(file))
             .collect::<Result<_>>()?;
         Ok(Self {
             bench,
@@ -89,7 +89,7 @@ impl<'a> Model<'a> {
         })
     }
 
-    fn warm(&self) -> (&[Input], Caches) {
+    fn warm(&self) -> (&[CachedFile], Caches) {
         (&self.inputs, Caches::Warm)
     }
 

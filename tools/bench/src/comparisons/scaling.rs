@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::{Bench, fits, hash, memory_limit};
 use crate::{
-    cache::{Caches, Input},
+    cache::{CachedFile, Caches},
     experiment::{self, Agreement, Contestant},
     report::{Measure, Section},
 };
@@ -35,7 +35,7 @@ pub(super) fn sparse_room(size: u64) -> u64 {
 pub(super) fn section(bench: &Bench) -> Result<Section> {
     let size = bench.settings.size;
     let sizes = sizes(size);
-    let images: Vec<[Input; 1]> = sizes
+    let images: Vec<[CachedFile; 1]> = sizes
         .iter()
         .map(|size| Ok([bench.image(*size)?]))
         .collect::<Result<_>>()?;
@@ -67,7 +67,7 @@ pub(super) fn section(bench: &Bench) -> Result<Section> {
 
     let (bytes, data) = sparse(size);
     let directory = bench.data.sparse(bytes, data)?;
-    let image = [Input::whole(&directory.join("image"))?];
+    let image = [CachedFile::whole(&directory.join("image"))?];
     let warm = (&image, Caches::Warm);
     let (of_hash, of_root_hash) = (Agreement::default(), Agreement::default());
     let mut root_hash = bench.builder("root-hash");

@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::{Bench, hash, note_caches};
 use crate::{
-    cache::{Caches, Input},
+    cache::{CachedFile, Caches},
     experiment::{self, Agreement},
     report::{Measure, Section},
 };
@@ -20,7 +20,7 @@ pub(super) fn section(bench: &Bench) -> Result<Section> {
         .data
         .sparse(size, (size / 10).max(1 << 20))?
         .join("image");
-    let sparse = [Input::whole(&sparse)?];
+    let sparse = [CachedFile::whole(&sparse)?];
     let dense = [bench.image(size)?];
     let warm = Caches::Warm;
     let (of_sparse, of_dense) = (Agreement::default(), Agreement::default());

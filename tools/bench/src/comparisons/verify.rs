@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::{BLOCK, Bench, call, memory_limit, note_caches, root_hash};
 use crate::{
-    cache::{Caches, Input},
+    cache::{CachedFile, Caches},
     data,
     experiment::{self, Contestant},
     report::{Measure, Section},
@@ -32,7 +32,7 @@ pub(super) fn section(bench: &Bench) -> Result<Section> {
     )?;
     let root_hash = root_hash(&printed)?;
     let (image_path, length) = (image.path.clone(), image.length);
-    let inputs = [image, Input::whole(&tree)?];
+    let inputs = [image, CachedFile::whole(&tree)?];
     let warm = (inputs.as_slice(), Caches::Warm);
 
     let ours = |threads: &str, name: &str| -> Result<Contestant<'_>> {

@@ -17,9 +17,9 @@ use super::MAX_DEFAULT_THREADS;
 /// Makes disks with model weights that are verified block by block
 #[derive(Debug, Parser)]
 #[command(name = "disk-builder", version, max_term_width = 100, after_help = after_help())]
-pub(super) struct Arguments {
+pub(super) struct BuilderArguments {
     #[command(subcommand)]
-    pub(super) command: Command,
+    pub(super) command: BuilderCommand,
 }
 
 fn after_help() -> String {
@@ -30,7 +30,7 @@ fn after_help() -> String {
 }
 
 #[derive(Debug, Subcommand)]
-pub(super) enum Command {
+pub(super) enum BuilderCommand {
     Build(BuildArguments),
     RootHash(RootHashArguments),
     Hash(HashArguments),
@@ -280,7 +280,7 @@ mod tests {
 
     #[test]
     fn every_help_has_an_example_that_parses() {
-        let mut program = Arguments::command();
+        let mut program = BuilderArguments::command();
         program.build();
         let commands = program.get_subcommands();
         let commands = commands.filter(|command| command.get_name() != "help");
@@ -298,7 +298,7 @@ mod tests {
             assert!(!examples.is_empty(), "{name}: {help}");
             for example in examples {
                 let words = example.split_ascii_whitespace();
-                Arguments::try_parse_from(words).unwrap_or_else(|error| panic!("{error}"));
+                BuilderArguments::try_parse_from(words).unwrap_or_else(|error| panic!("{error}"));
                 if name != "disk-builder" {
                     assert!(format!("{example} ").starts_with(&format!("disk-builder {name} ")));
                 }
@@ -312,7 +312,7 @@ mod tests {
     #[test]
     fn defaults_are_those_of_the_command() {
         let help = |name: &str| {
-            let mut program = Arguments::command();
+            let mut program = BuilderArguments::command();
             program.build();
             let command = program.find_subcommand_mut(name).unwrap();
             command.render_help().to_string()

@@ -3,7 +3,7 @@
 use model_disk::{ArgumentsError, ExpectedParams, ParamsSource};
 
 use super::{
-    UsageError,
+    BuilderUsageError,
     args::{BuildArguments, HashArguments, ModelFlags, VerifyArguments},
 };
 use crate::{
@@ -16,9 +16,9 @@ use crate::{
 };
 
 impl TryFrom<BuildArguments> for Build {
-    type Error = UsageError;
+    type Error = BuilderUsageError;
 
-    fn try_from(arguments: BuildArguments) -> Result<Self, UsageError> {
+    fn try_from(arguments: BuildArguments) -> Result<Self, BuilderUsageError> {
         Ok(Self {
             excludes: arguments.model.excludes()?,
             model: arguments.model.model,
@@ -33,7 +33,7 @@ impl TryFrom<BuildArguments> for Build {
 
 impl ModelFlags {
     /// What is to be left out.
-    pub(super) fn excludes(&self) -> Result<Excludes, UsageError> {
+    pub(super) fn excludes(&self) -> Result<Excludes, BuilderUsageError> {
         Ok(Excludes::new(&self.exclude)?)
     }
 }
@@ -61,9 +61,9 @@ impl From<HashArguments> for Hash {
 }
 
 impl TryFrom<VerifyArguments> for Verify {
-    type Error = UsageError;
+    type Error = BuilderUsageError;
 
-    fn try_from(arguments: VerifyArguments) -> Result<Self, UsageError> {
+    fn try_from(arguments: VerifyArguments) -> Result<Self, BuilderUsageError> {
         let tree = arguments.tree;
         let hash_offset = tree.hash_offset.map(|offset| offset.0);
         let expected = ExpectedParams {

@@ -32,12 +32,12 @@ use crate::{
             ManifestMismatch, ManifestReport, ManifestVerdict, Verify, VerifyError, VerifyReport,
         },
     },
-    documents::{self, Page},
+    documents::{self, ManualPage},
     engine::Workers,
     model::{ExcludeError, Note},
     sys::signal::is_ignored,
 };
-use args::{Arguments, Command, Common};
+use args::{BuilderArguments, BuilderCommand, Common};
 use progress::ProgressLine;
 
 /// More threads than this make nothing faster, and each takes more than a mebibyte. Who wants more
@@ -46,7 +46,7 @@ const MAX_DEFAULT_THREADS: usize = 32;
 
 /// Arguments that do not go together.
 #[derive(Debug, thiserror::Error)]
-enum UsageError {
+enum BuilderUsageError {
     /// What is said of the tree.
     #[error(transparent)]
     Tree(#[from] ArgumentsError),
@@ -57,9 +57,9 @@ enum UsageError {
 
 /// How a command failed.
 #[derive(Debug, thiserror::Error)]
-enum Failure {
+enum CommandError {
     #[error(transparent)]
-    Usage(#[from] UsageError),
+    Usage(#[from] BuilderUsageError),
     #[error(transparent)]
     Build(#[from] BuildError),
     #[error(transparent)]
@@ -90,7 +90,7 @@ enum Failure {
     Output(#[source] io::Error),
 }
 
-impl HasExitCode for Failure {
+impl HasExitCode for CommandError {
     fn exit_code(&self) -> ExitCode {
         match self {
             Self::Usage(_) | Self::Backend(_) => ExitCode::Usage,
@@ -105,7 +105,7 @@ impl HasExitCode for Failure {
 }
 
 /// The manual page of the program.
-pub const PAGE: Page<'static> = Page {
+pub const PAGE: ManualPage<'static> = ManualPage {
     section: "1",
     date: "",
     see_also: &["disk-mounter(8)", "veritysetup(8)", "mkfs.erofs(1)"],
@@ -113,13 +113,13 @@ pub const PAGE: Page<'static> = Page {
 
 /// The definition of the program's arguments, for what is made from it.
 pub fn definition() -> clap::Command {
-    Arguments::command()
+    BuilderArguments::command()
 }
 
 /// Runs the program with the arguments of the process.
 pub fn main() -> ExitCode {
     // Ends the process itself where the arguments cannot be parsed, with exit code 2.
-    let arguments = Arguments::parse();
+    let arguments = BuilderArguments::parse();
     let Err(failure) = run(arguments.command) else {
         return ExitCode::Success;
     };
@@ -131,10 +131,10 @@ pub fn main() -> ExitCode {
     code
 }
 
-fn run(command: Command) -> Result<(), Failure> {
+fn run(command: BuilderCommand) -> Result<(), CommandError> {
     Backend::choose_from_env()?;
     match command {
-        Command::Build(arguments) => {
+        BuilderCommand::Build(arguments) => {
             let json = arguments.common.json;
             // Half of them wait for the disk.
             let workers = workers(&arguments.common, 2, interrupted_by_signals()?)?;
@@ -143,7 +143,7 @@ fn run(command: Command) -> Result<(), Failure> {
             line.finish();
             print(&report, report.to_json(), json)
         }
-        Command::RootHash(arguments) => {
+        BuilderCommand::RootHash(arguments) => {
             let excludes = arguments.model.excludes()?;
             // A signal just ends it: there is nothing to take back.
             let workers = workers(&arguments.common, 1, Arc::default())?;
@@ -156,7 +156,7 @@ fn run(command: Command) -> Result<(), Failure> {
                 arguments.common.json,
             )
         }
-        Command::Hash(arguments) => {
+        BuilderCommand::Hash(arguments) => {
             let json = arguments.common.json;
             let workers = workers(&arguments.common, 1, interrupted_by_signals()?)?;
             let line = ProgressLine::start(workers.progress(), arguments.common.quiet);
@@ -164,7 +164,7 @@ fn run(command: Command) -> Result<(), Failure> {
             line.finish();
             print(&report, report.to_json(), json)
         }
-        Command::Verify(arguments) => {
+        BuilderCommand::Verify(arguments) => {
             let json = arguments.common.json;
             let workers = workers(&arguments.common, 1, Arc::default())?;
             let line = ProgressLine::start(workers.progress(), arguments.common.quiet);
@@ -174,15 +174,15 @@ fn run(command: Command) -> Result<(), Failure> {
             judge(report)?;
             printed
         }
-        Command::Inspect(arguments) => {
+        BuilderCommand::Inspect(arguments) => {
             let offset = arguments.hash_offset.map(|offset| offset.0);
             let inspection = inspect(&arguments.image, offset)?;
             print(&inspection, inspection.to_json(), arguments.json)
         }
-        Command::Completions(arguments) => {
+        BuilderCommand::Completions(arguments) => {
             write(&documents::completions(definition(), arguments.shell))
         }
-        Command::Man => write(PAGE.render(definition()).as_bytes()),
+        BuilderCommand::Man => write(PAGE.render(definition()).as_bytes()),
     }
 }
 
@@ -193,10 +193,10 @@ fn tell(note: &Note) {
 }
 
 /// What `verify` found, as success or failure.
-fn judge(report: VerifyReport) -> Result<(), Failure> {
+fn judge(report: VerifyReport) -> Result<(), CommandError> {
     let image = Escaped::path(&report.image).to_string();
     if !report.findings.is_clean() {
-        return Err(Failure::Corrupt {
+        return Err(CommandError::Corrupt {
             path: image,
             hash_blocks: report.findings.corrupt_hash_blocks.len(),
             ranges: report.findings.corrupt_data.len(),
@@ -206,7 +206,7 @@ fn judge(report: VerifyReport) -> Result<(), Failure> {
         Some(ManifestReport {
             path,
             verdict: ManifestVerdict::Differs(source),
-        }) => Err(Failure::Manifest {
+        }) => Err(CommandError::Manifest {
             path: Escaped::path(&path).to_string(),
             image,
             source,
@@ -220,7 +220,7 @@ fn workers(
     common: &Common,
     per_processor: usize,
     interrupted: Arc<AtomicBool>,
-) -> Result<Workers, Failure> {
+) -> Result<Workers, CommandError> {
     let processors = thread::available_parallelism().map_or(1, NonZero::get);
     let default = default_threads(processors, per_processor);
     let threads = common.threads.map_or(default, usize::from);
@@ -233,21 +233,21 @@ fn default_threads(processors: usize, per_processor: usize) -> usize {
 
 /// A flag that SIGINT, SIGTERM and, where nohup(1) does not have it ignored, SIGHUP set. The second
 /// one ends the process at once. What is too large for its limit is an error and no signal.
-fn interrupted_by_signals() -> Result<Arc<AtomicBool>, Failure> {
-    flag::register(SIGXFSZ, Arc::default()).map_err(Failure::Signals)?;
+fn interrupted_by_signals() -> Result<Arc<AtomicBool>, CommandError> {
+    flag::register(SIGXFSZ, Arc::default()).map_err(CommandError::Signals)?;
     let interrupted = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM, SIGHUP] {
-        if signal == SIGHUP && is_ignored(signal).map_err(Failure::Signals)? {
+        if signal == SIGHUP && is_ignored(signal).map_err(CommandError::Signals)? {
             continue;
         }
         flag::register_conditional_default(signal, Arc::clone(&interrupted))
             .and_then(|_| flag::register(signal, Arc::clone(&interrupted)))
-            .map_err(Failure::Signals)?;
+            .map_err(CommandError::Signals)?;
     }
     Ok(interrupted)
 }
 
-fn print(text: &impl Display, object: Value, json: bool) -> Result<(), Failure> {
+fn print(text: &impl Display, object: Value, json: bool) -> Result<(), CommandError> {
     if json {
         write(format!("{object:#}\n").as_bytes())
     } else {
@@ -255,12 +255,12 @@ fn print(text: &impl Display, object: Value, json: bool) -> Result<(), Failure> 
     }
 }
 
-fn write(bytes: &[u8]) -> Result<(), Failure> {
+fn write(bytes: &[u8]) -> Result<(), CommandError> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
         // Nobody reads on, which is no failure; what was found may still be one.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        result => result.map_err(Failure::Output),
+        result => result.map_err(CommandError::Output),
     }
 }
 

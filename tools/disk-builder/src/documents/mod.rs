@@ -8,7 +8,7 @@ mod page;
 use clap::Command;
 use clap_complete::Shell;
 
-pub use page::Page;
+pub use page::ManualPage;
 
 /// A script that completes a program's arguments in a shell.
 pub fn completions(mut program: Command, shell: Shell) -> Vec<u8> {

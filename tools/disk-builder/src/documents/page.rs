@@ -15,7 +15,7 @@ use super::after_help::AfterHelp;
 
 /// The manual page of a program.
 #[derive(Clone, Copy, Debug)]
-pub struct Page<'a> {
+pub struct ManualPage<'a> {
     /// The section of the manual: `1` or `8`.
     pub section: &'a str,
     /// When the page was last changed, as `YYYY-MM-DD`; may be empty.
@@ -24,7 +24,7 @@ pub struct Page<'a> {
     pub see_also: &'a [&'a str],
 }
 
-impl Page<'_> {
+impl ManualPage<'_> {
     /// The page of a program, as ROFF source.
     pub fn render(&self, program: Command) -> String {
         let mut program = program.disable_help_subcommand(true);

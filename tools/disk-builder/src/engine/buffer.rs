@@ -7,18 +7,18 @@ const PAGE_BYTES: usize = 4096;
 /// The alignment that a device may ask of memory that it is to read from itself.
 #[derive(Clone, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C, align(4096))]
-struct Page([u8; PAGE_BYTES]);
+struct BufferPage([u8; PAGE_BYTES]);
 
 /// Memory that starts at a page, so that it can be written past the page cache.
 #[derive(Default)]
-pub(super) struct Buffer(Vec<Page>);
+pub(super) struct Buffer(Vec<BufferPage>);
 
 impl Buffer {
     /// So many bytes of it; what is in them is of no meaning.
     pub(super) fn bytes(&mut self, length: usize) -> &mut [u8] {
         let pages = length.div_ceil(PAGE_BYTES);
         if self.0.len() < pages {
-            self.0.resize(pages, Page([0; PAGE_BYTES]));
+            self.0.resize(pages, BufferPage([0; PAGE_BYTES]));
         }
         &mut self.0.as_mut_slice().as_mut_bytes()[..length]
     }

@@ -3,9 +3,10 @@
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use dm_verity::{Digest, RootHash, VerityParams};
+use model_disk::Interrupted;
 
 use super::{
-    Interrupted, Sink, SinkError, Source, SourceError, Workers,
+    Sink, SinkError, Source, SourceError, Workers,
     blocks::{Digester, Levels, Take},
     buffer::Buffer,
     runs::{Run, Runs},

@@ -26,4 +26,4 @@ pub use sink::{FileSink, ImageSink, NullSink, Sink, SinkError};
 pub use source::{Extent, FileSource, Source, SourceError};
 pub use sys::window::Window;
 pub use verify::{RootHashMismatch, VerifyTreeError, verify_tree};
-pub use workers::{Interrupted, Workers};
+pub use workers::Workers;

@@ -6,9 +6,10 @@ use std::{
 };
 
 use dm_verity::{Digest, HashArea, Level, RootHash, VerityParams};
+use model_disk::Interrupted;
 
 use super::{
-    Interrupted, Source, SourceError, Workers,
+    Source, SourceError, Workers,
     blocks::Digester,
     buffer::Buffer,
     findings::{Findings, HashBlock},
@@ -82,7 +83,7 @@ pub fn verify_tree(
         return Err(VerifyTreeError::RootHash(Box::new(mismatch)));
     }
 
-    let mut above = Checked {
+    let mut above = ExpectedDigests {
         first: 0,
         digests: root_hash.as_bytes().to_owned(),
         valid: vec![true],
@@ -108,7 +109,7 @@ pub fn verify_tree(
 }
 
 /// The digests in hash blocks that have been checked themselves.
-struct Checked {
+struct ExpectedDigests {
     /// The number in its level of the first digest here.
     first: u64,
     digests: Vec<u8>,
@@ -117,7 +118,7 @@ struct Checked {
     digests_per_block: u64,
 }
 
-impl Checked {
+impl ExpectedDigests {
     /// What a block must have as its digest, unless that stands in a block that is not valid.
     fn expected(&self, block: u64, digest_size: usize) -> Option<&[u8]> {
         let index = block - self.first;
@@ -164,7 +165,12 @@ impl Verifier<'_> {
     }
 
     /// Checks the lower levels of a run from the top down, then its data.
-    fn run(&self, run: &Run, units: &Checked, buffer: &mut Buffer) -> Result<(), VerifyTreeError> {
+    fn run(
+        &self,
+        run: &Run,
+        units: &ExpectedDigests,
+        buffer: &mut Buffer,
+    ) -> Result<(), VerifyTreeError> {
         let mut lowest = None;
         for level in (0..self.runs.lower_levels()).rev() {
             let blocks = self.runs.hash_blocks(level, &run.blocks);
@@ -183,8 +189,8 @@ impl Verifier<'_> {
         &self,
         level: usize,
         blocks: Range<u64>,
-        above: &Checked,
-    ) -> Result<Checked, VerifyTreeError> {
+        above: &ExpectedDigests,
+    ) -> Result<ExpectedDigests, VerifyTreeError> {
         let block_size = self.digester.hash_block_size().bytes();
         let Level {
             first_block,
@@ -215,7 +221,7 @@ impl Verifier<'_> {
                 data_blocks: self.runs.data_blocks(),
             });
         }
-        Ok(Checked {
+        Ok(ExpectedDigests {
             first,
             digests,
             valid,
@@ -229,7 +235,7 @@ impl Verifier<'_> {
         &self,
         first: u64,
         found: &[u8],
-        expected: &Checked,
+        expected: &ExpectedDigests,
         corrupt: impl Fn(&mut Findings, u64),
     ) -> Vec<bool> {
         let size = self.digester.digest_size();

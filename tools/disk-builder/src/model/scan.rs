@@ -156,7 +156,7 @@ fn scan_counting(
     let mut used = Used::default();
     let mut found = Vec::new();
     // The directories on the way down to where the scan is.
-    let mut stack = vec![Frame::enter(directory.to_owned(), vec![], &metadata)?];
+    let mut stack = vec![ScanFrame::enter(directory.to_owned(), vec![], &metadata)?];
     while let Some(frame) = stack.last_mut() {
         let Some(name) = frame.names.next() else {
             stack.pop();
@@ -172,7 +172,7 @@ fn scan_counting(
             continue;
         }
 
-        let entry = Entry::look_at(path)?;
+        let entry = ScanEntry::look_at(path)?;
         let links = frame.links;
         let elsewhere = match entry.is_link {
             true => Some(true_path(&entry.path)),
@@ -182,11 +182,11 @@ fn scan_counting(
             entry.refuse_loop(&stack)?;
             let counted = count.add(Counted::Directory, links);
             counted.map_err(|passed| too_many(passed, &stack))?;
-            stack.push(Frame {
+            stack.push(ScanFrame {
                 links: links + usize::from(entry.is_link),
                 is_link: entry.is_link,
                 elsewhere,
-                ..Frame::enter(entry.path, relative, &entry.metadata)?
+                ..ScanFrame::enter(entry.path, relative, &entry.metadata)?
             });
         } else if entry.metadata.is_file() {
             let counted = count.add(Counted::File, links);
@@ -238,8 +238,9 @@ fn true_path(path: &Path) -> PathBuf {
     place.unwrap_or_else(|_| path.to_owned())
 }
 
-fn too_many(passed: Passed, stack: &[Frame]) -> ScanError {
-    let path = |frame: Option<&Frame>| frame.map_or_else(PathBuf::new, |frame| frame.path.clone());
+fn too_many(passed: Passed, stack: &[ScanFrame]) -> ScanError {
+    let path =
+        |frame: Option<&ScanFrame>| frame.map_or_else(PathBuf::new, |frame| frame.path.clone());
     match passed {
         Passed::Entries => ScanError::TooMany(path(stack.first())),
         Passed::Linked => ScanError::TooManyLinked(path(stack.iter().rfind(|frame| frame.is_link))),
@@ -247,7 +248,7 @@ fn too_many(passed: Passed, stack: &[Frame]) -> ScanError {
 }
 
 /// A directory that is being looked through.
-struct Frame {
+struct ScanFrame {
     path: PathBuf,
     relative: Vec<u8>,
     id: (u64, u64),
@@ -259,7 +260,7 @@ struct Frame {
     names: vec::IntoIter<OsString>,
 }
 
-impl Frame {
+impl ScanFrame {
     /// One that no link leads to.
     fn enter(path: PathBuf, relative: Vec<u8>, metadata: &Metadata) -> Result<Self, ScanError> {
         let entries = fs::read_dir(&path).map_err(FileError::new("read", &path))?;
@@ -281,13 +282,13 @@ impl Frame {
 }
 
 /// What a name in a directory leads to.
-struct Entry {
+struct ScanEntry {
     path: PathBuf,
     is_link: bool,
     metadata: Metadata,
 }
 
-impl Entry {
+impl ScanEntry {
     fn look_at(path: PathBuf) -> Result<Self, ScanError> {
         let own = fs::symlink_metadata(&path).map_err(FileError::new("read", &path))?;
         if !own.is_symlink() {
@@ -325,7 +326,7 @@ impl Entry {
     }
 
     /// A directory among those that lead to it would go on for ever.
-    fn refuse_loop(&self, stack: &[Frame]) -> Result<(), ScanError> {
+    fn refuse_loop(&self, stack: &[ScanFrame]) -> Result<(), ScanError> {
         let Some(same) = stack.iter().find(|frame| frame.id == id(&self.metadata)) else {
             return Ok(());
         };

@@ -7,10 +7,10 @@ use std::{
     time::Duration,
 };
 
-use model_disk::FileError;
+use model_disk::{FileError, Interrupted};
 
 use super::directory;
-use crate::engine::{Interrupted, Workers};
+use crate::engine::Workers;
 
 /// How often the lock is tried.
 const POLL: Duration = Duration::from_millis(20);

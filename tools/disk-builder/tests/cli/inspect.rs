@@ -21,6 +21,12 @@ fn claims_of_a_hash_device() {
         assert_eq!(field(&text, label), field(&printed, label));
     }
     assert_eq!(field(&text, "Geometry bound by"), "geometry salt");
+    place.run("hash data --hash-device unbound --salt 00").ok();
+    let unbound = place.run("inspect unbound").ok();
+    assert!(
+        field(&unbound, "Refused").starts_with("nothing"),
+        "{unbound}"
+    );
     let json: Value = serde_json::from_str(&place.run("inspect hashes --json").ok()).unwrap();
     assert_eq!(json["verified"], false);
     assert_eq!(json["verity"]["data_blocks"], 10);
@@ -31,13 +37,15 @@ fn claims_of_a_hash_device() {
 #[test]
 fn an_unbound_disk_says_so() {
     let place = Place::new();
-    place.write("data", &data(40960, 1));
-    place.run("hash data --hash-device hashes --salt 00").ok();
-    let text = place.run("inspect hashes").ok();
-    assert!(
-        field(&text, "Geometry bound by").starts_with("nothing"),
-        "{text}"
-    );
+    place.write("image", &data(40960, 1));
+    place.run("hash image --salt 00").ok();
+    let inspect = "inspect image --hash-offset 40960";
+    let text = place.run(inspect).ok();
+    assert!(field(&text, "Refused").starts_with("nothing"), "{text}");
+    place.write("image", &data(40960, 1));
+    place.run("hash image").ok();
+    let text = place.run(inspect).ok();
+    assert_eq!(field(&text, "Geometry bound by"), "geometry salt");
 }
 
 #[test]

@@ -235,14 +235,14 @@ fn a_truncated_disk_says_so() {
     };
     cut(length - 1).refused(
         3,
-        "image is truncated: it has 1249279 bytes, and its hash tree",
+        "image is cut short: the hash tree would end at byte 1249280, and it has 1249279 bytes",
     );
-    cut(SUPERBLOCK as u64 + 512).refused(3, "image is truncated");
+    cut(SUPERBLOCK as u64 + 512).refused(3, "image is cut short");
     cut(SUPERBLOCK as u64).refused(
         3,
-        "no dm-verity superblock at byte 1228800, after its EROFS filesystem",
+        "no dm-verity superblock at byte 1228800, after its erofs filesystem",
     );
-    let missing = "no EROFS filesystem, which would tell where the hash area is (its magic is";
+    let missing = "no erofs filesystem, which would tell where the superblock is";
     cut(1100).refused(3, missing);
     cut(0).refused(3, missing);
 }
@@ -260,7 +260,7 @@ fn truncated_data_beside_a_whole_tree_says_so() {
         ))
         .refused(
             3,
-            "data is truncated: it has 40959 bytes, and its data would end at byte 40960",
+            "data is cut short: the data would end at byte 40960, and it has 40959 bytes",
         );
 }
 
@@ -286,10 +286,7 @@ fn without_a_superblock() {
         .run(&format!(
             "{verify} {offset} --data-blocks 300 --salt 5a --hash sha512"
         ))
-        .refused(
-            2,
-            "the root hash has the length of sha256, --hash says sha512",
-        );
+        .refused(2, "--hash sha512, but the root hash is one of sha256");
     for other in [
         "--data-blocks 299 --salt 5a",
         "--data-blocks 300 --salt 5b",
@@ -347,7 +344,7 @@ fn refusals() {
         (
             format!("image --root-hash {long}"),
             3,
-            "the root hash has the length of sha512",
+            "the disk is hashed with sha256, the root hash is one of sha512",
         ),
         (
             format!("image --root-hash {root} --salt 00"),
@@ -362,7 +359,7 @@ fn refusals() {
         (
             format!("image --root-hash {root} --hash-offset 0"),
             3,
-            "image is not accepted at byte 0: there is no dm-verity superblock",
+            "the superblock at byte 0 of image is not accepted: there is no dm-verity",
         ),
         (
             format!(

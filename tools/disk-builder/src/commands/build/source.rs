@@ -267,13 +267,13 @@ mod tests {
                 panic!("an error of another kind");
             };
             for error in [after, before] {
-                match error {
-                    SourceError::Changed(named) | SourceError::Read { path: named, .. } => {
-                        // The file that took its place is gone too, and comes first.
-                        assert!(named == path || named == path.with_file_name("2"));
-                    }
+                let named = match error {
+                    SourceError::Changed(named) | SourceError::Read { path: named, .. } => named,
+                    SourceError::File(error) => error.path,
                     other => panic!("{other:?}"),
-                }
+                };
+                // The file that took its place is gone too, and comes first.
+                assert!(named == path || named == path.with_file_name("2"));
             }
         }
     }

@@ -108,7 +108,7 @@ impl HasExitCode for HashError {
 }
 
 /// Where the tree goes, as far as the paths tell.
-enum Place {
+enum TreeDestination {
     /// Into the data's own file or device.
     Data,
     /// Onto another block device, or into a file of its own.
@@ -119,17 +119,17 @@ impl Hash {
     /// Makes the tree. When it fails, or when `workers` are interrupted, what it has written is
     /// taken back.
     pub fn run(&self, workers: &Workers) -> Result<HashReport, HashError> {
-        let place = self.place()?;
-        let data = match place {
-            Place::Data => self.open_to_append()?,
+        let destination = self.destination()?;
+        let data = match destination {
+            TreeDestination::Data => self.open_to_append()?,
             _ => BackingFile::open(&self.data)?,
         };
         // A tree over what every command refuses would be of no use.
         filesystem_bytes(&data, FsType::default(), &header(&data)?)?;
-        let hashes = match &place {
-            Place::Data => None,
-            Place::Other(Output::Device(device)) => Some(Capacity::of(device)),
-            Place::Other(Output::File { .. }) => Some(Capacity {
+        let hashes = match &destination {
+            TreeDestination::Data => None,
+            TreeDestination::Other(Output::Device(device)) => Some(Capacity::of(device)),
+            TreeDestination::Other(Output::File { .. }) => Some(Capacity {
                 kind: BackingKind::File,
                 bytes: 0,
             }),
@@ -140,8 +140,8 @@ impl Hash {
                 source,
             }
         })?;
-        let target = match &place {
-            Place::Data => {
+        let target = match &destination {
+            TreeDestination::Data => {
                 // Who wants a second tree, or the first one made again, says where it goes.
                 if self.tree.hash_offset.is_none()
                     && let Some(offset) = appended_before::find(&self.tree, &data)?
@@ -151,14 +151,14 @@ impl Hash {
                 }
                 TreeOutput::in_place(&data, &plan)?
             }
-            Place::Other(Output::Device(device)) => TreeOutput::in_place(device, &plan)?,
-            Place::Other(Output::File { path, replace }) => {
+            TreeDestination::Other(Output::Device(device)) => TreeOutput::in_place(device, &plan)?,
+            TreeDestination::Other(Output::File { path, replace }) => {
                 TreeOutput::new_file(path, *replace, &plan)?
             }
         };
         let data_bytes = plan.params.data_bytes();
-        let source = match place {
-            Place::Data => {
+        let source = match destination {
+            TreeDestination::Data => {
                 FileSource::of_length(&data, data_bytes, tree_output::length_after(&data, &plan))
             }
             _ => FileSource::of(&data, data_bytes),
@@ -195,17 +195,17 @@ impl Hash {
         BackingFile::open_to_write(&self.data)
     }
 
-    fn place(&self) -> Result<Place, HashError> {
+    fn destination(&self) -> Result<TreeDestination, HashError> {
         let Some(path) = &self.hash_device else {
-            return Ok(Place::Data);
+            return Ok(TreeDestination::Data);
         };
         if storage::is_same(path, &self.data) {
-            return Ok(Place::Data);
+            return Ok(TreeDestination::Data);
         }
         if storage::overlap(path, &self.data) {
             let (path, data) = (path.clone(), self.data.clone());
             return Err(HashError::Overlap { path, data });
         }
-        Ok(Place::Other(Output::find(path, self.force)?))
+        Ok(TreeDestination::Other(Output::find(path, self.force)?))
     }
 }

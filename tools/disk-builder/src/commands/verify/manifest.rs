@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use dm_verity::RootHash;
 use model_disk::{
     Disk, Escaped, ModelFile,
-    erofs::{Node, WalkError},
+    erofs::{WalkEntry, WalkError},
     manifest::{DiskSummary, Manifest, ManifestError, default_path},
 };
 use serde_json::{Map, Value};
@@ -162,7 +162,7 @@ fn describe(file: Option<&ModelFile>) -> String {
     file.map_or("no more".to_owned(), text)
 }
 
-fn found(node: &Node<'_>) -> String {
+fn found(node: &WalkEntry<'_>) -> String {
     shown(&Escaped::bytes(node.path).to_string(), node.size)
 }
 

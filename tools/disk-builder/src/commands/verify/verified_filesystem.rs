@@ -4,7 +4,7 @@ use std::{fmt, io, ops::Range, os::unix::fs::FileExt};
 
 use model_disk::{
     BackingFile, Disk,
-    erofs::{self, Node, WalkError},
+    erofs::{self, WalkEntry, WalkError},
 };
 
 use crate::engine::Findings;
@@ -47,7 +47,7 @@ impl<'a> VerifiedFilesystem<'a> {
 
     /// Visits everything in the EROFS filesystem, see [`erofs::walk`]. An error where its metadata
     /// is not verified.
-    pub(super) fn walk(&self, visit: impl FnMut(Node<'_>)) -> Result<(), WalkError> {
+    pub(super) fn walk(&self, visit: impl FnMut(WalkEntry<'_>)) -> Result<(), WalkError> {
         erofs::walk(|buffer, offset| self.read(buffer, offset), visit)
     }
 

@@ -14,7 +14,7 @@ use model_disk::device_number;
 
 /// The kind of a device node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum NodeKind {
+pub(crate) enum DeviceNodeKind {
     /// A block device.
     Block,
     /// A character device.
@@ -27,14 +27,18 @@ const ATTEMPTS: u32 = 64;
 /// A device node that is known to be there. If this project made it, it goes when this is
 /// dropped.
 #[derive(Debug)]
-pub(crate) struct Node {
+pub(crate) struct DeviceNode {
     path: PathBuf,
     made: bool,
 }
 
-impl Node {
+impl DeviceNode {
     /// Finds or makes the node of a device. A file of this name that is something else is EEXIST.
-    pub(crate) fn ensure(path: &Path, kind: NodeKind, number: DeviceNumber) -> io::Result<Self> {
+    pub(crate) fn ensure(
+        path: &Path,
+        kind: DeviceNodeKind,
+        number: DeviceNumber,
+    ) -> io::Result<Self> {
         let node = |made| Self {
             path: path.to_owned(),
             made,
@@ -49,8 +53,8 @@ impl Node {
                 .create(parent)?;
         }
         let flag = match kind {
-            NodeKind::Block => SFlag::S_IFBLK,
-            NodeKind::Character => SFlag::S_IFCHR,
+            DeviceNodeKind::Block => SFlag::S_IFBLK,
+            DeviceNodeKind::Character => SFlag::S_IFCHR,
         };
         let device = makedev(number.major.into(), number.minor.into());
         for _ in 0..ATTEMPTS {
@@ -86,7 +90,7 @@ impl Node {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
-        Self::ensure(path, NodeKind::Block, number)
+        Self::ensure(path, DeviceNodeKind::Block, number)
     }
 
     /// Where it is.
@@ -100,7 +104,7 @@ impl Node {
     }
 }
 
-impl Drop for Node {
+impl Drop for DeviceNode {
     fn drop(&mut self) {
         if self.made {
             // Nothing more can be done; the node alone gives nobody anything.
@@ -109,14 +113,14 @@ impl Drop for Node {
     }
 }
 
-fn is_node(path: &Path, kind: NodeKind, number: DeviceNumber) -> io::Result<bool> {
+fn is_node(path: &Path, kind: DeviceNodeKind, number: DeviceNumber) -> io::Result<bool> {
     let metadata = match fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         metadata => metadata?,
     };
     let kind_fits = match kind {
-        NodeKind::Block => metadata.file_type().is_block_device(),
-        NodeKind::Character => metadata.file_type().is_char_device(),
+        DeviceNodeKind::Block => metadata.file_type().is_block_device(),
+        DeviceNodeKind::Character => metadata.file_type().is_char_device(),
     };
     if kind_fits && device_number(metadata.rdev()) == number {
         return Ok(true);
@@ -135,9 +139,9 @@ pub(crate) fn ensure_misc(path: &Path, driver: &str) -> io::Result<()> {
     }
     let minor = misc_minor(&fs::read_to_string("/proc/misc")?, driver)
         .ok_or_else(|| io::Error::from_raw_os_error(libc::ENODEV))?;
-    Node::ensure(
+    DeviceNode::ensure(
         path,
-        NodeKind::Character,
+        DeviceNodeKind::Character,
         DeviceNumber {
             major: MISC_MAJOR,
             minor,
@@ -176,13 +180,13 @@ mod tests {
     fn a_node_that_is_there_stays() {
         let null = DeviceNumber { major: 1, minor: 3 };
         let path = Path::new("/dev/null");
-        drop(Node::ensure(path, NodeKind::Character, null).unwrap());
+        drop(DeviceNode::ensure(path, DeviceNodeKind::Character, null).unwrap());
         assert!(path.exists());
         for (kind, number) in [
-            (NodeKind::Block, null),
-            (NodeKind::Character, DeviceNumber { minor: 5, ..null }),
+            (DeviceNodeKind::Block, null),
+            (DeviceNodeKind::Character, DeviceNumber { minor: 5, ..null }),
         ] {
-            let error = Node::ensure(path, kind, number).unwrap_err();
+            let error = DeviceNode::ensure(path, kind, number).unwrap_err();
             assert_eq!(error.raw_os_error(), Some(libc::EEXIST));
         }
     }
