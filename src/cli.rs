@@ -156,6 +156,10 @@ pub struct MountArgs {
 
 /// The request in `NAME INDEX ROOT_HASH`: a sidecar for `/dev/modelweights-NAME-INDEX` at
 /// `/mnt/modelweights-NAME-INDEX`. The error is what clap says of any other wrong command line.
+#[expect(
+    clippy::unreachable,
+    reason = "the command is in the line that is parsed"
+)]
 pub fn drop_in(arguments: &[OsString]) -> Result<MountRequest, clap::Error> {
     let mut command = MounterArguments::command();
     let texts: Option<Vec<&str>> = arguments.iter().map(|argument| argument.to_str()).collect();

@@ -21,6 +21,18 @@
 //! dm-verity in [`dm_verity`]. Every byte of a disk is hostile until dm-verity, or a check of
 //! these, has passed it. Only the command line is trusted.
 
+// No panic is reachable from input. What cannot happen says so, with its reason.
+#![deny(
+    clippy::disallowed_macros,
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unreachable
+)]
+#![cfg_attr(test, allow(clippy::disallowed_macros, clippy::disallowed_methods))]
+
 mod block_sizes;
 pub mod cli;
 mod confine;

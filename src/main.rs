@@ -3,6 +3,17 @@
 //! Options become a checked request, the request goes to the library, and what
 //! comes back becomes lines and an exit code.
 
+#![deny(
+    clippy::disallowed_macros,
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unreachable
+)]
+#![cfg_attr(test, allow(clippy::disallowed_macros, clippy::disallowed_methods))]
+
 mod termination_log;
 
 use std::{

@@ -62,7 +62,7 @@ fn unescape(field: &[u8]) -> PathBuf {
         match octal.and_then(|digits| u8::from_str_radix(str::from_utf8(digits).ok()?, 8).ok()) {
             Some(escaped) => {
                 path.push(escaped);
-                rest = &after[3..];
+                rest = after.get(3..).unwrap_or_default();
             }
             None => path.push(byte),
         }

@@ -182,6 +182,10 @@ impl Work<'_> {
     }
 
     /// Reads a chunk, or a part of it if it is told to stop.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "no more is wanted than the buffer holds"
+    )]
     fn read(&self, chunk: &Chunk, buffer: &mut [u8]) -> io::Result<()> {
         let file = File::open(&chunk.path)?;
         let mut offset = chunk.offset;

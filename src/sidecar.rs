@@ -181,6 +181,10 @@ fn finish(
 }
 
 /// Returns when the sidecar is asked to end, or has to.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "the signals are always the first source"
+)]
 fn watch(
     request: &MountRequest,
     mounted: &Mounted,

@@ -43,6 +43,10 @@ impl Uevents {
     }
 
     /// Takes what has come, up to the first corrupt block of a device.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "the kernel tells how much of the buffer it filled"
+    )]
     pub(crate) fn corrupt_block(&self, device: DeviceNumber) -> io::Result<Option<CorruptBlock>> {
         // A uevent has at most 2048 bytes of variables.
         let mut message = [0; 8192];

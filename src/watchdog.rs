@@ -105,6 +105,10 @@ impl Steps {
 /// `asked_to_end` says so, the work is stopped before its next step, and its result is what it
 /// makes of that. Where there is no result, the thread goes with the program; where there is one,
 /// it has ended.
+#[expect(
+    clippy::unreachable,
+    reason = "a thread that does not panic sends its result"
+)]
 pub(crate) fn watched<T: Send + 'static>(
     patience: Duration,
     asked_to_end: &dyn Fn() -> bool,

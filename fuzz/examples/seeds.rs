@@ -13,7 +13,7 @@ use model_disk::{
     FileList, ModelFile, RelativePath,
     erofs::{ExtentSource, ImagePlan},
 };
-use test_support::image::{Image, SaltKind, data};
+use test_support::image::{DiskImage, SaltKind, data};
 
 type Seed = (&'static str, Vec<u8>);
 
@@ -60,26 +60,26 @@ fn arguments() -> Vec<Seed> {
 }
 
 /// The shapes that differ in how they are bound and how many levels they have.
-fn images() -> [(&'static str, Image); 5] {
+fn images() -> [(&'static str, DiskImage); 5] {
     let deep = data(17 * 512, 1);
     let sha512 = HashAlgorithm::Sha512;
     [
         (
             "geometry",
-            Image::new(&deep, (512, 512), SaltKind::Geometry),
+            DiskImage::new(&deep, (512, 512), SaltKind::Geometry),
         ),
-        ("zero", Image::new(&deep, (512, 512), SaltKind::Zero)),
+        ("zero", DiskImage::new(&deep, (512, 512), SaltKind::Zero)),
         (
             "one-block",
-            Image::new(&data(2048, 2), (2048, 512), SaltKind::Empty),
+            DiskImage::new(&data(2048, 2), (2048, 512), SaltKind::Empty),
         ),
         (
             "padded",
-            Image::new(&data(3072, 3), (1024, 2048), SaltKind::Geometry),
+            DiskImage::new(&data(3072, 3), (1024, 2048), SaltKind::Geometry),
         ),
         (
             "sha512",
-            Image::with_algorithm(&data(2048, 4), (512, 512), SaltKind::Zero, sha512),
+            DiskImage::with_algorithm(&data(2048, 4), (512, 512), SaltKind::Zero, sha512),
         ),
     ]
 }
@@ -99,7 +99,7 @@ fn disks() -> Vec<Seed> {
         .into_iter()
         .map(|(name, image)| (name, with_arguments(0, [0; 3], &image.bytes)))
         .collect();
-    let image = Image::new(&data(1024, 5), (512, 512), SaltKind::Zero);
+    let image = DiskImage::new(&data(1024, 5), (512, 512), SaltKind::Zero);
     let end = image.data_end();
     let hash_device = image.bytes.len() - end;
     seeds.push((
@@ -119,7 +119,7 @@ fn disks() -> Vec<Seed> {
         fields
             .iter()
             .for_each(|(at, bytes)| model[*at..at + bytes.len()].copy_from_slice(bytes));
-        let image = Image::new(&model, (4096, 512), SaltKind::Zero);
+        let image = DiskImage::new(&model, (4096, 512), SaltKind::Zero);
         seeds.push((name, with_arguments(number, [0; 3], &image.bytes)));
     }
     seeds

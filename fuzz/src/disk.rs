@@ -29,14 +29,14 @@ use crate::built_disk::workers;
 /// and how many bytes at the end are the hash device's.
 pub const ARGUMENTS_SIZE: usize = 13;
 
-struct Arguments {
+struct DiskTargetArguments {
     fs_type: FsType,
     hash_offset: Option<u64>,
     data_blocks: Option<u64>,
     hash_device_bytes: Option<usize>,
 }
 
-impl Arguments {
+impl DiskTargetArguments {
     fn read(bytes: &[u8; ARGUMENTS_SIZE]) -> Self {
         let flags = bytes[0];
         let number = |index: usize| {
@@ -61,7 +61,7 @@ pub fn run(bytes: &[u8]) {
     let Some((arguments, disk)) = bytes.split_first_chunk() else {
         return;
     };
-    let arguments = Arguments::read(arguments);
+    let arguments = DiskTargetArguments::read(arguments);
     let hash_bytes = arguments
         .hash_device_bytes
         .map(|bytes| bytes.min(disk.len()));
@@ -112,7 +112,7 @@ fn fill(file: &File, bytes: &[u8]) -> PathBuf {
     format!("/proc/self/fd/{}", file.as_raw_fd()).into()
 }
 
-fn request(arguments: &Arguments, data: &Path, hash: Option<&Path>) -> MountRequest {
+fn request(arguments: &DiskTargetArguments, data: &Path, hash: Option<&Path>) -> MountRequest {
     MountRequest {
         hash_device: hash.map(Path::to_owned),
         params: ParamsSource::Superblock {

@@ -6,7 +6,7 @@ use dm_verity::{BlockHasher, BlockSize, HashAlgorithm, MAX_SALT_SIZE, Salt, sha2
 use sha2::{Digest, Sha256};
 
 #[derive(Arbitrary, Debug)]
-struct Input<'a> {
+struct HashInput<'a> {
     salt: &'a [u8],
     size: u8,
     count: u8,
@@ -16,7 +16,7 @@ struct Input<'a> {
 
 /// Takes a salt and blocks.
 pub fn run(bytes: &[u8]) {
-    let Ok(input) = Input::arbitrary_take_rest(Unstructured::new(bytes)) else {
+    let Ok(input) = HashInput::arbitrary_take_rest(Unstructured::new(bytes)) else {
         return;
     };
     let salt = &input.salt[..input.salt.len().min(MAX_SALT_SIZE)];

@@ -312,9 +312,11 @@ fn read_header(
 }
 
 /// One table, one name: whoever asks for the same shares the mapping.
+#[expect(clippy::unreachable, reason = "the length of a digest in hex is fixed")]
 fn default_name(table: &VerityTable) -> MappingName {
-    let digest = hex::encode(&Sha256::digest(table.to_string())[..16]);
-    format!("disk-mounter-{digest}")
+    let digest: [u8; 32] = Sha256::digest(table.to_string()).into();
+    let [half, _]: [[u8; 16]; 2] = zerocopy::transmute!(digest);
+    format!("disk-mounter-{}", hex::encode(half))
         .parse()
         .unwrap_or_else(|_| unreachable!("45 plain characters"))
 }

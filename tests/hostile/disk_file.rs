@@ -12,7 +12,7 @@ use dm_verity::RootHash;
 use model_disk::{
     Disk, ErrorChain, ExitCode, ExpectedParams, HasExitCode, ParamsSource, filesystem::FsType,
 };
-use test_support::{assert_sound, image::Image};
+use test_support::{assert_sound, image::DiskImage};
 
 static TRIED: AtomicUsize = AtomicUsize::new(0);
 
@@ -116,7 +116,7 @@ impl DiskFile {
 
     /// A disk that is as it should be.
     #[track_caller]
-    pub(crate) fn accepts(&self, image: &Image, options: Options) {
+    pub(crate) fn accepts(&self, image: &DiskImage, options: Options) {
         let checked = self.check(&image.bytes, &image.root_hash, options).unwrap();
         assert_eq!(checked.params(), &image.params);
     }

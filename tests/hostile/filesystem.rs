@@ -2,7 +2,7 @@
 
 use model_disk::{Binding, filesystem::FsType};
 
-use test_support::image::{Image, SaltKind, claim_erofs, data};
+use test_support::image::{DiskImage, SaltKind, claim_erofs, data};
 
 use crate::{
     Test,
@@ -37,7 +37,7 @@ fn every_size_that_erofs_can_claim() {
             claim_erofs(&mut model, bits, blocks);
             let fits = (9..=16).contains(&bits) && u64::from(blocks) << bits == 40 * 512;
             for salt in [SaltKind::Zero, SaltKind::Geometry] {
-                let image = Image::new(&model, (512, 512), salt);
+                let image = DiskImage::new(&model, (512, 512), salt);
                 let at = Options::at(image.data_end());
                 match salt {
                     // One that cannot be is refused, whatever binds.
@@ -60,7 +60,7 @@ fn every_size_that_erofs_can_claim() {
 fn every_byte_of_the_erofs_superblock() {
     let file = DiskFile::new();
     for salt in [SaltKind::Geometry, SaltKind::Zero] {
-        let image = Image::new(&data(40 * 512, 31), (512, 512), salt);
+        let image = DiskImage::new(&data(40 * 512, 31), (512, 512), salt);
         for offset in 0..128 {
             for bit in 0..8 {
                 let mut disk = image.bytes.clone();
@@ -88,7 +88,7 @@ fn an_erofs_with_other_devices() {
             let mut model = data(40 * 512, 33);
             claim_erofs(&mut model, 9, 40);
             model[1024 + 86..][..2].copy_from_slice(&devices.to_le_bytes());
-            let image = Image::new(&model, (512, 512), salt);
+            let image = DiskImage::new(&model, (512, 512), salt);
             let said = format!("data on other devices ({devices})");
             for blocks in [None, Some(40)] {
                 let at = Options {
@@ -176,7 +176,7 @@ fn other_filesystems() {
         ),
     ];
     for (fs_type, fields, fits) in cases {
-        let image = Image::new(&with(16384, fields), (4096, 4096), SaltKind::Zero);
+        let image = DiskImage::new(&with(16384, fields), (4096, 4096), SaltKind::Zero);
         let options = Options {
             fs_type: *fs_type,
             ..Options::at(image.data_end())
@@ -214,7 +214,7 @@ fn other_filesystems() {
 /// Its size counts for nothing.
 fn a_filesystem_that_is_not_named() {
     let file = DiskFile::new();
-    let image = Image::new(&data(16384, 33), (4096, 4096), SaltKind::Zero);
+    let image = DiskImage::new(&data(16384, 33), (4096, 4096), SaltKind::Zero);
     file.accepts(&image, Options::default());
     for fs_type in [FsType::Squashfs, FsType::Ext4, FsType::Xfs] {
         let options = Options {

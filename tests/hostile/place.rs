@@ -1,6 +1,6 @@
 //! Where things are: hash areas within the data, before it, past the end; disks that were cut.
 
-use test_support::image::{Image, SaltKind, assemble, data};
+use test_support::image::{DiskImage, SaltKind, assemble, data};
 
 use crate::{
     Test,
@@ -27,7 +27,7 @@ pub(crate) const TESTS: &[Test] = &[
 fn a_hash_area_inside_the_data() {
     let file = DiskFile::new();
     for salt in [SaltKind::Geometry, SaltKind::Zero, SaltKind::Empty] {
-        let image = Image::new(&data(40 * 512, 20), (512, 512), salt);
+        let image = DiskImage::new(&data(40 * 512, 20), (512, 512), salt);
         let area = &image.bytes[image.data_end()..];
         for at in (2048..image.data_end() - area.len()).step_by(512) {
             let mut disk = image.bytes.clone();
@@ -45,7 +45,7 @@ fn a_hash_area_inside_the_data() {
 
 fn hash_offsets_where_nothing_is() {
     let file = DiskFile::new();
-    let image = Image::new(&data(40 * 512, 21), (512, 512), SaltKind::Geometry);
+    let image = DiskImage::new(&data(40 * 512, 21), (512, 512), SaltKind::Geometry);
     let length = image.bytes.len();
     let reasons = &[
         "its magic is missing",
@@ -88,7 +88,7 @@ fn every_length() {
         ((4096, 4096), 1),
         ((512, 4096), 17),
     ] {
-        let image = Image::new(&data(n * blocks.0 as usize, 22), blocks, SaltKind::Geometry);
+        let image = DiskImage::new(&data(n * blocks.0 as usize, 22), blocks, SaltKind::Geometry);
         for length in 0..image.bytes.len() {
             let disk = &image.bytes[..length];
             file.refuses(
@@ -110,8 +110,8 @@ fn every_length() {
 fn more_than_there_should_be() {
     let file = DiskFile::new();
     let [ours, theirs] =
-        [23, 24].map(|seed| Image::new(&data(40 * 512, seed), (512, 512), SaltKind::Geometry));
-    let area = |image: &Image| image.bytes[image.data_end()..].to_vec();
+        [23, 24].map(|seed| DiskImage::new(&data(40 * 512, seed), (512, 512), SaltKind::Geometry));
+    let area = |image: &DiskImage| image.bytes[image.data_end()..].to_vec();
     for more in [vec![0; 1], vec![0xff; 4096], area(&theirs)] {
         let disk = [ours.bytes.clone(), more].concat();
         file.check(&disk, &ours.root_hash, Options::default())
@@ -149,7 +149,7 @@ fn more_than_there_should_be() {
 /// is no superblock at the place before.
 fn a_bad_superblock_after_padding() {
     let file = DiskFile::new();
-    let image = Image::new(&data(40 * 512, 25), (512, 8192), SaltKind::Geometry);
+    let image = DiskImage::new(&data(40 * 512, 25), (512, 8192), SaltKind::Geometry);
     // At the next multiple of 8192 bytes after 20480.
     let mut disk = image.data().to_vec();
     disk.resize(24576, 0);

@@ -3,7 +3,7 @@
 use dm_verity::{RootHash, SUPERBLOCK_SIZE};
 use model_disk::{ExitCode, HasExitCode};
 
-use test_support::image::{Image, SaltKind, data};
+use test_support::image::{DiskImage, SaltKind, data};
 
 use crate::{
     Test,
@@ -79,7 +79,7 @@ fn every_value_of_every_byte() {
         (SaltKind::Zero, None),
         (SaltKind::Empty, Some(20)),
     ] {
-        let image = Image::new(&model, (512, 512), salt);
+        let image = DiskImage::new(&model, (512, 512), salt);
         let options = Options {
             data_blocks,
             ..Options::default()
@@ -110,7 +110,7 @@ fn the_limits_of_block_sizes() {
         .chain([u32::MAX, u32::MAX - 1, 131_072, 4095])
         .collect();
     for salt in SALTS {
-        let image = Image::new(&data(16 * 4096, 2), (4096, 4096), salt);
+        let image = DiskImage::new(&data(16 * 4096, 2), (4096, 4096), salt);
         for offset in [64, 68] {
             for size in sizes.iter().copied().filter(|size| *size != 4096) {
                 let disk = image.with_superblock_bytes(offset, &size.to_le_bytes());
@@ -131,7 +131,7 @@ fn the_limits_of_block_sizes() {
 /// Where data blocks take another size and their number another value, so that all else fits, the
 /// tree's first block alone cannot tell: the blocks below it can, and the kernel reads these. It
 /// is sound all the same: no size but the right one gives the digest of the first data block.
-fn refused_or_unreadable(file: &DiskFile, disk: &[u8], image: &Image) {
+fn refused_or_unreadable(file: &DiskFile, disk: &[u8], image: &DiskImage) {
     match file.check(disk, &image.root_hash, Options::default()) {
         Ok(checked) => {
             let size = checked.params().data_block_size().as_usize();
@@ -152,7 +152,7 @@ fn refused_or_unreadable(file: &DiskFile, disk: &[u8], image: &Image) {
 fn the_limits_of_the_salt() {
     let file = DiskFile::new();
     for salt in SALTS {
-        let image = Image::new(&data(20 * 512, 3), (512, 512), salt);
+        let image = DiskImage::new(&data(20 * 512, 3), (512, 512), salt);
         let right = image.params.salt().as_bytes().len();
         let sizes = (0..1024).chain((10..16).flat_map(|bits| [(1 << bits) + 1, 1 << bits]));
         for size in sizes
@@ -177,7 +177,7 @@ fn every_number_of_data_blocks() {
             (17, (512, 512)),
             (300, (512, 512)),
         ] {
-            let image = Image::new(&data(n * blocks.0 as usize, 4), blocks, salt);
+            let image = DiskImage::new(&data(n * blocks.0 as usize, 4), blocks, salt);
             let n = n as u64;
             for claimed in (0..=3 * n + 40).filter(|claimed| *claimed != n) {
                 let disk = image.with_superblock_bytes(72, &claimed.to_le_bytes());
@@ -202,7 +202,7 @@ fn the_limits_of_data_blocks() {
     let file = DiskFile::new();
     for salt in SALTS {
         for blocks in [(4096, 4096), (512, 4096), (4096, 512)] {
-            let image = Image::new(&data(40 * 4096, 5), blocks, salt);
+            let image = DiskImage::new(&data(40 * 4096, 5), blocks, salt);
             let right = image.params.data_blocks();
             let numbers = (0..64).flat_map(|bits| {
                 let power = 1u64 << bits;

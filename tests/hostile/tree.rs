@@ -3,7 +3,7 @@
 use dm_verity::{RootHash, Salt, Superblock, TreeLayout, VerityParams};
 use model_disk::{Binding, geometry_salt};
 
-use test_support::image::{Image, SaltKind, assemble, claim_erofs, data, digest};
+use test_support::image::{DiskImage, SaltKind, assemble, claim_erofs, data, digest};
 
 use crate::{
     Test,
@@ -30,7 +30,7 @@ pub(crate) const TESTS: &[Test] = &[
 
 /// A disk whose data is the level of this number of another's tree, with what stands above that
 /// level as its tree. It has the other's root hash.
-fn level_as_data(of: &Image, level: usize, data: &[u8], salt: Salt) -> (Vec<u8>, VerityParams) {
+fn level_as_data(of: &DiskImage, level: usize, data: &[u8], salt: Salt) -> (Vec<u8>, VerityParams) {
     let old = &of.params;
     let hash_block = old.hash_block_size();
     let blocks = data.len() as u64 / hash_block.bytes();
@@ -42,8 +42,8 @@ fn level_as_data(of: &Image, level: usize, data: &[u8], salt: Salt) -> (Vec<u8>,
     (assemble(data, &superblock, &of.levels[level + 1..]), params)
 }
 
-fn three_levels(salt: SaltKind) -> Image {
-    let image = Image::new(&data(300 * 512, 6), (512, 512), salt);
+fn three_levels(salt: SaltKind) -> DiskImage {
+    let image = DiskImage::new(&data(300 * 512, 6), (512, 512), salt);
     assert_eq!(TreeLayout::new(&image.params).levels().len(), 3);
     image
 }
@@ -111,7 +111,7 @@ fn a_level_as_data_that_claims_to_be_a_filesystem() {
     }
 
     // Larger blocks, so that it would be the root block itself.
-    let image = Image::new(&self::data(100 * 4096, 7), (4096, 4096), SaltKind::Zero);
+    let image = DiskImage::new(&self::data(100 * 4096, 7), (4096, 4096), SaltKind::Zero);
     let mut level = image.levels[0].clone();
     claim_erofs(&mut level, 12, 1);
     let (disk, _) = level_as_data(&image, 0, &level, image.params.salt().clone());
@@ -128,7 +128,7 @@ fn a_level_as_data_that_claims_to_be_a_filesystem() {
 fn the_only_block_as_a_tree() {
     let file = DiskFile::new();
     for salt in [SaltKind::Geometry, SaltKind::Zero, SaltKind::Empty] {
-        let image = Image::new(&data(4096, 8), (4096, 4096), salt);
+        let image = DiskImage::new(&data(4096, 8), (4096, 4096), salt);
         file.accepts(&image, Options::default());
         for blocks in [2, 100, 128] {
             let other = data(blocks * 4096, 9);
@@ -170,7 +170,7 @@ fn every_bit_of_the_root_block() {
         (300, (512, 512), SaltKind::Zero),
         (1, (4096, 512), SaltKind::Zero),
     ] {
-        let image = Image::new(&data(n * blocks.0 as usize, 10), blocks, salt);
+        let image = DiskImage::new(&data(n * blocks.0 as usize, 10), blocks, salt);
         let root_block = if n == 1 {
             0..4096
         } else {
@@ -192,8 +192,8 @@ fn another_models_disk() {
     let file = DiskFile::new();
     for salt in [SaltKind::Geometry, SaltKind::Zero, SaltKind::Empty] {
         let [ours, theirs] =
-            [11, 12].map(|seed| Image::new(&data(40 * 512, seed), (512, 512), salt));
-        let smaller = Image::new(&data(39 * 512, 11), (512, 512), salt);
+            [11, 12].map(|seed| DiskImage::new(&data(40 * 512, seed), (512, 512), salt));
+        let smaller = DiskImage::new(&data(39 * 512, 11), (512, 512), salt);
         for other in [&theirs, &smaller] {
             file.accepts(other, Options::default());
             file.refuses(
@@ -255,7 +255,7 @@ fn the_other_algorithm() {
     use dm_verity::HashAlgorithm::{Sha256, Sha512};
     let file = DiskFile::new();
     let [ours, theirs] = [Sha256, Sha512].map(|algorithm| {
-        Image::with_algorithm(&data(40 * 512, 13), (512, 512), SaltKind::Zero, algorithm)
+        DiskImage::with_algorithm(&data(40 * 512, 13), (512, 512), SaltKind::Zero, algorithm)
     });
     for image in [&ours, &theirs] {
         file.accepts(image, Options::default());
@@ -278,7 +278,7 @@ fn bytes_moved_between_salt_and_block() {
     let file = DiskFile::new();
     for size in 1..=256 {
         let (kind, blocks) = (SaltKind::Empty, (4096, 1024));
-        let image = Image::new(&data(100 * 4096, 14), blocks, kind);
+        let image = DiskImage::new(&data(100 * 4096, 14), blocks, kind);
         let root_block = image.levels.last().unwrap();
         // The end of the shorter block is made of what comes after.
         let mut disk = image.with_superblock_bytes(88, &root_block[..size]);

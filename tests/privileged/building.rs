@@ -11,7 +11,7 @@ use std::{
 
 use crate::{
     Test,
-    disk::{Disk, Loop, in_the_largest_file, root_hash},
+    disk::{Loop, TestDisk, in_the_largest_file, root_hash},
     fault_device::FaultDevice,
     run::{Outcome, check, run, text},
     sidecar::until,
@@ -35,7 +35,7 @@ pub(crate) const TESTS: &[Test] = &[
 ];
 
 /// A file with a filesystem of so many MiB.
-fn filesystem(disk: &Disk, kind: &str, mib: u64) -> PathBuf {
+fn filesystem(disk: &TestDisk, kind: &str, mib: u64) -> PathBuf {
     let image = disk.path("filesystem");
     File::create(&image).unwrap().set_len(mib << 20).unwrap();
     let options = ["-q", "-b", "4096", "-t", kind];
@@ -44,7 +44,7 @@ fn filesystem(disk: &Disk, kind: &str, mib: u64) -> PathBuf {
 }
 
 /// Mounts a filesystem, `rw` or `ro`, for the time of `work`.
-fn mounted<R>(disk: &Disk, device: &Path, how: &str, work: impl FnOnce(&Path) -> R) -> R {
+fn mounted<R>(disk: &TestDisk, device: &Path, how: &str, work: impl FnOnce(&Path) -> R) -> R {
     let at = disk.path("at");
     fs::create_dir_all(&at).unwrap();
     check("mount", [Path::new("-o"), Path::new(how), device, &at]);
@@ -71,7 +71,7 @@ fn names(folder: &Path) -> Vec<String> {
 /// It is full in the middle: a filesystem without extents cannot set room aside.
 fn a_disk_that_gets_full() {
     const FULL: &str = "No space left on device";
-    let disk = Disk::filesystem();
+    let disk = TestDisk::filesystem();
     let device = Loop::new(&filesystem(&disk, "ext3", 16));
     mounted(&disk, device.path(), "rw", |at| {
         let (data, output) = (at.join("data"), at.join("output"));
@@ -104,7 +104,7 @@ fn a_disk_that_gets_full() {
 }
 
 /// Where a block of the model's largest file lies in this image of a filesystem.
-fn block_of_the_largest_file(disk: &Disk, image: &Path) -> Range<u64> {
+fn block_of_the_largest_file(disk: &TestDisk, image: &Path) -> Range<u64> {
     let mut block = [0; 4096];
     let at = in_the_largest_file(disk) / 4096 * 4096;
     File::open(&disk.image)
@@ -119,7 +119,7 @@ fn block_of_the_largest_file(disk: &Disk, image: &Path) -> Range<u64> {
 
 fn a_source_that_cannot_be_read() {
     const FAILED: &str = "Input/output error";
-    let disk = Disk::new();
+    let disk = TestDisk::new();
     let image = filesystem(&disk, "ext4", 24);
     {
         let device = Loop::new(&image);
@@ -183,7 +183,7 @@ fn a_source_that_cannot_be_read() {
 
 /// Of a disk that is written to a device that fails, nothing looks finished.
 fn a_device_that_cannot_be_written() {
-    let disk = Disk::filesystem();
+    let disk = TestDisk::filesystem();
     let model = disk.path("model");
     let output = disk.path("good");
     let root = root_hash(&check(
@@ -213,7 +213,7 @@ fn a_device_that_cannot_be_written() {
 /// The disk that the output's filesystem is on takes nothing any more. What the run left cannot
 /// be removed then; it is not the disk.
 fn an_output_disk_that_fails() {
-    let disk = Disk::filesystem();
+    let disk = TestDisk::filesystem();
     let device = FaultDevice::over(&filesystem(&disk, "ext4", 24));
     mounted(&disk, &device.path(), "rw", |at| {
         nix::unistd::sync();
@@ -253,7 +253,7 @@ const CALLS: &[&str] = &[
 
 /// After each, what is there is whole, and a run succeeds and leaves no more than its own output.
 fn killed_at_every_call() {
-    let disk = Disk::filesystem();
+    let disk = TestDisk::filesystem();
     let model = disk.path("small");
     fs::create_dir(&model).unwrap();
     fs::write(model.join("weights"), vec![7; 100_000]).unwrap();
@@ -312,7 +312,7 @@ fn killed_at_every_call() {
 /// All have begun, and wait for the model's disk; then it answers them all.
 fn many_at_one_output() {
     const MANY: usize = 6;
-    let disk = Disk::new();
+    let disk = TestDisk::new();
     let image = filesystem(&disk, "ext4", 24);
     {
         let device = Loop::new(&image);
@@ -373,7 +373,7 @@ fn many_at_one_output() {
 /// The same storage has many names: a loop device of the file, a mapping over that, and the disk of
 /// a partition.
 fn a_tree_over_its_own_data_is_refused() {
-    let disk = Disk::filesystem();
+    let disk = TestDisk::filesystem();
     let before = fs::read(&disk.image).unwrap();
     let device = Loop::new(&disk.image);
     let sectors = before.len() / 512;

@@ -40,9 +40,9 @@ pub(crate) const TESTS: &[Test] = &[
 ];
 
 /// A folder with a model, and what becomes of it.
-struct Model(TempDir);
+struct BuiltModel(TempDir);
 
-impl Model {
+impl BuiltModel {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("model")).unwrap();
@@ -105,9 +105,9 @@ fn content(seed: u8, size: usize) -> Vec<u8> {
 fn sizes_around_the_block() {
     for (seed, size) in [0, 1, 4095, 4096, 4097].into_iter().enumerate() {
         let file = (&b"model.safetensors"[..], content(seed as u8, size));
-        Model::of(&[file]).reads_as_its_source();
+        BuiltModel::of(&[file]).reads_as_its_source();
     }
-    Model::of(&[
+    BuiltModel::of(&[
         (b"0", content(0, 0)),
         (b"1", content(1, 1)),
         (b"a/2", content(2, 4095)),
@@ -119,7 +119,7 @@ fn sizes_around_the_block() {
 }
 
 fn ten_thousand_files_in_a_directory() {
-    let model = Model::new();
+    let model = BuiltModel::new();
     for number in 0..10_000 {
         let path = model.path("model").join(format!("{number}.bin"));
         fs::write(path, number.to_string()).unwrap();
@@ -146,19 +146,20 @@ fn long_names_and_names_not_utf8() {
         .zip(0..)
         .map(|(name, seed)| (&name[..], content(seed, 100)))
         .collect();
-    Model::of(&files).reads_as_its_source();
+    BuiltModel::of(&files).reads_as_its_source();
 }
 
 fn thirty_levels() {
     let levels: Vec<String> = (0..30).map(|level| format!("level-{level}")).collect();
     let path = levels.join("/") + "/file";
-    Model::of(&[(path.as_bytes(), content(1, 5000)), (b"z", content(2, 1))]).reads_as_its_source();
+    BuiltModel::of(&[(path.as_bytes(), content(1, 5000)), (b"z", content(2, 1))])
+        .reads_as_its_source();
 }
 
 fn a_sparse_file_of_five_gib() {
     let size = (5 << 30) + 5;
     let places = [0, (1 << 30) - 2048, (4 << 30) - 10, size - 4096];
-    let model = Model::of(&[(b"a", content(1, 10)), (b"z", content(2, 10))]);
+    let model = BuiltModel::of(&[(b"a", content(1, 10)), (b"z", content(2, 10))]);
     let sparse = File::create_new(model.path("model/sparse")).unwrap();
     sparse.set_len(size).unwrap();
     for (place, seed) in places.into_iter().zip(3..) {
@@ -190,7 +191,7 @@ fn a_sparse_file_of_five_gib() {
 
 /// A device with something else on it, an old disk among it.
 fn onto_a_block_device() {
-    let model = Model::of(&[(b"a", content(1, 5000)), (b"b", content(2, 40_000))]);
+    let model = BuiltModel::of(&[(b"a", content(1, 5000)), (b"b", content(2, 40_000))]);
     let sparse = File::create(model.path("model/sparse")).unwrap();
     sparse.set_len(2 << 20).unwrap();
     let image = model.path("image");
@@ -214,7 +215,7 @@ fn onto_a_block_device() {
 }
 
 fn a_device_that_is_too_small() {
-    let model = Model::of(&[(b"a", content(1, 2 << 20))]);
+    let model = BuiltModel::of(&[(b"a", content(1, 2 << 20))]);
     let backing = model.path("backing");
     fs::write(&backing, content(9, 1 << 20)).unwrap();
     let device = Loop::new(&backing);
@@ -226,7 +227,7 @@ fn a_device_that_is_too_small() {
 }
 
 fn a_full_disk_is_found_out_at_once() {
-    let model = Model::of(&[(b"a", content(1, 6 << 20))]);
+    let model = BuiltModel::of(&[(b"a", content(1, 6 << 20))]);
     let small = model.path("small");
     fs::create_dir(&small).unwrap();
     let at = small.to_str().unwrap();

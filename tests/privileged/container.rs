@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::{
     Test,
-    disk::Disk,
+    disk::TestDisk,
     run::{Outcome, run},
 };
 
@@ -51,7 +51,7 @@ pub(crate) const VISIBLE_UDEV: &str = "
 ";
 
 fn without_dev_mapper() {
-    let disk = Disk::new();
+    let disk = TestDisk::new();
     let (mount, unmount) = (disk.mount_line(""), disk.line("unmount"));
     let script = format!(
         "mkdir /tmp/dev
@@ -74,7 +74,7 @@ fn without_dev_mapper() {
 }
 
 fn with_what_a_runtime_puts_into_dev() {
-    let disk = Disk::new();
+    let disk = TestDisk::new();
     let (mount, status, unmount) = (
         disk.mount_line(""),
         disk.line("status"),
@@ -112,7 +112,7 @@ fn with_what_a_runtime_puts_into_dev() {
 /// Each makes the nodes that it needs, and removes them while the others look.
 fn many_images_in_a_dev_without_nodes() {
     const MANY: usize = 16;
-    let disk = Disk::new();
+    let disk = TestDisk::new();
     let (root_hash, folder) = (&disk.root_hash, disk.path("many"));
     fs::create_dir(&folder).unwrap();
     for i in 0..MANY {
@@ -141,7 +141,7 @@ fn many_images_in_a_dev_without_nodes() {
 }
 
 fn a_visible_udev_that_cannot_answer() {
-    let disk = Disk::new();
+    let disk = TestDisk::new();
     let mount = disk.mount_line("");
     let script = format!(
         "{VISIBLE_UDEV}
@@ -151,7 +151,7 @@ fn a_visible_udev_that_cannot_answer() {
 }
 
 fn without_the_right() {
-    let disk = Disk::new();
+    let disk = TestDisk::new();
     let mount = disk.mount_line("");
     let script = format!("{BARE_DEV} disk-mounter {mount}");
     unshared(

@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::{
     Test,
-    disk::{Disk, files, in_the_largest_file},
+    disk::{TestDisk, files, in_the_largest_file},
     foreign::{format_appended, make_ext4, make_squashfs},
     machine::{Leftovers, drop_caches},
     run::{check, mounter},
@@ -36,12 +36,12 @@ pub(crate) const TESTS: &[Test] = &[
 const DEEP: &[&str] = &["--hash-block-size", "512"];
 
 /// Reads the last file whole.
-fn read_last(disk: &Disk) -> std::io::Result<()> {
+fn read_last(disk: &TestDisk) -> std::io::Result<()> {
     fs::read(disk.mount_point().join("model.safetensors")).map(|_| ())
 }
 
 #[track_caller]
-fn is_corrupt(disk: &Disk) {
+fn is_corrupt(disk: &TestDisk) {
     let error = read_last(disk).unwrap_err();
     assert_eq!(error.raw_os_error(), Some(nix::libc::EIO), "{error}");
     mounter(&disk.line("status")).is(3, &["corrupt", &disk.root_hash]);
@@ -49,7 +49,7 @@ fn is_corrupt(disk: &Disk) {
 }
 
 fn a_flipped_byte_under_a_mount() {
-    let disk = Disk::new();
+    let disk = TestDisk::new();
     mounter(&disk.mount_line("")).is(0, &[]);
     assert_eq!(files(&disk.mount_point()), disk.files);
     disk.flip(in_the_largest_file(&disk));
@@ -58,7 +58,7 @@ fn a_flipped_byte_under_a_mount() {
 }
 
 fn a_flipped_byte_before_the_mount() {
-    let disk = Disk::new();
+    let disk = TestDisk::new();
     disk.flip(in_the_largest_file(&disk));
     mounter(&disk.mount_line("")).is(0, &[]);
     mounter(&disk.line("status")).is(0, &["verified"]);
@@ -69,7 +69,7 @@ fn a_flipped_byte_before_the_mount() {
 
 /// The blocks on the way to data block 0 are read before anything is mounted.
 fn the_first_block_of_each_level() {
-    let disk = Disk::with(DEEP);
+    let disk = TestDisk::with(DEEP);
     let levels = disk.levels();
     assert!(levels.len() >= 3, "{levels:?}");
     for (level, (start, _)) in levels.iter().enumerate() {
@@ -90,7 +90,7 @@ fn the_first_block_of_each_level() {
 
 /// The others are read when the data below them is.
 fn the_last_block_of_each_level() {
-    let disk = Disk::with(DEEP);
+    let disk = TestDisk::with(DEEP);
     let levels = disk.levels();
     // The root level has one block, which is the first as well.
     for (start, end) in &levels[..levels.len() - 1] {
@@ -107,7 +107,7 @@ fn the_last_block_of_each_level() {
 }
 
 /// Reads every block of the mapping.
-fn files_error(disk: &Disk) -> Option<i32> {
+fn files_error(disk: &TestDisk) -> Option<i32> {
     let name = mounter(&disk.line("status --json")).stdout;
     let name = serde_json::from_str::<serde_json::Value>(&name).unwrap()["name"]
         .as_str()
@@ -123,7 +123,7 @@ fn files_error(disk: &Disk) -> Option<i32> {
 }
 
 fn corruption_in_the_first_block() {
-    let disk = Disk::new();
+    let disk = TestDisk::new();
     let before = Leftovers::look();
     // A byte that no superblock needs.
     disk.flip(0);
@@ -135,10 +135,10 @@ fn corruption_in_the_first_block() {
 /// of a SquashFS, the group descriptors of an ext4.
 fn corruption_that_only_a_filesystem_meets() {
     for (fs_type, make) in [
-        ("squashfs", make_squashfs as fn(&mut Disk)),
+        ("squashfs", make_squashfs as fn(&mut TestDisk)),
         ("ext4", make_ext4),
     ] {
-        let mut disk = Disk::filesystem();
+        let mut disk = TestDisk::filesystem();
         make(&mut disk);
         format_appended(&mut disk, &[]);
         let block = match fs_type {

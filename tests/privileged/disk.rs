@@ -18,7 +18,7 @@ use crate::run::check;
 pub(crate) type Files = BTreeMap<PathBuf, String>;
 
 /// A disk image of a model, in a folder of its own.
-pub(crate) struct Disk {
+pub(crate) struct TestDisk {
     folder: TempDir,
     /// The image.
     pub(crate) image: PathBuf,
@@ -30,7 +30,7 @@ pub(crate) struct Disk {
     pub(crate) files: Files,
 }
 
-impl Disk {
+impl TestDisk {
     /// A disk as `disk-builder` makes it.
     pub(crate) fn new() -> Self {
         Self::with(&[])
@@ -180,7 +180,7 @@ fn noise(seed: &str, size: usize) -> Vec<u8> {
 }
 
 /// A byte in the middle of the largest file: in the first block that is not like any other.
-pub(crate) fn in_the_largest_file(disk: &Disk) -> u64 {
+pub(crate) fn in_the_largest_file(disk: &TestDisk) -> u64 {
     let file = disk.path("model/model.safetensors");
     let mut block = [0; 4096];
     File::open(file)
@@ -193,7 +193,7 @@ pub(crate) fn in_the_largest_file(disk: &Disk) -> u64 {
 }
 
 /// A byte of a level-0 hash block over the largest file, which nothing reads before that file.
-pub(crate) fn on_the_way_to_the_last_block(disk: &Disk) -> u64 {
+pub(crate) fn on_the_way_to_the_last_block(disk: &TestDisk) -> u64 {
     let (start, _) = disk.levels()[0];
     start + in_the_largest_file(disk) / 4096 / 128 * 4096
 }

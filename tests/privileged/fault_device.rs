@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::{
-    disk::{Disk, Loop},
+    disk::{Loop, TestDisk},
     machine::drop_caches,
     run::{check, run},
 };
@@ -26,7 +26,7 @@ pub(crate) struct FaultDevice {
 
 impl FaultDevice {
     /// Puts a disk onto a device that is well.
-    pub(crate) fn below(disk: &mut Disk) -> Self {
+    pub(crate) fn below(disk: &mut TestDisk) -> Self {
         let faulty = Self::over(&disk.image);
         disk.image = faulty.path();
         faulty

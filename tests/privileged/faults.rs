@@ -5,7 +5,7 @@ use std::{fs, io, ops::Range};
 
 use crate::{
     Test,
-    disk::{Disk, files, in_the_largest_file, on_the_way_to_the_last_block},
+    disk::{TestDisk, files, in_the_largest_file, on_the_way_to_the_last_block},
     fault_device::{FaultDevice, ForgetHashBlocks},
     machine::{Leftovers, drop_caches},
     run::{check, mounter},
@@ -39,7 +39,7 @@ pub(crate) const TESTS: &[Test] = &[
 
 /// The places that a mount reads one after the other: the filesystem's superblock, that of the
 /// tree, the root block in user space, and a block of level 0 through dm-verity.
-pub(crate) fn places(disk: &Disk) -> [Range<u64>; 4] {
+pub(crate) fn places(disk: &TestDisk) -> [Range<u64>; 4] {
     let levels = disk.levels();
     let (root, level_0) = (levels[levels.len() - 1].0, levels[0].0);
     assert_ne!(root, level_0, "a tree of one level");
@@ -48,7 +48,7 @@ pub(crate) fn places(disk: &Disk) -> [Range<u64>; 4] {
 
 /// Reads the largest file, and checks what it gets.
 #[track_caller]
-pub(crate) fn read(disk: &Disk) -> io::Result<()> {
+pub(crate) fn read(disk: &TestDisk) -> io::Result<()> {
     let bytes = fs::read(disk.mount_point().join("model.safetensors"))?;
     assert!(
         bytes == fs::read(disk.path("model/model.safetensors")).unwrap(),
@@ -58,14 +58,14 @@ pub(crate) fn read(disk: &Disk) -> io::Result<()> {
 }
 
 #[track_caller]
-pub(crate) fn gives_an_error(disk: &Disk) {
+pub(crate) fn gives_an_error(disk: &TestDisk) {
     let error = read(disk).unwrap_err();
     assert_eq!(error.raw_os_error(), Some(nix::libc::EIO), "{error}");
 }
 
 /// As soon as the kernel has forgotten what it read before.
 #[track_caller]
-fn gives_an_error_soon(disk: &Disk) {
+fn gives_an_error_soon(disk: &TestDisk) {
     until("the caches are dropped", || {
         drop_caches();
         read(disk).is_err()
@@ -73,12 +73,12 @@ fn gives_an_error_soon(disk: &Disk) {
     gives_an_error(disk);
 }
 
-pub(crate) fn sidecar_line(disk: &Disk, options: &str) -> String {
+pub(crate) fn sidecar_line(disk: &TestDisk, options: &str) -> String {
     disk.mount_line(options).replacen("mount", "sidecar", 1)
 }
 
 fn read_errors_while_it_is_mounted() {
-    let mut disk = Disk::new();
+    let mut disk = TestDisk::new();
     let places = places(&disk);
     let device = FaultDevice::below(&mut disk);
     let before = Leftovers::look();
@@ -100,7 +100,7 @@ fn read_errors_while_it_is_mounted() {
 
 /// An error is no corruption; when it is over, all is as before.
 fn read_errors_under_a_mount() {
-    let mut disk = Disk::new();
+    let mut disk = TestDisk::new();
     let hash_block = on_the_way_to_the_last_block(&disk);
     let data = in_the_largest_file(&disk) / 4096 * 4096;
     let end = fs::metadata(&disk.image).unwrap().len();
@@ -119,7 +119,7 @@ fn read_errors_under_a_mount() {
 }
 
 fn a_device_that_flickers() {
-    let mut disk = Disk::new();
+    let mut disk = TestDisk::new();
     let device = FaultDevice::below(&mut disk);
     let sidecar = Sidecar::ready(&disk);
     // It answers for a second, and fails for a second.
@@ -142,7 +142,7 @@ fn a_device_that_flickers() {
 }
 
 fn a_device_that_is_slow() {
-    let mut disk = Disk::new();
+    let mut disk = TestDisk::new();
     let device = FaultDevice::below(&mut disk);
     device.through("delay", "100");
     mounter(&disk.mount_line("--wait 0")).is(0, &[]);
@@ -152,7 +152,7 @@ fn a_device_that_is_slow() {
 
 /// What is on the disk is right, what comes from it is not.
 fn a_device_that_gives_other_blocks() {
-    let mut disk = Disk::new();
+    let mut disk = TestDisk::new();
     let [_, superblock, root, level_0] = places(&disk);
     let data = in_the_largest_file(&disk) / 4096 * 4096;
     let device = FaultDevice::below(&mut disk);
@@ -170,7 +170,7 @@ fn a_device_that_gives_other_blocks() {
 }
 
 fn a_device_that_goes_away() {
-    let mut disk = Disk::new();
+    let mut disk = TestDisk::new();
     let before = Leftovers::look();
     let device = FaultDevice::below(&mut disk);
     let sidecar = Sidecar::ready(&disk);
@@ -198,7 +198,7 @@ fn a_device_that_goes_away() {
 /// What was read and verified before may still be in memory. A read gives the right bytes or an
 /// error.
 fn corruption_in_each_level_under_a_mount() {
-    let disk = Disk::with(&["--hash-block-size", "512"]);
+    let disk = TestDisk::with(&["--hash-block-size", "512"]);
     let levels = disk.levels();
     assert!(levels.len() >= 3, "{levels:?}");
     let _forget = ForgetHashBlocks::new();
@@ -215,7 +215,7 @@ fn corruption_in_each_level_under_a_mount() {
 }
 
 fn corruption_in_the_superblocks_under_a_mount() {
-    let disk = Disk::new();
+    let disk = TestDisk::new();
     let remount_is_refused = || {
         mounter(&disk.mount_line("")).is(3, &[]);
         mounter(&disk.line("unmount")).is(0, &[]);
@@ -242,7 +242,7 @@ fn corruption_in_the_superblocks_under_a_mount() {
 
 /// Nothing is mounted without verification because the means for it are not there.
 fn a_disk_without_a_tree() {
-    let disk = Disk::new();
+    let disk = TestDisk::new();
     let before = Leftovers::look();
     let superblock = disk.superblock();
     disk.flip(disk.data_bytes);

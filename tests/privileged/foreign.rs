@@ -7,7 +7,7 @@ use std::{
 
 use crate::{
     Test,
-    disk::{Disk, Loop, Named, files, root_hash},
+    disk::{Loop, Named, TestDisk, files, root_hash},
     machine::mount_line,
     run::{check, mounter, text},
     sidecar::Sidecar,
@@ -40,14 +40,14 @@ pub(crate) const TESTS: &[Test] = &[
 const ZERO_UUID: &str = "00000000-0000-0000-0000-000000000000";
 
 /// Adds a tree by veritysetup.
-fn format(disk: &mut Disk, hash_device: &Path, options: &[&str]) {
+fn format(disk: &mut TestDisk, hash_device: &Path, options: &[&str]) {
     let image = disk.image.clone();
     let arguments = [&["format", text(&image), text(hash_device)], options].concat();
     disk.root_hash = root_hash(&check("veritysetup", arguments));
 }
 
 /// Adds a tree after the filesystem, as most do.
-pub(crate) fn format_appended(disk: &mut Disk, options: &[&str]) {
+pub(crate) fn format_appended(disk: &mut TestDisk, options: &[&str]) {
     let size = fs::metadata(&disk.image).unwrap().len();
     let offset = format!("--hash-offset={size}");
     let image = disk.image.clone();
@@ -56,15 +56,15 @@ pub(crate) fn format_appended(disk: &mut Disk, options: &[&str]) {
 }
 
 #[track_caller]
-fn mounts(disk: &Disk, options: &str, binding: &str) {
+fn mounts(disk: &TestDisk, options: &str, binding: &str) {
     mounter(&disk.mount_line(options)).is(0, &[&format!("geometry bound by {binding}")]);
     assert_eq!(files(&disk.mount_point()), disk.files);
     mounter(&disk.line("unmount")).is(0, &[]);
 }
 
 /// Their script: `mkfs.erofs`, then `veritysetup format` with a salt of one zero byte.
-fn privatemode() -> Disk {
-    let mut disk = Disk::filesystem();
+fn privatemode() -> TestDisk {
+    let mut disk = TestDisk::filesystem();
     let model = disk.path("model");
     fs::remove_file(&disk.image).unwrap();
     check(
@@ -100,7 +100,7 @@ fn privatemode_as_its_container_is_called() {
 }
 
 fn tinfoil_pinned_by_arguments_alone() {
-    let mut disk = Disk::filesystem();
+    let mut disk = TestDisk::filesystem();
     // SHA-256 of `name@revision`.
     let salt = "5f".repeat(32);
     format_appended(&mut disk, &[&format!("--salt={salt}")]);
@@ -113,7 +113,7 @@ fn tinfoil_pinned_by_arguments_alone() {
 }
 
 fn privasys_with_a_header_before_the_superblock() {
-    let mut disk = Disk::filesystem();
+    let mut disk = TestDisk::filesystem();
     make_ext4(&mut disk);
     let tree = disk.path("tree");
     let mut header = b"PRIVASYS-VERITY-V1\nNAME=model\nVERSION=1\n".to_vec();
@@ -137,12 +137,12 @@ fn privasys_with_a_header_before_the_superblock() {
 }
 
 fn containerd_with_a_salt_of_zeros() {
-    let mut disk = Disk::filesystem();
+    let mut disk = TestDisk::filesystem();
     format_appended(&mut disk, &[&format!("--salt={}", "00".repeat(32))]);
     mounts(&disk, "", "filesystem");
 }
 
-pub(crate) fn make_squashfs(disk: &mut Disk) {
+pub(crate) fn make_squashfs(disk: &mut TestDisk) {
     let model = disk.path("model");
     fs::remove_file(&disk.image).unwrap();
     check(
@@ -158,14 +158,14 @@ pub(crate) fn make_squashfs(disk: &mut Disk) {
 }
 
 fn squashfs() {
-    let mut disk = Disk::filesystem();
+    let mut disk = TestDisk::filesystem();
     make_squashfs(&mut disk);
     format_appended(&mut disk, &[]);
     mounts(&disk, "--fs-type squashfs", "filesystem");
     refused_when_larger(disk, "squashfs");
 }
 
-pub(crate) fn make_ext4(disk: &mut Disk) {
+pub(crate) fn make_ext4(disk: &mut TestDisk) {
     let model = disk.path("model");
     fs::write(&disk.image, []).unwrap();
     check(
@@ -187,7 +187,7 @@ pub(crate) fn make_ext4(disk: &mut Disk) {
 
 /// The model's files; ext4 has one more folder.
 fn ext4() {
-    let mut disk = Disk::filesystem();
+    let mut disk = TestDisk::filesystem();
     make_ext4(&mut disk);
     format_appended(&mut disk, &[]);
     mounts(&disk, "--fs-type ext4", "filesystem");
@@ -195,7 +195,7 @@ fn ext4() {
 }
 
 fn xfs() {
-    let mut disk = Disk::filesystem();
+    let mut disk = TestDisk::filesystem();
     let (model, mount_point) = (disk.path("model"), disk.path("xfs"));
     make_empty_xfs(&disk, "4096");
     fs::create_dir(&mount_point).unwrap();
@@ -233,7 +233,7 @@ fn xfs() {
     mounter(&disk.line("unmount")).is(0, &[]);
 }
 
-fn make_empty_xfs(disk: &Disk, sector_size: &str) {
+fn make_empty_xfs(disk: &TestDisk, sector_size: &str) {
     let file = fs::File::create(&disk.image).unwrap();
     file.set_len(300 << 20).unwrap();
     let sector_size = format!("size={sector_size}");
@@ -242,7 +242,7 @@ fn make_empty_xfs(disk: &Disk, sector_size: &str) {
 
 /// dm-verity's device has sectors of the size of a data block.
 fn xfs_with_small_sectors() {
-    let mut disk = Disk::filesystem();
+    let mut disk = TestDisk::filesystem();
     make_empty_xfs(&disk, "512");
     let image = disk.image.clone();
     let hash = |options: &[&str]| {
@@ -262,7 +262,7 @@ fn xfs_with_small_sectors() {
 
 /// The same filesystem on a larger disk, with a salt that binds nothing.
 #[track_caller]
-fn refused_when_larger(mut disk: Disk, fs_type: &str) {
+fn refused_when_larger(mut disk: TestDisk, fs_type: &str) {
     let size = disk.data_bytes + (1 << 20);
     fs::File::options()
         .write(true)

@@ -6,7 +6,7 @@ use dm_verity::{Superblock, VerityParams};
 
 use crate::{
     Test,
-    disk::{Disk, files, root_hash},
+    disk::{TestDisk, files, root_hash},
     machine::Leftovers,
     run::{check, mounter},
 };
@@ -24,7 +24,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("one_data_block", one_data_block),
 ];
 
-fn with_data_blocks(disk: &Disk, data_blocks: u64) {
+fn with_data_blocks(disk: &TestDisk, data_blocks: u64) {
     let superblock = disk.superblock();
     let old = &superblock.params;
     let params = VerityParams::new(
@@ -48,7 +48,7 @@ fn refused(line: &str, words: &[&str]) {
 }
 
 #[track_caller]
-fn mounts(disk: &Disk, options: &str, binding: &str) {
+fn mounts(disk: &TestDisk, options: &str, binding: &str) {
     mounter(&disk.mount_line(options)).is(0, &[&format!("geometry bound by {binding}")]);
     assert_eq!(files(&disk.mount_point()), disk.files);
     mounter(&disk.line("unmount")).is(0, &[]);
@@ -56,7 +56,7 @@ fn mounts(disk: &Disk, options: &str, binding: &str) {
 
 fn a_superblock_with_fewer_data_blocks() {
     for salt in [&[][..], &["--salt", "00"], &["--salt", "-"]] {
-        let disk = Disk::with(salt);
+        let disk = TestDisk::with(salt);
         let data_blocks = disk.data_bytes / 4096;
         // So few that the tree has as many levels as before: the root hash still fits.
         for fewer in [data_blocks - 1, 200, 129] {
@@ -77,13 +77,13 @@ fn a_superblock_with_fewer_data_blocks() {
 }
 
 fn the_filesystem_binds() {
-    mounts(&Disk::with(&["--salt", "00"]), "", "filesystem");
-    mounts(&Disk::with(&["--salt", "-"]), "", "filesystem");
-    mounts(&Disk::new(), "", "geometry salt");
+    mounts(&TestDisk::with(&["--salt", "00"]), "", "filesystem");
+    mounts(&TestDisk::with(&["--salt", "-"]), "", "filesystem");
+    mounts(&TestDisk::new(), "", "geometry salt");
 }
 
 fn the_arguments_bind() {
-    let disk = Disk::with(&["--salt", "00"]);
+    let disk = TestDisk::with(&["--salt", "00"]);
     mounts(
         &disk,
         &format!("--data-blocks {}", disk.data_bytes / 4096),
@@ -92,7 +92,7 @@ fn the_arguments_bind() {
 }
 
 fn no_superblock_at_all() {
-    let disk = Disk::with(&["--salt", "0badc0de"]);
+    let disk = TestDisk::with(&["--salt", "0badc0de"]);
     let blocks = disk.data_bytes / 4096;
     let tree = disk.data_bytes + 4096;
     let options =
@@ -118,7 +118,7 @@ fn no_superblock_at_all() {
 }
 
 fn nothing_binds() {
-    let mut disk = Disk::filesystem();
+    let mut disk = TestDisk::filesystem();
     // A filesystem that is smaller than its disk.
     fs::File::options()
         .write(true)
@@ -141,7 +141,7 @@ fn nothing_binds() {
 }
 
 fn one_data_block() {
-    let mut disk = Disk::filesystem();
+    let mut disk = TestDisk::filesystem();
     let tiny = disk.path("tiny");
     fs::create_dir(&tiny).unwrap();
     fs::write(tiny.join("a"), "b").unwrap();

@@ -11,7 +11,7 @@ use nix::{sys::signal::Signal, unistd::Pid};
 
 use crate::{
     Test,
-    disk::{Disk, files, in_the_largest_file},
+    disk::{TestDisk, files, in_the_largest_file},
     fault_device::FaultDevice,
     faults::{gives_an_error, places, read, sidecar_line},
     machine::{Leftovers, drop_caches, mount_line},
@@ -41,7 +41,7 @@ pub(crate) const TESTS: &[Test] = &[
 ];
 
 /// Starts `cat` on the largest file.
-fn reader(disk: &Disk) -> Child {
+fn reader(disk: &TestDisk) -> Child {
     Command::new("cat")
         .arg(disk.mount_point().join("model.safetensors"))
         .stdout(Stdio::null())
@@ -70,7 +70,7 @@ fn hangs(process: Pid) -> bool {
 /// The error is told in time. The process itself can go when the kernel has let go of the device,
 /// and nothing of it stays.
 fn each_step_of_a_mount() {
-    let mut disk = Disk::new();
+    let mut disk = TestDisk::new();
     let places = places(&disk);
     let device = FaultDevice::below(&mut disk);
     fs::create_dir(disk.mount_point()).unwrap();
@@ -94,7 +94,7 @@ fn each_step_of_a_mount() {
 
 /// The kernel holds up a system call that is none to the device.
 fn a_step_that_reads_nothing_is_named() {
-    let disk = Disk::new();
+    let disk = TestDisk::new();
     fs::create_dir(disk.mount_point()).unwrap();
     let held_up = |path: &str, call: &str| {
         let line = format!(
@@ -127,7 +127,7 @@ fn a_step_that_reads_nothing_is_named() {
 }
 
 fn a_sidecar_ends_at_its_start() {
-    let mut disk = Disk::new();
+    let mut disk = TestDisk::new();
     let places = places(&disk);
     let device = FaultDevice::below(&mut disk);
     fs::create_dir(disk.mount_point()).unwrap();
@@ -147,7 +147,7 @@ fn a_sidecar_ends_at_its_start() {
 }
 
 fn a_sidecar_ends_under_a_reader() {
-    let mut disk = Disk::new();
+    let mut disk = TestDisk::new();
     let device = FaultDevice::below(&mut disk);
     let mut sidecar = Sidecar::ready(&disk);
     device.hang();
@@ -167,7 +167,7 @@ fn a_sidecar_ends_under_a_reader() {
 }
 
 fn a_prefetch_ends() {
-    let mut disk = Disk::new();
+    let mut disk = TestDisk::new();
     let data = in_the_largest_file(&disk) / 4096 * 4096;
     let device = FaultDevice::below(&mut disk);
     device.hang_in(data..data + 4096);
@@ -191,7 +191,7 @@ fn a_prefetch_ends() {
 
 /// The files in a corrupt block are looked up on the disk, which may take for ever.
 fn corruption_is_told() {
-    let mut disk = Disk::new();
+    let mut disk = TestDisk::new();
     let data = in_the_largest_file(&disk);
     let image = disk.path("image");
     let device = FaultDevice::below(&mut disk);
@@ -209,7 +209,7 @@ fn corruption_is_told() {
 
 /// The kernel does not unmount before a read that was begun has ended, even if its reader is gone.
 fn unmount_tells_what_it_waits_for() {
-    let mut disk = Disk::new();
+    let mut disk = TestDisk::new();
     let device = FaultDevice::below(&mut disk);
     for sidecar in [false, true] {
         let mut run = if sidecar {
@@ -238,7 +238,7 @@ fn unmount_tells_what_it_waits_for() {
 }
 
 fn the_mapping_itself() {
-    let disk = Disk::new();
+    let disk = TestDisk::new();
     let other = disk.path("other");
     let mut sidecar = Sidecar::start("disk-mounter", &sidecar_line(&disk, "--name suspended"));
     sidecar.wait_for("ready");

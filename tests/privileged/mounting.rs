@@ -11,7 +11,7 @@ use nix::sys::stat::{major, minor};
 
 use crate::{
     Test,
-    disk::{Disk, Loop, files},
+    disk::{Loop, TestDisk, files},
     machine::{Leftovers, mount_line},
     run::{check, mounter, run},
 };
@@ -55,7 +55,7 @@ pub(crate) const TESTS: &[Test] = &[
 ];
 
 #[track_caller]
-fn reads_as_its_source(disk: &Disk, line: &str) {
+fn reads_as_its_source(disk: &TestDisk, line: &str) {
     mounter(line).is(0, &["is mounted at", &disk.root_hash]);
     assert_eq!(files(&disk.mount_point()), disk.files);
     mounter(&disk.line("status")).is(0, &["verified", &disk.root_hash]);
@@ -64,19 +64,19 @@ fn reads_as_its_source(disk: &Disk, line: &str) {
 }
 
 fn an_image_file_reads_as_its_source() {
-    let disk = Disk::new();
+    let disk = TestDisk::new();
     reads_as_its_source(&disk, &disk.mount_line(""));
 }
 
 fn a_block_device_reads_as_its_source() {
-    let mut disk = Disk::new();
+    let mut disk = TestDisk::new();
     let device = Loop::new(&disk.image);
     disk.image = device.path().to_owned();
     reads_as_its_source(&disk, &disk.mount_line(""));
 }
 
 fn a_hash_device_of_its_own() {
-    let mut disk = Disk::filesystem();
+    let mut disk = TestDisk::filesystem();
     let hash_device = disk.path("tree");
     let options = format!("--hash-device {}", hash_device.display());
     let printed = check(
@@ -99,13 +99,13 @@ fn sha512_and_other_block_sizes() {
         &["--data-block-size", "1024", "--hash-block-size", "2048"],
         &["--data-block-size", "512", "--hash-block-size", "8192"],
     ] {
-        let disk = Disk::with(options);
+        let disk = TestDisk::with(options);
         reads_as_its_source(&disk, &disk.mount_line(""));
     }
 }
 
 fn the_mount_can_do_nothing_but_read() {
-    let disk = Disk::new();
+    let disk = TestDisk::new();
     mounter(&disk.mount_line("")).is(0, &[]);
     let line = mount_line(&disk.mount_point()).unwrap();
     let fields: Vec<_> = line.split(' ').collect();
@@ -126,7 +126,7 @@ fn the_mount_can_do_nothing_but_read() {
 }
 
 fn run_twice() {
-    let disk = Disk::new();
+    let disk = TestDisk::new();
     mounter(&disk.mount_line("")).is(0, &["is mounted at"]);
     let mounted = Leftovers::look();
     mounter(&disk.mount_line("")).is(0, &["already"]);
@@ -151,7 +151,7 @@ fn run_twice() {
 }
 
 fn the_same_disk_at_two_places() {
-    let disk = Disk::new();
+    let disk = TestDisk::new();
     let device = Loop::new(&disk.image);
     let other = disk.path("other");
     let mount = |mount_point: &Path| {
@@ -170,7 +170,7 @@ fn the_same_disk_at_two_places() {
 }
 
 fn unmount_leaves_nothing() {
-    let disk = Disk::new();
+    let disk = TestDisk::new();
     let before = Leftovers::look();
     mounter(&disk.mount_line("")).is(0, &[]);
     assert_ne!(Leftovers::look(), before);
@@ -181,7 +181,7 @@ fn unmount_leaves_nothing() {
 }
 
 fn a_busy_mount_stays() {
-    let disk = Disk::new();
+    let disk = TestDisk::new();
     mounter(&disk.mount_line("")).is(0, &[]);
     let open = fs::File::open(disk.mount_point().join("config.json")).unwrap();
     mounter(&disk.line("unmount")).is(5, &["in use"]);
@@ -191,7 +191,7 @@ fn a_busy_mount_stays() {
 }
 
 fn another_unmount_takes_all_along() {
-    let disk = Disk::new();
+    let disk = TestDisk::new();
     let before = Leftovers::look();
     mounter(&disk.mount_line("")).is(0, &[]);
     check("umount", [disk.mount_point()]);
@@ -199,7 +199,7 @@ fn another_unmount_takes_all_along() {
 }
 
 fn a_device_that_comes_late() {
-    let disk = Disk::new();
+    let disk = TestDisk::new();
     let late = disk.path("late");
     let line = disk
         .mount_line("--wait 0")
@@ -217,7 +217,7 @@ fn a_device_that_comes_late() {
 }
 
 fn status_in_words_and_json() {
-    let disk = Disk::new();
+    let disk = TestDisk::new();
     mounter(&disk.mount_line("--name a-name")).is(0, &["mapping a-name"]);
     let printed = mounter(&disk.line("status --json")).stdout;
     let status: serde_json::Value = serde_json::from_str(&printed).unwrap();
@@ -229,7 +229,7 @@ fn status_in_words_and_json() {
 }
 
 fn on_corruption_goes_into_the_table() {
-    let disk = Disk::new();
+    let disk = TestDisk::new();
     for (choice, argument) in [
         ("restart", Some("restart_on_corruption")),
         ("panic", Some("panic_on_corruption")),
@@ -252,7 +252,7 @@ fn on_corruption_goes_into_the_table() {
 }
 
 fn read_ahead_is_set() {
-    let disk = Disk::new();
+    let disk = TestDisk::new();
     mounter(&disk.mount_line("--read-ahead 3M")).is(0, &[]);
     let device = fs::metadata(disk.mount_point()).unwrap().dev();
     let folder = format!("/sys/dev/block/{}:{}/queue", major(device), minor(device));
@@ -264,7 +264,7 @@ fn read_ahead_is_set() {
 }
 
 fn a_mount_point_with_blanks() {
-    let disk = Disk::new();
+    let disk = TestDisk::new();
     let mount_point = disk.path("a place\nwith \\ blanks");
     let (image, mount_point) = (disk.image.to_str().unwrap(), mount_point.to_str().unwrap());
     let mount = ["mount", "--root-hash", &disk.root_hash, image, mount_point];
@@ -275,7 +275,7 @@ fn a_mount_point_with_blanks() {
 }
 
 fn veritysetup_opens_the_same_disk() {
-    let disk = Disk::new();
+    let disk = TestDisk::new();
     let image = disk.image.to_str().unwrap();
     let offset = format!("--hash-offset={}", disk.data_bytes);
     check(

@@ -18,7 +18,7 @@ use tempfile::TempDir;
 
 use crate::{
     Test,
-    disk::{Disk, Loop, in_the_largest_file},
+    disk::{Loop, TestDisk, in_the_largest_file},
     machine::{Leftovers, drop_caches},
     real_model::variable,
     run::{Outcome, check, run, text},
@@ -352,16 +352,16 @@ fn a_workload_reads_the_real_model() {
 }
 
 fn a_corrupt_disk_ends_the_sidecar() {
-    let disk = Disk::new();
+    let disk = TestDisk::new();
     let pod = Pod::new();
     let device = Loop::new(&disk.image);
     let log = disk.path("termination-log");
     fs::write(&log, "").unwrap();
-    let last_words = json!({
+    let termination_log = json!({
         "destination": "/dev/termination-log", "type": "bind", "source": text(&log),
         "options": ["bind", "rw"]
     });
-    let bundle = pod.sidecar(device.path(), &disk.root_hash, &[last_words]);
+    let bundle = pod.sidecar(device.path(), &disk.root_hash, &[termination_log]);
     let mut sidecar = Container::start("sidecar", &bundle);
     sidecar.wait_for("ready");
     disk.flip(in_the_largest_file(&disk));
@@ -377,16 +377,16 @@ fn a_corrupt_disk_ends_the_sidecar() {
             "it lies in model.safetensors",
         ],
     );
-    let last_words = fs::read_to_string(log).unwrap();
+    let termination_log = fs::read_to_string(log).unwrap();
     assert!(
-        last_words.contains("it lies in model.safetensors"),
-        "{last_words}"
+        termination_log.contains("it lies in model.safetensors"),
+        "{termination_log}"
     );
     fs::remove_dir(pod.shared.join("disk")).unwrap();
 }
 
 fn a_wrong_root_hash_ends_the_sidecar() {
-    let disk = Disk::new();
+    let disk = TestDisk::new();
     let pod = Pod::new();
     let device = Loop::new(&disk.image);
     let bundle = pod.sidecar(device.path(), &"0".repeat(64), &[]);
@@ -398,7 +398,7 @@ fn a_wrong_root_hash_ends_the_sidecar() {
 
 /// An image file instead of a device: not even a loop device has a node.
 fn an_image_file_in_a_bare_dev() {
-    let disk = Disk::new();
+    let disk = TestDisk::new();
     let pod = Pod::new();
     fs::set_permissions(&disk.image, fs::Permissions::from_mode(0o444)).unwrap();
     let image = json!({

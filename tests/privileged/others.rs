@@ -10,7 +10,7 @@ use dm_verity::{Superblock, VerityParams};
 
 use crate::{
     Test,
-    disk::{Disk, Loop, files, root_hash, write},
+    disk::{Loop, TestDisk, files, root_hash, write},
     machine::Leftovers,
     run::{check, mounter, run},
     sidecar::Sidecar,
@@ -47,7 +47,7 @@ struct Opened {
 
 impl Opened {
     /// `disk` becomes the block device with the same content.
-    fn new(disk: &mut Disk, name: &'static str) -> Self {
+    fn new(disk: &mut TestDisk, name: &'static str) -> Self {
         let device = Loop::new(&disk.image);
         let path = device.path().to_str().unwrap();
         let offset = format!("--hash-offset={}", disk.data_bytes);
@@ -80,7 +80,7 @@ impl Opened {
 }
 
 fn a_mapping_stays_theirs_when_a_mount_fails() {
-    let mut disk = Disk::filesystem();
+    let mut disk = TestDisk::filesystem();
     // An incompatible feature that does not exist; the tree is made over it.
     write(&disk.image, 1024 + 80, &[0xff; 4]);
     disk.root_hash = root_hash(&check("disk-builder", [Path::new("hash"), &disk.image]));
@@ -92,7 +92,7 @@ fn a_mapping_stays_theirs_when_a_mount_fails() {
 }
 
 fn a_mapping_stays_theirs_after_the_last_unmount() {
-    let mut disk = Disk::new();
+    let mut disk = TestDisk::new();
     let theirs = Opened::new(&mut disk, "theirs");
     fs::create_dir(disk.mount_point()).unwrap();
     let before = Leftovers::look();
@@ -111,7 +111,7 @@ fn a_mapping_stays_theirs_after_the_last_unmount() {
 }
 
 fn a_half_made_mapping_is_theirs() {
-    let disk = Disk::new();
+    let disk = TestDisk::new();
     check("dmsetup", ["create", "half", "--notable"]);
     let before = Leftovers::look();
     mounter(&disk.mount_line("--name half")).is(5, &["half is taken", "another program"]);
@@ -120,7 +120,7 @@ fn a_half_made_mapping_is_theirs() {
 }
 
 fn a_mount_without_its_flags() {
-    let disk = Disk::new();
+    let disk = TestDisk::new();
     let mount_point = disk.mount_point();
     for (flags, lacks) in [
         ("ro,nosuid,nodev,exec", "without noexec,"),
@@ -138,7 +138,7 @@ fn a_mount_without_its_flags() {
 }
 
 fn a_part_of_the_disk() {
-    let disk = Disk::new();
+    let disk = TestDisk::new();
     let other = disk.path("other");
     mounter(&disk.mount_line("")).is(0, &[]);
     fs::create_dir(&other).unwrap();
@@ -161,7 +161,7 @@ fn a_part_of_the_disk() {
 
 /// It is in the list of mounts, and nobody can get to it.
 fn a_mount_that_is_covered() {
-    let disk = Disk::new();
+    let disk = TestDisk::new();
     let folder = disk.path("folder");
     let mount_point = folder.join("mnt");
     let at = disk.mount_point();
@@ -179,7 +179,7 @@ fn a_mount_that_is_covered() {
 /// The filesystem binds the geometry only where its superblock was read through dm-verity.
 fn a_disk_that_they_opened_cut_short() {
     const FEWER: u64 = 200;
-    let mut disk = Disk::with(&["--salt", "00"]);
+    let mut disk = TestDisk::with(&["--salt", "00"]);
     let superblock = disk.superblock();
     let old = &superblock.params;
     let (algorithm, salt) = (old.algorithm(), old.salt().clone());

@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     Test,
-    disk::{Disk, Loop, root_hash},
+    disk::{Loop, TestDisk, root_hash},
     recorder::{Recorder, Recording},
     run::{check, run},
 };
@@ -60,14 +60,14 @@ impl Met {
 }
 
 /// A filesystem on a disk that loses its power.
-struct Place {
+struct PowerTest {
     folder: PathBuf,
     /// Where it is mounted.
     at: PathBuf,
 }
 
-impl Place {
-    fn new(disk: &Disk) -> Self {
+impl PowerTest {
+    fn new(disk: &TestDisk) -> Self {
         let at = disk.path("at");
         fs::create_dir(&at).unwrap();
         let folder = disk.path("");
@@ -155,9 +155,9 @@ fn is_temporary(name: &str) -> bool {
 }
 
 fn while_a_disk_is_built() {
-    let disk = Disk::filesystem();
+    let disk = TestDisk::filesystem();
     let model = disk.path("model");
-    let place = Place::new(&disk);
+    let place = PowerTest::new(&disk);
     let mut root = String::new();
     let build = |at: &Path| {
         let output = at.join("disk");
@@ -190,9 +190,9 @@ fn while_a_disk_is_built() {
 
 /// There is the old one or the new one, and a manifest that is there is its own.
 fn while_a_disk_is_replaced() {
-    let disk = Disk::filesystem();
+    let disk = TestDisk::filesystem();
     let model = disk.path("model");
-    let place = Place::new(&disk);
+    let place = PowerTest::new(&disk);
     let (mut old, mut new) = (String::new(), String::new());
     let build = |at: &Path| {
         let output = at.join("disk");
@@ -228,7 +228,7 @@ fn while_a_disk_is_replaced() {
 
 /// A device whose superblocks are both there is a disk, the old one or the new one.
 fn while_a_device_is_written() {
-    let disk = Disk::filesystem();
+    let disk = TestDisk::filesystem();
     let model = disk.path("model");
     let image = disk.path("device");
     File::create(&image).unwrap().set_len(8 << 20).unwrap();
@@ -269,8 +269,8 @@ fn while_a_device_is_written() {
 }
 
 fn while_a_tree_is_written() {
-    let disk = Disk::filesystem();
-    let place = Place::new(&disk);
+    let disk = TestDisk::filesystem();
+    let place = PowerTest::new(&disk);
     let hash = |at: &Path| {
         let (data, tree) = (at.join("data"), at.join("tree"));
         root_hash(&builder([
@@ -303,9 +303,9 @@ fn while_a_tree_is_written() {
 /// The data never changes, and a superblock stands over nothing but a whole tree. A run after it
 /// gives the same root hash.
 fn while_a_tree_is_appended() {
-    let disk = Disk::filesystem();
+    let disk = TestDisk::filesystem();
     let source = fs::read(&disk.image).unwrap();
-    let place = Place::new(&disk);
+    let place = PowerTest::new(&disk);
     let mut root = String::new();
     let prepare = |at: &Path| {
         fs::copy(&disk.image, at.join("data")).unwrap();

@@ -15,7 +15,7 @@ use nix::sys::signal::Signal;
 
 use crate::{
     Test,
-    disk::{Disk, Loop, files, flip, in_the_largest_file, root_hash},
+    disk::{Loop, TestDisk, files, flip, in_the_largest_file, root_hash},
     machine::{Leftovers, half_made, mount_line},
     run::{Outcome, check, mounter, run},
     sidecar::Sidecar,
@@ -67,7 +67,7 @@ fn all_succeed(lines: &[String]) {
     }
 }
 
-fn mount_line_at(disk: &Disk, device: &Path, mount_point: &Path) -> String {
+fn mount_line_at(disk: &TestDisk, device: &Path, mount_point: &Path) -> String {
     let (device, mount_point) = (device.display(), mount_point.display());
     format!(
         "mount --root-hash {} {device} {mount_point}",
@@ -76,7 +76,7 @@ fn mount_line_at(disk: &Disk, device: &Path, mount_point: &Path) -> String {
 }
 
 /// Mounts all at a time, reads, and unmounts all at a time; several times.
-fn mount_and_unmount_all(disk: &Disk, devices: impl Fn(usize) -> PathBuf) {
+fn mount_and_unmount_all(disk: &TestDisk, devices: impl Fn(usize) -> PathBuf) {
     let places: Vec<PathBuf> = (0..MANY).map(|i| disk.path(&format!("mnt-{i}"))).collect();
     let mounts: Vec<String> = places
         .iter()
@@ -102,18 +102,18 @@ fn mount_and_unmount_all(disk: &Disk, devices: impl Fn(usize) -> PathBuf) {
 }
 
 fn one_image_at_many_places() {
-    let disk = Disk::new();
+    let disk = TestDisk::new();
     mount_and_unmount_all(&disk, |_| disk.image.clone());
 }
 
 fn one_device_at_many_places() {
-    let disk = Disk::new();
+    let disk = TestDisk::new();
     let device = Loop::new(&disk.image);
     mount_and_unmount_all(&disk, |_| device.path().to_owned());
 }
 
 fn many_disks() {
-    let disk = Disk::new();
+    let disk = TestDisk::new();
     let copy = |i| disk.path(&format!("image-{i}"));
     for i in 0..MANY {
         fs::copy(&disk.image, copy(i)).unwrap();
@@ -122,7 +122,7 @@ fn many_disks() {
 }
 
 fn one_disk_at_one_place() {
-    let disk = Disk::new();
+    let disk = TestDisk::new();
     let before = Leftovers::look();
     for _ in 0..5 {
         let outcomes = at_once(&vec![disk.mount_line(""); MANY]);
@@ -148,7 +148,7 @@ fn one_disk_at_one_place() {
 }
 
 fn two_disks_at_one_place() {
-    let disk = Disk::new();
+    let disk = TestDisk::new();
     let other = another_disk();
     let before = Leftovers::look();
     for _ in 0..5 {
@@ -173,8 +173,8 @@ fn two_disks_at_one_place() {
 }
 
 /// A disk with another content than [`Disk::new`].
-fn another_disk() -> Disk {
-    let mut disk = Disk::filesystem();
+fn another_disk() -> TestDisk {
+    let mut disk = TestDisk::filesystem();
     flip(&disk.image, in_the_largest_file(&disk));
     disk.root_hash = root_hash(&check("disk-builder", [Path::new("hash"), &disk.image]));
     let model = disk.path("model/model.safetensors");
@@ -188,7 +188,7 @@ fn another_disk() -> Disk {
 /// Some hundred commands, of which each does what it can at that moment.
 fn mounts_and_unmounts() {
     const ROUNDS: usize = 40;
-    let disk = Disk::new();
+    let disk = TestDisk::new();
     let places = [disk.path("a"), disk.path("b")];
     for place in &places {
         fs::create_dir(place).unwrap();
@@ -241,7 +241,7 @@ fn mounts_and_unmounts() {
 
 /// At one place, and each at its own: they start and end at the same time.
 fn sidecars_of_one_disk() {
-    let disk = Disk::new();
+    let disk = TestDisk::new();
     let place = |name| {
         let path = disk.path(name);
         let line = mount_line_at(&disk, &disk.image, &path);
@@ -280,7 +280,7 @@ fn sidecars_of_one_disk() {
 /// A run that takes very long between any two steps of making its mapping, beside one that does
 /// not.
 fn a_slow_run_and_a_fast_one() {
-    let disk = Disk::new();
+    let disk = TestDisk::new();
     let slow = mount_line_at(&disk, &disk.image, &disk.path("slow"));
     let fast = mount_line_at(&disk, &disk.image, &disk.path("fast"));
     let places = ["slow", "fast"].map(|name| format!("unmount {}", disk.path(name).display()));
@@ -327,7 +327,7 @@ fn a_slow_run_and_a_fast_one() {
 
 /// It cannot be removed, and nobody knows for how long.
 fn a_half_made_mapping_in_use() {
-    let disk = Disk::new();
+    let disk = TestDisk::new();
     half_made("half");
     // Loaded and not activated.
     check("dmsetup", ["load", "half", "--table", "0 8 error"]);
@@ -347,7 +347,7 @@ fn a_half_made_mapping_in_use() {
 /// nothing there. It goes on until enough of both was met.
 fn unmount_under_a_reader() {
     const EACH: usize = 15;
-    let disk = Disk::new();
+    let disk = TestDisk::new();
     let source = fs::read(disk.path("model/model.safetensors")).unwrap();
     fs::create_dir(disk.mount_point()).unwrap();
     let done = AtomicBool::new(false);
@@ -412,7 +412,7 @@ fn unmount_under_a_reader() {
 /// Whatever is at the path of the device when it is looked at, what is mounted is what the root
 /// hash says.
 fn the_device_is_replaced_all_the_time() {
-    let disk = Disk::new();
+    let disk = TestDisk::new();
     let other = another_disk();
     assert_ne!(disk.files, other.files);
     let devices = [Loop::new(&disk.image), Loop::new(&other.image)];

@@ -34,10 +34,10 @@ pub(crate) struct Recorder {
 /// What was written to a device.
 pub(crate) struct Recording {
     start: Vec<u8>,
-    entries: Vec<Entry>,
+    entries: Vec<LogEntry>,
 }
 
-enum Entry {
+enum LogEntry {
     Write {
         offset: usize,
         bytes: Vec<u8>,
@@ -95,7 +95,7 @@ impl Drop for Recorder {
     }
 }
 
-fn entries(log: &Path) -> Vec<Entry> {
+fn entries(log: &Path) -> Vec<LogEntry> {
     let log = File::open(log).unwrap();
     let read = |offset: u64, length: u64| {
         let mut bytes = vec![0; length as usize];
@@ -115,15 +115,15 @@ fn entries(log: &Path) -> Vec<Entry> {
             at += SECTOR;
             if flags & MARK != 0 {
                 let text = head[32..][..text as usize].to_vec();
-                return Entry::Mark(String::from_utf8(text).unwrap());
+                return LogEntry::Mark(String::from_utf8(text).unwrap());
             }
             if flags & DISCARD != 0 || sectors == 0 {
-                return Entry::Nothing;
+                return LogEntry::Nothing;
             }
             let bytes = read(at, sectors * SECTOR);
             at += sectors * SECTOR;
             let offset = (sector * SECTOR) as usize;
-            Entry::Write { offset, bytes }
+            LogEntry::Write { offset, bytes }
         })
         .collect()
 }
@@ -137,7 +137,7 @@ impl Recording {
     /// After how many moments this was marked.
     #[track_caller]
     pub(crate) fn mark(&self, text: &str) -> usize {
-        let is_it = |entry: &Entry| matches!(entry, Entry::Mark(found) if found == text);
+        let is_it = |entry: &LogEntry| matches!(entry, LogEntry::Mark(found) if found == text);
         self.entries.iter().position(is_it).unwrap() + 1
     }
 
@@ -157,7 +157,7 @@ impl Recording {
         let mut done = 0;
         for &moment in moments {
             for entry in &self.entries[done..moment] {
-                if let Entry::Write { offset, bytes } = entry {
+                if let LogEntry::Write { offset, bytes } = entry {
                     disk[*offset..][..bytes.len()].copy_from_slice(bytes);
                 }
             }

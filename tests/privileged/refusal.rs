@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use crate::{
     Test,
-    disk::{Disk, Loop},
+    disk::{Loop, TestDisk},
     machine::{Leftovers, half_made},
     run::{check, mounter},
 };
@@ -58,7 +58,7 @@ fn refused(line: &str, code: i32, words: &[&str]) {
 }
 
 fn a_wrong_root_hash_is_told_with_both() {
-    let disk = Disk::new();
+    let disk = TestDisk::new();
     let wrong = "0".repeat(64);
     let line = disk.mount_line("").replace(&disk.root_hash, &wrong);
     refused(
@@ -87,8 +87,8 @@ fn a_wrong_root_hash_is_told_with_both() {
 }
 
 fn another_disk_at_the_mount_point() {
-    let disk = Disk::new();
-    let other = Disk::with(&["--salt", "00"]);
+    let disk = TestDisk::new();
+    let other = TestDisk::with(&["--salt", "00"]);
     mounter(&disk.mount_line("")).is(0, &[]);
     let line = format!(
         "mount --root-hash {} {} {}",
@@ -126,7 +126,7 @@ fn another_disk_at_the_mount_point() {
 }
 
 fn another_filesystem_at_the_mount_point() {
-    let disk = Disk::new();
+    let disk = TestDisk::new();
     fs::create_dir(disk.mount_point()).unwrap();
     check(
         "mount",
@@ -145,12 +145,12 @@ fn another_filesystem_at_the_mount_point() {
 }
 
 fn a_name_with_another_table() {
-    let disk = Disk::new();
+    let disk = TestDisk::new();
     check("dmsetup", ["create", "taken", "--table", "0 8 error"]);
     refused(&disk.mount_line("--name taken"), 5, &["taken"]);
     check("dmsetup", ["remove", "taken"]);
 
-    let other = Disk::with(&["--salt", "00"]);
+    let other = TestDisk::with(&["--salt", "00"]);
     mounter(&other.mount_line("--name taken")).is(0, &[]);
     refused(
         &disk.mount_line("--name taken"),
@@ -161,14 +161,14 @@ fn a_name_with_another_table() {
 }
 
 fn a_half_made_mapping_is_made_anew() {
-    let disk = Disk::new();
+    let disk = TestDisk::new();
     half_made("half");
     mounter(&disk.mount_line("--name half")).is(0, &["mapping half"]);
     mounter(&disk.line("unmount")).is(0, &[]);
 }
 
 fn a_device_that_is_mounted_without_verification() {
-    let disk = Disk::new();
+    let disk = TestDisk::new();
     let device = Loop::new(&disk.image);
     let plain = disk.path("plain");
     fs::create_dir(&plain).unwrap();
@@ -190,7 +190,7 @@ fn a_device_that_is_mounted_without_verification() {
 }
 
 fn a_device_without_a_medium() {
-    let disk = Disk::new();
+    let disk = TestDisk::new();
     let device = check("losetup", ["--find"]);
     let line = disk
         .mount_line("--wait 0")
@@ -204,7 +204,7 @@ fn a_device_without_a_medium() {
 }
 
 fn a_device_that_is_cut_short() {
-    let disk = Disk::new();
+    let disk = TestDisk::new();
     let length = fs::metadata(&disk.image).unwrap().len();
     for (length, what) in [
         (length - 4096, "the hash tree"),
@@ -234,7 +234,7 @@ fn a_device_that_is_cut_short() {
 }
 
 fn another_filesystem_than_named() {
-    let disk = Disk::new();
+    let disk = TestDisk::new();
     refused(
         &disk.mount_line("--fs-type ext4"),
         3,
@@ -249,7 +249,7 @@ fn another_filesystem_than_named() {
 }
 
 fn a_filesystem_that_the_kernel_refuses() {
-    let mut disk = Disk::filesystem();
+    let mut disk = TestDisk::filesystem();
     // An incompatible feature that does not exist; the tree is made over it.
     crate::disk::write(&disk.image, 1024 + 80, &[0xff; 4]);
     disk.root_hash =
@@ -262,7 +262,7 @@ fn a_filesystem_that_the_kernel_refuses() {
 }
 
 fn a_mount_point_that_is_a_file() {
-    let disk = Disk::new();
+    let disk = TestDisk::new();
     fs::write(disk.mount_point(), "").unwrap();
     refused(&disk.mount_line(""), 1, &["mount onto it"]);
     fs::remove_file(disk.mount_point()).unwrap();
@@ -274,7 +274,7 @@ fn a_mount_point_that_is_a_file() {
 }
 
 fn what_is_not_verity_is_not_touched() {
-    let disk = Disk::new();
+    let disk = TestDisk::new();
     fs::create_dir(disk.mount_point()).unwrap();
     refused(&disk.line("status"), 4, &["not mounted"]);
     refused(&disk.line("unmount"), 4, &["not mounted"]);

@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use crate::{
     Test,
-    disk::{Disk, Loop, files},
+    disk::{Loop, TestDisk, files},
     machine::Leftovers,
     run::{check, mounter, run, text},
 };
@@ -12,14 +12,14 @@ use crate::{
 /// The tests of this group.
 pub(crate) const TESTS: &[Test] = &[
     (
-        "killed_at_every_rung_with_an_image",
-        killed_at_every_rung_with_an_image,
+        "killed_at_every_step_with_an_image",
+        killed_at_every_step_with_an_image,
     ),
     (
-        "killed_at_every_rung_with_a_device",
-        killed_at_every_rung_with_a_device,
+        "killed_at_every_step_with_a_device",
+        killed_at_every_step_with_a_device,
     ),
-    ("a_failure_at_every_rung", a_failure_at_every_rung),
+    ("a_failure_at_every_step", a_failure_at_every_step),
     ("killed_while_it_serves", killed_while_it_serves),
     (
         "a_node_of_a_mapping_that_has_gone",
@@ -27,7 +27,7 @@ pub(crate) const TESTS: &[Test] = &[
     ),
 ];
 
-/// The system calls that change the machine. Each rung is one or a few of them.
+/// The system calls that change the machine. Each step is one or a few of them.
 const CALLS: &[&str] = &[
     "ioctl",
     "mkdir",
@@ -42,7 +42,7 @@ const CALLS: &[&str] = &[
 
 /// Kills `disk-mounter mount` at each of its system calls that change anything, one after the
 /// other; after each, a run succeeds.
-fn kill_at_every_call(disk: &Disk, line: &str) {
+fn kill_at_every_call(disk: &TestDisk, line: &str) {
     let before = Leftovers::look();
     let mut killed = 0;
     for call in CALLS {
@@ -80,13 +80,13 @@ fn kill_at_every_call(disk: &Disk, line: &str) {
     println!("killed {killed} times");
 }
 
-fn killed_at_every_rung_with_an_image() {
-    let disk = Disk::new();
+fn killed_at_every_step_with_an_image() {
+    let disk = TestDisk::new();
     kill_at_every_call(&disk, &disk.mount_line(""));
 }
 
-fn killed_at_every_rung_with_a_device() {
-    let disk = Disk::new();
+fn killed_at_every_step_with_a_device() {
+    let disk = TestDisk::new();
     let device = Loop::new(&disk.image);
     let line = disk.mount_line("");
     let line = line.replace(
@@ -98,8 +98,8 @@ fn killed_at_every_rung_with_a_device() {
 
 /// Lets each of these calls fail, one after the other: what was made before is taken back, by the
 /// same run.
-fn a_failure_at_every_rung() {
-    let disk = Disk::new();
+fn a_failure_at_every_step() {
+    let disk = TestDisk::new();
     let (line, mount_point) = (disk.mount_line(""), disk.mount_point());
     let trace = disk.path("trace");
     let before = Leftovers::look();
@@ -135,7 +135,7 @@ fn a_failure_at_every_rung() {
 }
 
 fn killed_while_it_serves() {
-    let disk = Disk::new();
+    let disk = TestDisk::new();
     let before = Leftovers::look();
     for _ in 0..2 {
         let sidecar = crate::sidecar::Sidecar::ready(&disk);
@@ -150,7 +150,7 @@ fn killed_while_it_serves() {
 }
 
 fn a_node_of_a_mapping_that_has_gone() {
-    let disk = Disk::new();
+    let disk = TestDisk::new();
     fs::create_dir_all("/dev/mapper").unwrap();
     check("mknod", ["/dev/mapper/stale", "b", "253", "77"]);
     mounter(&disk.mount_line("--name stale")).is(0, &[]);

@@ -6,6 +6,8 @@ use std::{
     process::{Command, Output},
 };
 
+use test_support::assert_causes_stand_once;
+
 /// What a program did.
 #[derive(Debug)]
 pub(crate) struct Outcome {
@@ -31,10 +33,12 @@ impl Outcome {
 
 impl From<Output> for Outcome {
     fn from(output: Output) -> Self {
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_causes_stand_once(&stderr);
         Self {
             code: output.status.code().unwrap_or(-1),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+            stderr,
         }
     }
 }

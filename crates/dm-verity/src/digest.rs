@@ -71,6 +71,11 @@ impl Digest {
     /// # Panics
     ///
     /// When `bytes` is not as long as the algorithm's digests are.
+    #[expect(
+        clippy::disallowed_methods,
+        clippy::indexing_slicing,
+        reason = "a digest fits into 64 bytes, and another length is the caller's fault, as is documented"
+    )]
     pub fn new(algorithm: HashAlgorithm, bytes: &[u8]) -> Self {
         let mut padded = [0; 64];
         padded[..algorithm.digest_size()].copy_from_slice(bytes);
@@ -86,6 +91,10 @@ impl Digest {
     }
 
     /// The bytes, as many as the algorithm's digests have.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "a digest fits into 64 bytes, and another length is the caller's fault, as is documented"
+    )]
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..self.algorithm.digest_size()]
     }
@@ -140,6 +149,10 @@ impl From<Digest> for RootHash {
 impl FromStr for RootHash {
     type Err = RootHashError;
 
+    #[expect(
+        clippy::arithmetic_side_effects,
+        reason = "twice a digest of at most 64 bytes"
+    )]
     fn from_str(text: &str) -> Result<Self, RootHashError> {
         let algorithm = HashAlgorithm::ALL
             .into_iter()

@@ -81,6 +81,14 @@ impl BlockHasher {
     ///
     /// When `blocks` is not a whole number of blocks, or `digests` has not
     /// just the room for theirs.
+    #[expect(
+        clippy::disallowed_macros,
+        reason = "the caller's fault, as is documented"
+    )]
+    #[expect(
+        clippy::arithmetic_side_effects,
+        reason = "the lengths of slices that lie in memory"
+    )]
     pub fn digest_blocks(&self, blocks: &[u8], block_size: BlockSize, digests: &mut [u8]) {
         match &self.state {
             AlgorithmState::Sha256 { many, backend, .. } => {

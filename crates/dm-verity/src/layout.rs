@@ -23,6 +23,10 @@ pub struct TreeLayout {
 
 impl TreeLayout {
     /// The tree for these parameters.
+    #[expect(
+        clippy::arithmetic_side_effects,
+        reason = "parameters leave the tree half of the 2^63 bytes"
+    )]
     pub fn new(params: &VerityParams) -> Self {
         let fanout = params.digests_per_block();
         let mut levels = Vec::new();
@@ -82,6 +86,10 @@ pub enum HashAreaError {
 
 impl HashArea {
     /// A hash area that starts at `offset` bytes, with or without a superblock.
+    #[expect(
+        clippy::arithmetic_side_effects,
+        reason = "the offset is at most half of 2^63 bytes"
+    )]
     pub fn new(
         params: &VerityParams,
         offset: u64,
@@ -131,6 +139,10 @@ impl HashArea {
     /// Where a hash block of the tree starts, in bytes.
     ///
     /// `block` counts from the start of the tree.
+    #[expect(
+        clippy::arithmetic_side_effects,
+        reason = "the whole tree ends within 2^63 bytes; another block is the caller's fault"
+    )]
     pub fn block_offset(&self, block: u64) -> u64 {
         (self.first_block + block) * self.hash_block_size.bytes()
     }

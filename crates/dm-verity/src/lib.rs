@@ -42,6 +42,25 @@
 //! The format is the kernel's `Documentation/admin-guide/device-mapper/verity.rst`,
 //! hash type 1, and cryptsetup's superblock, version 1.
 
+// No panic is reachable from input. What cannot happen says so, with its reason.
+#![deny(
+    clippy::arithmetic_side_effects,
+    clippy::disallowed_macros,
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unreachable
+)]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::arithmetic_side_effects,
+        clippy::disallowed_macros,
+        clippy::disallowed_methods
+    )
+)]
 #![cfg_attr(not(any(feature = "std", test)), no_std)]
 
 extern crate alloc;

@@ -37,6 +37,10 @@ pub enum ParamsError {
 
 impl VerityParams {
     /// Checks the parameters against each other.
+    #[expect(
+        clippy::arithmetic_side_effects,
+        reason = "block sizes are at least 512 bytes"
+    )]
     pub fn new(
         algorithm: HashAlgorithm,
         data_block_size: BlockSize,
@@ -85,6 +89,10 @@ impl VerityParams {
     }
 
     /// How many bytes the root hash covers.
+    #[expect(
+        clippy::arithmetic_side_effects,
+        reason = "checked against 2^63 bytes when they were made"
+    )]
     pub fn data_bytes(&self) -> u64 {
         self.data_blocks * self.data_block_size.bytes()
     }
@@ -100,6 +108,10 @@ impl VerityParams {
     }
 
     /// How many digests a hash block holds: 8 to 2048.
+    #[expect(
+        clippy::arithmetic_side_effects,
+        reason = "digests have at least 32 bytes"
+    )]
     pub fn digests_per_block(&self) -> u64 {
         self.hash_block_size.bytes() / self.digest_size() as u64
     }

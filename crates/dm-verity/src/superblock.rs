@@ -40,6 +40,7 @@ struct Raw {
     padding: [u8; 168],
 }
 
+#[expect(clippy::disallowed_macros, reason = "known when it is compiled")]
 const _: () = assert!(size_of::<Raw>() == SUPERBLOCK_SIZE);
 
 /// A superblock, version 1, hash type 1.
@@ -67,11 +68,11 @@ pub enum SuperblockError {
     #[error(transparent)]
     Algorithm(#[from] UnknownAlgorithm),
     /// The data block size is none.
-    #[error("data block size: {0}")]
-    DataBlockSize(BlockSizeError),
+    #[error("the data block size cannot be")]
+    DataBlockSize(#[source] BlockSizeError),
     /// The hash block size is none.
-    #[error("hash block size: {0}")]
-    HashBlockSize(BlockSizeError),
+    #[error("the hash block size cannot be")]
+    HashBlockSize(#[source] BlockSizeError),
     /// The salt does not fit.
     #[error(transparent)]
     Salt(#[from] SaltError),
@@ -104,13 +105,13 @@ impl Superblock {
         let hash_block_size = BlockSize::new(raw.hash_block_size.get().into())
             .map_err(SuperblockError::HashBlockSize)?;
         let salt_size = usize::from(raw.salt_size.get());
-        let salt = raw
+        let (salt, after_salt) = raw
             .salt
-            .get(..salt_size)
+            .split_at_checked(salt_size)
             .ok_or(SaltError::TooLong(salt_size))?;
         for (name, bytes) in [
             ("reserved bytes", &raw.reserved[..]),
-            ("bytes after the salt", &raw.salt[salt_size..]),
+            ("bytes after the salt", after_salt),
             ("padding", &raw.padding[..]),
         ] {
             if bytes.iter().any(|byte| *byte != 0) {
@@ -131,6 +132,11 @@ impl Superblock {
     }
 
     /// The superblock's bytes.
+    #[expect(
+        clippy::disallowed_methods,
+        clippy::indexing_slicing,
+        reason = "names of algorithms and salts fit into their fields"
+    )]
     pub fn to_bytes(&self) -> [u8; SUPERBLOCK_SIZE] {
         let params = &self.params;
         let name = params.algorithm().name().as_bytes();
@@ -161,7 +167,7 @@ fn algorithm(field: &[u8; 32]) -> Result<HashAlgorithm, SuperblockError> {
         .iter()
         .position(|byte| *byte == 0)
         .unwrap_or(field.len());
-    let (name, rest) = field.split_at(length);
+    let (name, rest) = field.split_at_checked(length).unwrap_or((field, &[]));
     if rest.iter().any(|byte| *byte != 0) {
         return Err(SuperblockError::NotZero("bytes after the algorithm's name"));
     }

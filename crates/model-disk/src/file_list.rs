@@ -70,7 +70,7 @@ impl FileList {
         }
         files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
         // What lies in a directory follows it directly, so neighbours suffice.
-        for (this, next) in files.iter().zip(&files[1..]) {
+        for (this, next) in files.iter().zip(files.iter().skip(1)) {
             if this.path == next.path {
                 return Err(FileListError::Twice(this.path.clone()));
             }

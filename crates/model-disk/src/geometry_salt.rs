@@ -21,7 +21,10 @@ pub fn geometry_salt(
     data_blocks: u64,
 ) -> Salt {
     let mut name = [0; 32];
-    name[..algorithm.name().len()].copy_from_slice(algorithm.name().as_bytes());
+    let letters = algorithm.name().bytes();
+    name.iter_mut()
+        .zip(letters)
+        .for_each(|(to, from)| *to = from);
     let digest: [u8; 32] = Sha256::new()
         .chain_update(b"disk-mounter geometry v1\0")
         .chain_update(1u32.to_le_bytes())

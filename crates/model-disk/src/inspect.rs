@@ -91,11 +91,7 @@ fn judge(
 impl Inspection {
     /// As a JSON object, in which `verified` is always false. Numbers are bytes or counts.
     pub fn to_json(&self) -> Value {
-        let mut object = self.superblocks.to_json();
-        let bound_by = self.judgement.as_ref().ok();
-        object["bound_by"] = bound_by.map(|binding| binding.as_str()).into();
-        object["refused"] = self.judgement.as_ref().err().cloned().into();
-        object
+        self.superblocks.to_json(&self.judgement)
     }
 }
 
@@ -165,7 +161,7 @@ impl SuperblockReport {
         Some(area.end(&TreeLayout::new(&superblock.params)))
     }
 
-    fn to_json(&self) -> Value {
+    fn to_json(&self, judgement: &Result<Binding, String>) -> Value {
         let filesystems: Vec<_> = self
             .filesystems
             .iter()
@@ -197,6 +193,8 @@ impl SuperblockReport {
             "hash_offset": self.hash_offset,
             "verity": verity.as_ref().ok(),
             "verity_error": verity.as_ref().err().map(|error| ErrorChain(error).to_string()),
+            "bound_by": judgement.as_ref().ok().map(|binding| binding.as_str()),
+            "refused": judgement.as_ref().err(),
         })
     }
 }

@@ -12,6 +12,26 @@
 //! At the top are the small types that everything above shares: [`ReadAt`], [`Binding`],
 //! [`FileList`], [`Escaped`], [`ExitCode`].
 
+// No panic is reachable from input. What cannot happen says so, with its reason.
+#![deny(
+    clippy::arithmetic_side_effects,
+    clippy::disallowed_macros,
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unreachable
+)]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::arithmetic_side_effects,
+        clippy::disallowed_macros,
+        clippy::disallowed_methods
+    )
+)]
+
 mod arguments;
 mod backing_file;
 mod binding;

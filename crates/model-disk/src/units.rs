@@ -20,17 +20,23 @@ pub enum SizeError {
     TooLarge,
 }
 
+/// In either case, with the power of two that each stands for.
+const SUFFIXES: [([char; 2], u32); 4] = [
+    (['K', 'k'], 10),
+    (['M', 'm'], 20),
+    (['G', 'g'], 30),
+    (['T', 't'], 40),
+];
+
 impl FromStr for Size {
     type Err = SizeError;
 
     fn from_str(text: &str) -> Result<Self, SizeError> {
-        let (digits, shift) = match text.chars().last().map(|last| last.to_ascii_uppercase()) {
-            Some('K') => (&text[..text.len() - 1], 10),
-            Some('M') => (&text[..text.len() - 1], 20),
-            Some('G') => (&text[..text.len() - 1], 30),
-            Some('T') => (&text[..text.len() - 1], 40),
-            _ => (text, 0),
-        };
+        let with_suffix = |(suffix, shift)| Some((text.strip_suffix(suffix)?, shift));
+        let (digits, shift) = SUFFIXES
+            .into_iter()
+            .find_map(with_suffix)
+            .unwrap_or((text, 0));
         // The standard parser would take a sign too.
         if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(SizeError::NotASize);

@@ -16,8 +16,7 @@ pub fn derived_uuid(root_hash: &RootHash) -> Uuid {
         .chain_update(root_hash.as_bytes())
         .finalize()
         .into();
-    let mut first = [0; 16];
-    first.copy_from_slice(&digest[..16]);
+    let [first, _]: [[u8; 16]; 2] = zerocopy::transmute!(digest);
     Builder::from_custom_bytes(first).into_uuid()
 }
 

@@ -4,7 +4,7 @@ use std::{fs, os::unix::fs::FileExt, path::Path};
 
 use super::Hostile;
 use crate::{
-    disk::{Disk, root_hash, write},
+    disk::{TestDisk, root_hash, write},
     run::check,
 };
 
@@ -12,7 +12,7 @@ use crate::{
 /// there, the kernel reads the first block, which is corrupt.
 pub(super) fn filesystems_that_were_changed_after_the_tree() {
     for (salt, step) in [(&[][..], 12), (&["--salt", "00"], 2)] {
-        let hostile = Hostile::new("changed filesystems", Disk::with(salt));
+        let hostile = Hostile::new("changed filesystems", TestDisk::with(salt));
         for offset in (0..128).step_by(step) {
             hostile.disk.flip(1024 + offset);
             let reasons: &[&str] = match offset {
@@ -36,7 +36,7 @@ pub(super) fn filesystems_that_were_changed_after_the_tree() {
 
 /// A tree by the book over a filesystem that claims more or less than there is.
 pub(super) fn filesystems_of_another_size_under_their_own_tree() {
-    let mut hostile = Hostile::new("other filesystem sizes", Disk::filesystem());
+    let mut hostile = Hostile::new("other filesystem sizes", TestDisk::filesystem());
     let blocks = (hostile.disk.data_bytes / 4096) as u32;
     for claimed in [
         1,
@@ -68,7 +68,7 @@ pub(super) fn filesystems_of_another_size_under_their_own_tree() {
 /// What a publisher would have to have signed for: the kernel refuses it, with its own errno, and
 /// nothing stays.
 pub(super) fn malformed_filesystems_under_their_own_tree() {
-    let mut hostile = Hostile::new("malformed filesystems", Disk::filesystem());
+    let mut hostile = Hostile::new("malformed filesystems", TestDisk::filesystem());
     // Without its checksum, so that the kernel comes to what is behind it.
     let plain = |image: &Path| {
         let mut compat = [0; 4];

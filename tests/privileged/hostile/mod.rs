@@ -11,7 +11,7 @@ use std::{cell::Cell, fs};
 
 use crate::{
     Test,
-    disk::{Disk, write},
+    disk::{TestDisk, write},
     machine::Leftovers,
     run::{Outcome, mounter},
 };
@@ -57,14 +57,14 @@ pub(crate) const TESTS: &[Test] = &[
 /// What is tried, and how often something was.
 struct Hostile {
     name: &'static str,
-    disk: Disk,
+    disk: TestDisk,
     image: Vec<u8>,
     tried: Cell<usize>,
 }
 
 impl Hostile {
     /// Starts from a good disk.
-    fn new(name: &'static str, disk: Disk) -> Self {
+    fn new(name: &'static str, disk: TestDisk) -> Self {
         let image = fs::read(&disk.image).unwrap();
         Self {
             name,

@@ -4,12 +4,12 @@ use std::fs;
 
 use super::Hostile;
 use crate::{
-    disk::{Disk, Loop, write},
+    disk::{Loop, TestDisk, write},
     machine::Leftovers,
 };
 
 pub(super) fn places_of_the_hash_area() {
-    let hostile = Hostile::new("places", Disk::new());
+    let hostile = Hostile::new("places", TestDisk::new());
     let end = hostile.disk.data_bytes;
     let length = hostile.image.len() as u64;
     let reasons = &[
@@ -59,7 +59,7 @@ pub(super) fn places_of_the_hash_area() {
 }
 
 pub(super) fn block_devices_that_are_cut_short() {
-    let hostile = Hostile::new("short devices", Disk::new());
+    let hostile = Hostile::new("short devices", TestDisk::new());
     let length = hostile.image.len() as u64;
     for bytes in [
         length - 512,

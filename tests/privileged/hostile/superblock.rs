@@ -3,7 +3,7 @@
 use dm_verity::{BlockSize, Superblock, VerityParams};
 
 use super::Hostile;
-use crate::disk::Disk;
+use crate::disk::TestDisk;
 
 /// Reasons for a disk with other parameters.
 const GEOMETRY: &[&str] = &[
@@ -19,7 +19,7 @@ const GEOMETRY: &[&str] = &[
 
 pub(super) fn superblocks_with_a_changed_bit() {
     for (salt, step) in [(&[][..], 4), (&["--salt", "00"], 1)] {
-        let hostile = Hostile::new("changed bits", Disk::with(salt));
+        let hostile = Hostile::new("changed bits", TestDisk::with(salt));
         let superblock = hostile.image[hostile.disk.data_bytes as usize..].to_vec();
         let once = (0..16).chain(32..64).chain((80..512).step_by(16));
         let often = (64..80).flat_map(|offset| (0..8).map(move |bit| (offset, bit)));
@@ -71,7 +71,7 @@ pub(super) fn superblocks_with_other_sizes() {
         } else {
             &["--salt", salt]
         };
-        let hostile = Hostile::new("other sizes", Disk::with(options));
+        let hostile = Hostile::new("other sizes", TestDisk::with(options));
         let old = hostile.disk.superblock();
         let blocks = old.params.data_blocks();
         let options = match arguments {

@@ -4,14 +4,14 @@ use std::fs;
 
 use super::{Hostile, superblock::with_params};
 use crate::{
-    disk::{Disk, flip, root_hash},
+    disk::{TestDisk, flip, root_hash},
     run::check,
 };
 
 /// Level 0 as the data, what stands above it as its tree: the root hash fits.
 pub(super) fn a_level_of_the_tree_as_data() {
     for salt in [&[][..], &["--salt", "00"]] {
-        let hostile = Hostile::new("level as data", Disk::with(salt));
+        let hostile = Hostile::new("level as data", TestDisk::with(salt));
         let (start, end) = hostile.disk.levels()[0];
         let (top, _) = hostile.disk.levels()[1];
         let bytes = |start: u64, end: u64| &hostile.image[start as usize..end as usize];
@@ -46,8 +46,8 @@ pub(super) fn a_level_of_the_tree_as_data() {
 /// Another model of the same size: its disk, its tree over our data, and our tree over its data.
 pub(super) fn trees_of_another_model() {
     for salt in [&[][..], &["--salt", "00"]] {
-        let hostile = Hostile::new("another model", Disk::with(salt));
-        let mut other = Disk::filesystem();
+        let hostile = Hostile::new("another model", TestDisk::with(salt));
+        let mut other = TestDisk::filesystem();
         // Its first file's first bytes are others, its filesystem the same.
         flip(&other.image, crate::disk::in_the_largest_file(&other));
         flip(&other.image, 1024 + 48);
@@ -83,7 +83,7 @@ pub(super) fn trees_of_another_model() {
 
 /// The root block is told before the kernel reads it; below it, what the first read needs.
 pub(super) fn every_level_with_a_changed_bit() {
-    let hostile = Hostile::new("changed levels", Disk::new());
+    let hostile = Hostile::new("changed levels", TestDisk::new());
     let levels = hostile.disk.levels();
     let (root, first) = (levels[1].0, levels[0].0);
     for (at, reason) in [

@@ -10,7 +10,7 @@ use std::{
 use super::{Sidecar, udev::Udev, until};
 use crate::{
     container::VISIBLE_UDEV,
-    disk::{Disk, in_the_largest_file},
+    disk::{TestDisk, in_the_largest_file},
     fault_device::FaultDevice,
     faults::sidecar_line,
 };
@@ -53,7 +53,7 @@ fn ends_well(sidecar: Sidecar) {
 }
 
 pub(super) fn gives_up_what_it_does_not_need() {
-    let mut disk = Disk::new();
+    let mut disk = TestDisk::new();
     let sidecar = Sidecar::ready(&disk);
     has_kept_only(&sidecar, KEPT);
     let resident = sidecar.status_field("VmRSS");
@@ -80,7 +80,7 @@ pub(super) fn gives_up_what_it_does_not_need() {
 
 /// A container may lack one of those that are kept otherwise.
 pub(super) fn gives_up_what_it_does_not_have() {
-    let disk = Disk::new();
+    let disk = TestDisk::new();
     let line = format!(
         "--bounding-set -dac_read_search disk-mounter {}",
         sidecar_line(&disk, "")
@@ -93,7 +93,7 @@ pub(super) fn gives_up_what_it_does_not_have() {
 
 /// Device-mapper waits for udev then, also when the mapping is removed.
 pub(super) fn ends_where_udev_runs() {
-    let disk = Disk::new();
+    let disk = TestDisk::new();
     let udev = Udev::start();
     let script = format!(
         "set -eu
@@ -114,7 +114,7 @@ pub(super) fn below_a_private_directory() {
         chown(path, Some(1000), Some(1000)).unwrap();
         fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
     };
-    let disk = Disk::of(|model| {
+    let disk = TestDisk::of(|model| {
         private(&model.join("model.safetensors"), 0o600);
         private(&model.join("1_Pooling"), 0o700);
     });

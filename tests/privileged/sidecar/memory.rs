@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use super::{Sidecar, control_group::ControlGroup};
 use crate::{
-    disk::Disk,
+    disk::TestDisk,
     run::{check, mounter},
 };
 
@@ -24,7 +24,7 @@ fn cached(file: &Path) -> u64 {
 }
 
 pub(super) fn prefetch_caches_all_files() {
-    let disk = Disk::new();
+    let disk = TestDisk::new();
     let weights = disk.mount_point().join("model.safetensors");
     mounter(&disk.mount_line("")).is(0, &[]);
     assert!(cached(&weights) < 1 << 20, "it was read already");
@@ -44,7 +44,7 @@ pub(super) fn prefetch_caches_all_files() {
 }
 
 pub(super) fn prefetch_leaves_memory_to_others() {
-    let disk = Disk::new();
+    let disk = TestDisk::new();
     let group = ControlGroup::new("memory", 3_000_000);
     Sidecar::spawn(&mut group.mounter(&disk.mount_line("--prefetch")))
         .end()
@@ -55,7 +55,7 @@ pub(super) fn prefetch_leaves_memory_to_others() {
 
 pub(super) fn the_reserve_of_memory_is_raised() {
     const PATH: &str = "/proc/sys/vm/min_free_kbytes";
-    let disk = Disk::new();
+    let disk = TestDisk::new();
     let before = fs::read_to_string(PATH).unwrap();
     let more = before.trim().parse::<u64>().unwrap() + 1000;
     let line = disk.mount_line(&format!("--min-free-kbytes {more}"));

@@ -20,7 +20,7 @@ use nix::{
 
 use crate::{
     Test,
-    disk::{Disk, files, in_the_largest_file, on_the_way_to_the_last_block},
+    disk::{TestDisk, files, in_the_largest_file, on_the_way_to_the_last_block},
     machine::{Leftovers, drop_caches, mount_line},
     run::{check, mounter},
 };
@@ -82,12 +82,12 @@ pub(crate) const TESTS: &[Test] = &[
         the_first_process_of_a_container,
     ),
     (
-        "the_last_words_for_kubernetes",
-        the_last_words_for_kubernetes,
+        "the_termination_log_for_kubernetes",
+        the_termination_log_for_kubernetes,
     ),
     (
-        "a_wrong_command_line_in_the_last_words",
-        a_wrong_command_line_in_the_last_words,
+        "a_wrong_command_line_in_the_termination_log",
+        a_wrong_command_line_in_the_termination_log,
     ),
     ("log_lines_as_json", log_lines_as_json),
     (
@@ -105,13 +105,13 @@ pub(crate) const TESTS: &[Test] = &[
 ];
 
 /// Reads the largest file.
-fn read(disk: &Disk) -> io::Result<()> {
+fn read(disk: &TestDisk) -> io::Result<()> {
     fs::read(disk.mount_point().join("model.safetensors")).map(|_| ())
 }
 
 fn serves_until_it_is_asked_to_end() {
     for signal in [Signal::SIGTERM, Signal::SIGINT] {
-        let disk = Disk::new();
+        let disk = TestDisk::new();
         let sidecar = Sidecar::ready(&disk);
         assert_eq!(files(&disk.mount_point()), disk.files);
         mounter(&disk.line("status")).is(0, &["verified"]);
@@ -122,7 +122,7 @@ fn serves_until_it_is_asked_to_end() {
 }
 
 fn ends_while_it_waits_for_the_device() {
-    let disk = Disk::new();
+    let disk = TestDisk::new();
     let line = disk
         .mount_line("--wait 600")
         .replacen("mount", "sidecar", 1);
@@ -137,7 +137,7 @@ fn ends_while_it_waits_for_the_device() {
 }
 
 fn ends_when_the_device_does_not_come() {
-    let disk = Disk::new();
+    let disk = TestDisk::new();
     let line = format!(
         "sidecar --root-hash {} --wait 0 /dev/absent /mnt",
         disk.root_hash
@@ -148,7 +148,7 @@ fn ends_when_the_device_does_not_come() {
 }
 
 fn tells_the_corrupt_block_and_its_file() {
-    let disk = Disk::new();
+    let disk = TestDisk::new();
     let sidecar = Sidecar::ready(&disk);
     let offset = in_the_largest_file(&disk);
     disk.flip(offset);
@@ -173,7 +173,7 @@ fn tells_the_corrupt_block_and_its_file() {
 }
 
 fn tells_the_corrupt_hash_block() {
-    let disk = Disk::new();
+    let disk = TestDisk::new();
     // Before the start, as the kernel reads hash blocks ahead.
     let offset = on_the_way_to_the_last_block(&disk);
     disk.flip(offset);
@@ -186,7 +186,7 @@ fn tells_the_corrupt_hash_block() {
 }
 
 fn a_corrupt_disk_that_is_mounted_already() {
-    let disk = Disk::new();
+    let disk = TestDisk::new();
     fs::create_dir(disk.mount_point()).unwrap();
     let before = Leftovers::look();
     // As a sidecar that was killed leaves it.
@@ -202,7 +202,7 @@ fn a_corrupt_disk_that_is_mounted_already() {
 }
 
 fn a_mount_in_use_is_detached() {
-    let disk = Disk::new();
+    let disk = TestDisk::new();
     let sidecar = Sidecar::ready(&disk);
     let mut open = fs::File::open(disk.mount_point().join("README.md")).unwrap();
     sidecar.signal(Signal::SIGTERM);
@@ -218,7 +218,7 @@ fn a_mount_in_use_is_detached() {
 }
 
 fn notices_that_somebody_else_unmounted() {
-    let disk = Disk::new();
+    let disk = TestDisk::new();
     let sidecar = Sidecar::ready(&disk);
     check("umount", [disk.mount_point()]);
     sidecar.end().is(4, &["not mounted any more"]);
@@ -226,8 +226,8 @@ fn notices_that_somebody_else_unmounted() {
 
 /// Also where the new mapping has the name and the device number of the old one.
 fn leaves_a_mount_that_came_after_its_own() {
-    let disk = Disk::new();
-    let other = Disk::with(&["--salt", "00"]);
+    let disk = TestDisk::new();
+    let other = TestDisk::with(&["--salt", "00"]);
     for options in ["", "--name model"] {
         let line = disk.mount_line(options).replacen("mount", "sidecar", 1);
         let mut sidecar = Sidecar::start("disk-mounter", &line);
@@ -249,7 +249,7 @@ fn leaves_a_mount_that_came_after_its_own() {
 }
 
 fn two_share_an_image() {
-    let disk = Disk::new();
+    let disk = TestDisk::new();
     let first = Sidecar::ready(&disk);
     let other = disk.path("other");
     let line = format!(
@@ -268,7 +268,7 @@ fn two_share_an_image() {
 }
 
 fn two_share_a_mount() {
-    let disk = Disk::new();
+    let disk = TestDisk::new();
     let first = Sidecar::ready(&disk);
     let mut second = Sidecar::start(
         "disk-mounter",
@@ -281,7 +281,7 @@ fn two_share_a_mount() {
 }
 
 fn the_first_process_of_a_container() {
-    let disk = Disk::new();
+    let disk = TestDisk::new();
     let line = disk.mount_line("").replacen("mount", "sidecar", 1);
     // A grandchild that ends after the sidecar has become the first process.
     let script =
@@ -301,8 +301,8 @@ fn the_first_process_of_a_container() {
     sidecar.end().is(0, &["is unmounted"]);
 }
 
-fn the_last_words_for_kubernetes() {
-    let disk = Disk::new();
+fn the_termination_log_for_kubernetes() {
+    let disk = TestDisk::new();
     let line = disk
         .mount_line("")
         .replace(&disk.root_hash, &"0".repeat(64));
@@ -328,7 +328,7 @@ fn the_last_words_for_kubernetes() {
     assert!(outcome.stdout.contains(&disk.root_hash), "{outcome:?}");
 }
 
-fn a_wrong_command_line_in_the_last_words() {
+fn a_wrong_command_line_in_the_termination_log() {
     let root_hash = "0".repeat(64);
     for (line, word) in [
         ("sidecar --root-hash 12 /dev/model /mnt", "64 hex digits"),
@@ -355,7 +355,7 @@ fn a_wrong_command_line_in_the_last_words() {
 }
 
 fn log_lines_as_json() {
-    let disk = Disk::new();
+    let disk = TestDisk::new();
     let line = disk.mount_line("--log-format json");
     let said = mounter(&line).stderr;
     mounter(&disk.line("unmount --log-format json")).is(0, &[]);

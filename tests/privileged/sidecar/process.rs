@@ -13,7 +13,7 @@ use nix::{
     unistd::Pid,
 };
 
-use crate::{disk::Disk, run::Outcome};
+use crate::{disk::TestDisk, run::Outcome};
 
 /// A sidecar that runs.
 pub(crate) struct Sidecar {
@@ -40,7 +40,7 @@ impl Sidecar {
     }
 
     /// Starts one for a disk, and waits until it is ready.
-    pub(crate) fn ready(disk: &Disk) -> Self {
+    pub(crate) fn ready(disk: &TestDisk) -> Self {
         let line = disk.mount_line("").replacen("mount", "sidecar", 1);
         let mut sidecar = Self::start("disk-mounter", &line);
         sidecar.wait_for("ready");
@@ -93,6 +93,7 @@ impl Sidecar {
     /// Waits for its end.
     pub(crate) fn end(mut self) -> Outcome {
         self.stderr.read_to_string(&mut self.said).unwrap();
+        test_support::assert_causes_stand_once(&self.said);
         let status = self.child.wait().unwrap();
         Outcome {
             code: status.code().unwrap_or(-1),

@@ -1,10 +1,10 @@
 //! A machine that gives no more threads.
 
 use super::{Sidecar, control_group::ControlGroup};
-use crate::{disk::Disk, faults::sidecar_line, machine::Leftovers, run::mounter};
+use crate::{disk::TestDisk, faults::sidecar_line, machine::Leftovers, run::mounter};
 
 pub(super) fn where_no_thread_can_be_started() {
-    let disk = Disk::new();
+    let disk = TestDisk::new();
     let before = Leftovers::look();
     let group = ControlGroup::new("pids", 1);
     Sidecar::spawn(&mut group.mounter(&disk.mount_line("")))

@@ -20,7 +20,7 @@ pub enum SaltKind {
 
 /// A disk: data, a superblock in a hash block of its own, and the tree.
 #[derive(Clone, Debug)]
-pub struct Image {
+pub struct DiskImage {
     /// All of it.
     pub bytes: Vec<u8>,
     /// Its parameters.
@@ -31,7 +31,7 @@ pub struct Image {
     pub levels: Vec<Vec<u8>>,
 }
 
-impl Image {
+impl DiskImage {
     /// A disk with this data, whose tree is of these blocks.
     pub fn new(data: &[u8], (data_block, hash_block): (u64, u64), salt: SaltKind) -> Self {
         Self::with_algorithm(data, (data_block, hash_block), salt, HashAlgorithm::Sha256)

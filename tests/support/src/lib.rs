@@ -5,6 +5,8 @@
 
 pub mod documents;
 pub mod image;
+mod messages;
 mod sound;
 
+pub use messages::assert_causes_stand_once;
 pub use sound::assert_sound;

@@ -54,6 +54,18 @@
 //! # Ok::<_, Box<dyn std::error::Error>>(())
 //! ```
 
+// No panic is reachable from input. What cannot happen says so, with its reason.
+#![deny(
+    clippy::disallowed_macros,
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unreachable
+)]
+#![cfg_attr(test, allow(clippy::disallowed_macros, clippy::disallowed_methods))]
+
 pub mod cli;
 pub mod commands;
 pub mod documents;

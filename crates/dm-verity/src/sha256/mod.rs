@@ -18,6 +18,14 @@
 //! A backend is a safe function compiled with an instruction set; the only unsafe
 //! code is the call of it, sound because a [`Backend`] that the CPU has not got
 //! cannot be made.
+#![expect(
+    clippy::arithmetic_side_effects,
+    clippy::disallowed_macros,
+    clippy::disallowed_methods,
+    clippy::indexing_slicing,
+    reason = "arrays, whose lengths the compiler knows, are indexed by constants, and no input but \
+              whole blocks gets here; these functions have a fuzz target of their own"
+)]
 
 mod backend;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]

@@ -34,6 +34,7 @@ pub struct Dirent {
     pub reserved: u8,
 }
 
+#[expect(clippy::disallowed_macros, reason = "known when it is compiled")]
 const _: () = assert!(size_of::<Dirent>() == DIRENT_SIZE);
 
 /// An entry of a directory block whose table is not what the format says.
@@ -44,6 +45,10 @@ pub(super) struct BadBlock;
 /// name, or `None` when the block has no more.
 ///
 /// A name that comes back has 1 to 255 bytes, and no slash and no NUL among them.
+#[expect(
+    clippy::arithmetic_side_effects,
+    reason = "indices are below the number of entries in a block"
+)]
 pub(super) fn entry(block: &[u8], index: usize) -> Result<Option<(u64, &[u8])>, BadBlock> {
     let at = |index: usize| -> Result<Dirent, BadBlock> {
         let rest = block.get(index * DIRENT_SIZE..).ok_or(BadBlock)?;
@@ -90,6 +95,7 @@ pub(super) struct NewEntry<'a> {
 
 /// The size in bytes of a directory whose names these are, in their order: that
 /// of its whole blocks, and of what is used of its last.
+#[expect(clippy::arithmetic_side_effects, reason = "names that lie in memory")]
 pub(super) fn size<'a>(names: impl IntoIterator<Item = &'a [u8]>) -> u64 {
     let (mut whole, mut used) = (0, 0);
     for name in names {
@@ -106,6 +112,11 @@ pub(super) fn size<'a>(names: impl IntoIterator<Item = &'a [u8]>) -> u64 {
 /// Appends the data of a directory, as many bytes as [`size`] says. A block takes
 /// as many entries as fit, and zeros after the last name where there is more to
 /// come.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "no more entries fit than there are"
+)]
+#[expect(clippy::arithmetic_side_effects, reason = "names that lie in memory")]
 pub(super) fn write(entries: &[NewEntry<'_>], out: &mut Vec<u8>) {
     let mut rest = entries;
     while !rest.is_empty() {
@@ -133,6 +144,7 @@ pub(super) fn write(entries: &[NewEntry<'_>], out: &mut Vec<u8>) {
 }
 
 /// How many of these entries fit into a block: at least one, as names are short.
+#[expect(clippy::arithmetic_side_effects, reason = "names that lie in memory")]
 fn fitting(entries: &[NewEntry<'_>]) -> usize {
     let mut used = 0;
     let fits = |entry: &&NewEntry<'_>| {

@@ -26,6 +26,10 @@ pub enum ExtentSource {
 
 impl ImageExtent {
     /// Where it ends in the image, in bytes.
+    #[expect(
+        clippy::arithmetic_side_effects,
+        reason = "an image has less than 2^44 bytes"
+    )]
     pub fn end(&self) -> u64 {
         self.offset + self.length
     }
@@ -42,6 +46,10 @@ impl ImageExtents {
     }
 
     /// Adds one, unless it is empty, and zeros up to the next block.
+    #[expect(
+        clippy::arithmetic_side_effects,
+        reason = "an image has less than 2^44 bytes"
+    )]
     pub(super) fn push_blocks(&mut self, source: ExtentSource, length: u64) {
         self.push(source, length);
         let end = self.end();

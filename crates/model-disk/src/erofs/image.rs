@@ -46,6 +46,14 @@ pub enum ImagePlanError {
 impl ImagePlan {
     /// Lays out the image of a list of files, in time and memory that follow the
     /// number of files and not their sizes.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "places in its own tree, which has a root"
+    )]
+    #[expect(
+        clippy::arithmetic_side_effects,
+        reason = "sizes are added with checks, and what is counted lies in memory"
+    )]
     pub fn new(files: &FileList) -> Result<Self, ImagePlanError> {
         let tree = DirectoryTree::new(files);
         let count = tree.0.len();
@@ -102,6 +110,10 @@ impl ImagePlan {
     }
 
     /// Those of the pieces that a range of the image's bytes touches.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "places in its own tree, which has a root"
+    )]
     pub fn extents_in(&self, bytes: Range<u64>) -> &[ImageExtent] {
         let first = self
             .extents
@@ -149,6 +161,10 @@ struct Layout {
 }
 
 impl Layout {
+    #[expect(
+        clippy::arithmetic_side_effects,
+        reason = "sizes are added with checks, and what is counted lies in memory"
+    )]
     fn new(tree: &DirectoryTree<'_>) -> Result<Self, ImagePlanError> {
         let mut inodes = Vec::with_capacity(tree.0.len());
         for (place, node) in tree.0.iter().enumerate() {
@@ -207,6 +223,10 @@ impl Layout {
 
 /// The entries of a directory in the order of their names, `.` and `..` among
 /// them: some characters come before the dot.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "places in its own tree, which has a root"
+)]
 fn entries<'a>(
     tree: &DirectoryTree<'a>,
     place: usize,

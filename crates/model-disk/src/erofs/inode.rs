@@ -74,7 +74,9 @@ pub struct ExtendedInode {
     pub reserved2: [u8; 16],
 }
 
+#[expect(clippy::disallowed_macros, reason = "known when it is compiled")]
 const _: () = assert!(size_of::<CompactInode>() == COMPACT_INODE_SIZE);
+#[expect(clippy::disallowed_macros, reason = "known when it is compiled")]
 const _: () = assert!(size_of::<ExtendedInode>() == EXTENDED_INODE_SIZE);
 
 /// What an inode of either form says of where its data is.
@@ -95,6 +97,10 @@ impl Inode {
         u16::from_le_bytes([start[0], start[1]]) & FORMAT_EXTENDED != 0
     }
 
+    #[expect(
+        clippy::arithmetic_side_effects,
+        reason = "both are small: attributes have less than 2^19 bytes"
+    )]
     pub(super) fn from_compact(bytes: &[u8; COMPACT_INODE_SIZE]) -> Self {
         let raw: &CompactInode = zerocopy::transmute_ref!(bytes);
         Self {
@@ -106,6 +112,10 @@ impl Inode {
         }
     }
 
+    #[expect(
+        clippy::arithmetic_side_effects,
+        reason = "both are small: attributes have less than 2^19 bytes"
+    )]
     pub(super) fn from_extended(bytes: &[u8; EXTENDED_INODE_SIZE]) -> Self {
         let raw: &ExtendedInode = zerocopy::transmute_ref!(bytes);
         Self {
@@ -134,6 +144,10 @@ impl Inode {
     /// Where the data of a flat inode stands, in bytes of the image: the run of
     /// blocks, then the inline tail. Either may be empty. `None` where the
     /// numbers fit no image.
+    #[expect(
+        clippy::arithmetic_side_effects,
+        reason = "a block is not empty, and products of two 32-bit numbers fit"
+    )]
     pub(super) fn data(&self, address: u64, block_size: u32) -> Option<[Range<u64>; 2]> {
         let block_size = u64::from(block_size);
         let tail_size = match self.layout {
@@ -159,6 +173,10 @@ fn layout(format: U16) -> u16 {
 }
 
 /// The size of the extended attributes beside an inode, in bytes.
+#[expect(
+    clippy::arithmetic_side_effects,
+    reason = "a 16-bit count that is not zero"
+)]
 fn xattr_size(count: U16) -> u64 {
     match u64::from(count.get()) {
         0 => 0,

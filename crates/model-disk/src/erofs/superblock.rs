@@ -49,6 +49,7 @@ pub struct RawErofsSuperblock {
     pub reserved: [u8; 40],
 }
 
+#[expect(clippy::disallowed_macros, reason = "known when it is compiled")]
 const _: () = assert!(size_of::<RawErofsSuperblock>() == SUPERBLOCK_SIZE);
 
 /// What a superblock says of its filesystem.
@@ -118,6 +119,10 @@ impl ErofsSuperblock {
     }
 
     /// The size of the filesystem in bytes; below 2^48.
+    #[expect(
+        clippy::arithmetic_side_effects,
+        reason = "the product of two 32-bit numbers fits"
+    )]
     pub fn bytes(&self) -> u64 {
         u64::from(self.blocks) * u64::from(self.block_size)
     }
@@ -138,6 +143,11 @@ impl NewSuperblock {
     /// # Panics
     ///
     /// When `image` is shorter than a block.
+    #[expect(
+        clippy::disallowed_methods,
+        clippy::indexing_slicing,
+        reason = "an image has a first block"
+    )]
     pub(super) fn write(&self, image: &mut [u8]) {
         let mut raw = RawErofsSuperblock::new_zeroed();
         raw.magic = MAGIC.into();

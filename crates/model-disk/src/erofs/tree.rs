@@ -24,6 +24,14 @@ pub(super) enum TreeNodeKind {
 }
 
 impl<'a> DirectoryTree<'a> {
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "places in itself, and the root stays open"
+    )]
+    #[expect(
+        clippy::arithmetic_side_effects,
+        reason = "the root stays open, and what is counted lies in memory"
+    )]
     pub(super) fn new(files: &'a FileList) -> Self {
         let mut tree = Self(vec![TreeNode {
             name: b"",
@@ -50,6 +58,10 @@ impl<'a> DirectoryTree<'a> {
         tree
     }
 
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "places in itself, and the root stays open"
+    )]
     fn add(&mut self, parent: usize, name: &'a [u8], kind: TreeNodeKind) -> usize {
         let place = self.0.len();
         if let TreeNodeKind::Directory(entries) = &mut self.0[parent].kind {
@@ -60,6 +72,10 @@ impl<'a> DirectoryTree<'a> {
     }
 
     /// How many entries all directories have, `.` and `..` among them.
+    #[expect(
+        clippy::arithmetic_side_effects,
+        reason = "the root stays open, and what is counted lies in memory"
+    )]
     pub(super) fn entries(&self) -> u64 {
         let entries = self.0.iter().map(|node| match &node.kind {
             TreeNodeKind::Directory(entries) => 2 + entries.len() as u64,
@@ -69,6 +85,10 @@ impl<'a> DirectoryTree<'a> {
     }
 
     /// How many of the entries are directories.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "places in itself, and the root stays open"
+    )]
     pub(super) fn subdirectories(&self, entries: &[usize]) -> usize {
         let is_directory =
             |place: &&usize| matches!(self.0[**place].kind, TreeNodeKind::Directory(_));

@@ -22,9 +22,8 @@ pub(super) fn filesystem_uuid(files: &FileList) -> Uuid {
         hasher.update(file.size.to_le_bytes());
     }
     let digest: [u8; 32] = hasher.finalize().into();
-    let mut bytes = [0; 16];
-    bytes.copy_from_slice(&digest[..16]);
-    uuid::Builder::from_custom_bytes(bytes).into_uuid()
+    let [first, _]: [[u8; 16]; 2] = zerocopy::transmute!(digest);
+    uuid::Builder::from_custom_bytes(first).into_uuid()
 }
 
 #[cfg(test)]

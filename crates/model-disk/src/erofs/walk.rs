@@ -70,6 +70,10 @@ pub enum WalkError {
 /// `read` fills a buffer from a byte offset of the image. The image may be
 /// hostile or damaged: what is read, how often, how deep and into how much memory
 /// is bounded, and what was visited before an error was there.
+#[expect(
+    clippy::arithmetic_side_effects,
+    reason = "directories lie within the image, and entries are counted up to a limit"
+)]
 pub fn walk(
     read: impl FnMut(&mut [u8], u64) -> io::Result<()>,
     mut visit: impl FnMut(WalkEntry<'_>),
@@ -160,6 +164,10 @@ impl<R: FnMut(&mut [u8], u64) -> io::Result<()>> ImageReader<R> {
     }
 
     /// Reads the inode of a number.
+    #[expect(
+        clippy::arithmetic_side_effects,
+        reason = "the product of two 32-bit numbers fits, and the address is before the end"
+    )]
     fn find(&mut self, nid: u64) -> Result<LocatedInode, WalkError> {
         let outside = WalkError::Outside(nid);
         let block_size = self.superblock.block_size;
@@ -243,6 +251,10 @@ impl DirectoryFrame {
     }
 
     /// The bytes of the image that hold the current block, if there is one left.
+    #[expect(
+        clippy::arithmetic_side_effects,
+        reason = "a directory's data lies within the image"
+    )]
     fn block(&self, block_size: u32) -> Option<Range<u64>> {
         if self.offset >= self.directory.inode.size {
             return None;

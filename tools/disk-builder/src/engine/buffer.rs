@@ -15,6 +15,7 @@ pub(super) struct Buffer(Vec<BufferPage>);
 
 impl Buffer {
     /// So many bytes of it; what is in them is of no meaning.
+    #[expect(clippy::indexing_slicing, reason = "grown to that length just before")]
     pub(super) fn bytes(&mut self, length: usize) -> &mut [u8] {
         let pages = length.div_ceil(PAGE_BYTES);
         if self.0.len() < pages {

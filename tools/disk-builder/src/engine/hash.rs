@@ -28,6 +28,10 @@ pub enum HashTreeError {
 
 /// Reads the data blocks of `source` once, hands them and the tree over them to `sink`, and gives
 /// the root hash. `source` has at least the data blocks of `params`.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "levels and units of its own layout"
+)]
 pub fn hash_tree(
     params: &VerityParams,
     source: &dyn Source,
@@ -103,6 +107,11 @@ impl Builder<'_> {
         }
     }
 
+    #[expect(
+        clippy::disallowed_methods,
+        clippy::indexing_slicing,
+        reason = "levels and units of its own layout"
+    )]
     fn finish(&self, run: &Run, over: &Levels) -> Result<(), HashTreeError> {
         for (index, blocks) in over.levels.iter().enumerate() {
             let level = self.runs.layout().levels()[index];

@@ -169,6 +169,7 @@ impl Source for FileSource<'_> {
         self.bytes
     }
 
+    #[expect(clippy::indexing_slicing, reason = "no more is read than is asked for")]
     fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> Result<(), SourceError> {
         let mut done = 0;
         while done < buf.len() {

@@ -57,6 +57,10 @@ pub struct RootHashMismatch {
 /// the top down, and tells all that is corrupt.
 ///
 /// `data` has the data blocks of `params`, and `hashes` the whole area.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "levels and blocks of its own layout"
+)]
 pub fn verify_tree(
     params: &VerityParams,
     root_hash: &RootHash,
@@ -120,6 +124,10 @@ struct ExpectedDigests {
 
 impl ExpectedDigests {
     /// What a block must have as its digest, unless that stands in a block that is not valid.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "levels and blocks of its own layout"
+    )]
     fn expected(&self, block: u64, digest_size: usize) -> Option<&[u8]> {
         let index = block - self.first;
         let start = index as usize * digest_size;
@@ -185,6 +193,10 @@ impl Verifier<'_> {
     }
 
     /// Reads hash blocks of a level and checks them against the digests above.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "levels and blocks of its own layout"
+    )]
     fn hash_blocks(
         &self,
         level: usize,

@@ -91,7 +91,9 @@ impl Excludes {
 
     /// The patterns besides the default ones.
     pub fn given(&self) -> &[String] {
-        &self.patterns[DEFAULT_EXCLUDES.len()..]
+        self.patterns
+            .get(DEFAULT_EXCLUDES.len()..)
+            .unwrap_or_default()
     }
 
     /// Whether a path, of a file or a directory, is left out. Ask for each

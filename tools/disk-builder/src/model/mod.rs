@@ -60,6 +60,10 @@ impl Model {
     }
 
     /// Opens the file with this place in the list, which must still be what it was.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "a file's place in the list that the model was made with"
+    )]
     pub fn open(&self, index: usize) -> Result<SourceFile, ReadError> {
         let file = SourceFile::open(self.path(index))?;
         if file.stamp() == self.stamps[index] {
@@ -89,6 +93,10 @@ impl Model {
         Some(self.path(found))
     }
 
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "a file's place in the list that the model was made with"
+    )]
     fn path(&self, index: usize) -> PathBuf {
         self.files[index].path.below(&self.directory)
     }

@@ -126,7 +126,7 @@ fn remove_leftovers(path: &Path) {
 fn prefix(path: &Path) -> OsString {
     let name = path.file_name().unwrap_or_default().as_bytes();
     let mut prefix = OsString::from(".");
-    prefix.push(OsStr::from_bytes(&name[..name.len().min(MAX_NAME)]));
+    prefix.push(OsStr::from_bytes(name.get(..MAX_NAME).unwrap_or(name)));
     prefix.push(MARK);
     prefix
 }

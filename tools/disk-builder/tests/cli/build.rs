@@ -14,12 +14,12 @@ use serde_json::{Value, json};
 
 use crate::{
     model_dir::{files, model, root_hash, write},
-    program::{Place, field},
+    program::{WorkFolder, field},
 };
 
 #[test]
 fn a_disk_and_its_manifest() {
-    let place = Place::new();
+    let place = WorkFolder::new();
     model(&place, "model");
     let printed = place
         .run("build model --output disk --source https://example.org/m --revision v1 --exclude z*")
@@ -71,7 +71,7 @@ fn a_disk_and_its_manifest() {
 
 #[test]
 fn json_says_the_same() {
-    let place = Place::new();
+    let place = WorkFolder::new();
     model(&place, "model");
     let text = place.run("build model --output one").ok();
     let json = place.run("build model --output two --json").ok();
@@ -87,7 +87,7 @@ fn json_says_the_same() {
 /// The tree that `hash` would have made, and the same disk to the byte.
 #[test]
 fn hash_makes_the_same_of_the_image_alone() {
-    let place = Place::new();
+    let place = WorkFolder::new();
     model(&place, "model");
     let built = place.run("build model --output disk").ok();
     let disk = place.read("disk");
@@ -99,7 +99,7 @@ fn hash_makes_the_same_of_the_image_alone() {
 
 #[test]
 fn holes_stay_holes() {
-    let place = Place::new();
+    let place = WorkFolder::new();
     let directory = model(&place, "model");
     let sparse = File::create(directory.join("sparse")).unwrap();
     sparse.set_len((1 << 30) + 5).unwrap();
@@ -116,7 +116,7 @@ fn holes_stay_holes() {
 
 #[test]
 fn what_is_there_stays_unless_forced() {
-    let place = Place::new();
+    let place = WorkFolder::new();
     let directory = model(&place, "model");
     place.run("build model --output disk").ok();
     let (disk, manifest) = (place.read("disk"), place.read("disk.json"));
@@ -151,7 +151,7 @@ fn what_is_there_stays_unless_forced() {
 /// Whoever of them is last, it is with both its disk and its manifest.
 #[test]
 fn a_manifest_is_that_of_its_disk_whoever_builds_too() {
-    let place = Place::new();
+    let place = WorkFolder::new();
     for model in 0..4 {
         fs::create_dir(place.path(&format!("m{model}"))).unwrap();
         place.write(&format!("m{model}/weights"), &[model; 5000]);
@@ -172,7 +172,7 @@ fn a_manifest_is_that_of_its_disk_whoever_builds_too() {
 
 #[test]
 fn what_is_left_out() {
-    let place = Place::new();
+    let place = WorkFolder::new();
     let directory = model(&place, "model");
     let root = root_hash(&place, "model");
     let more = [
@@ -202,7 +202,7 @@ fn what_is_left_out() {
 /// An output within the model would be on the next disk.
 #[test]
 fn outputs_are_outside_of_the_model() {
-    let place = Place::new();
+    let place = WorkFolder::new();
     let directory = model(&place, "model");
     symlink("model", place.path("link")).unwrap();
     symlink("model/onnx", place.path("out")).unwrap();
@@ -243,7 +243,7 @@ fn outputs_are_outside_of_the_model() {
 
 #[test]
 fn refusals() {
-    let place = Place::new();
+    let place = WorkFolder::new();
     model(&place, "model");
     place.write("file", b"x");
     fs::create_dir(place.path("other")).unwrap();
@@ -308,7 +308,7 @@ fn models_that_no_disk_is_made_of() {
         ),
     ];
     for (make, message, path) in cases {
-        let place = Place::new();
+        let place = WorkFolder::new();
         make(&model(&place, "model").join("bad"));
         for arguments in ["build model --output disk", "root-hash model"] {
             let ended = place.run(arguments);
@@ -321,7 +321,7 @@ fn models_that_no_disk_is_made_of() {
 
 #[test]
 fn names_that_are_not_text() {
-    let place = Place::new();
+    let place = WorkFolder::new();
     let directory = model(&place, "model");
     let odd = OsStr::from_bytes(b"odd \xff name");
     fs::write(directory.join(odd), b"x").unwrap();

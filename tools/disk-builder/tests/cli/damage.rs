@@ -6,11 +6,11 @@ use serde_json::{Value, json};
 
 use crate::{
     model_dir::{model, write},
-    program::{Ended, Place, data, field},
+    program::{Ended, WorkFolder, data, field},
 };
 
 /// A built disk, its root hash and how many bytes its filesystem has.
-fn disk(place: &Place) -> (String, usize) {
+fn disk(place: &WorkFolder) -> (String, usize) {
     let directory = model(place, "model");
     // Enough for hash blocks over several files.
     for name in ["y-1", "y-2", "y-3"] {
@@ -22,7 +22,7 @@ fn disk(place: &Place) -> (String, usize) {
 }
 
 /// Where a file's first bytes are.
-fn find(place: &Place, path: &str) -> usize {
+fn find(place: &WorkFolder, path: &str) -> usize {
     let bytes = fs::read(place.path(path)).unwrap();
     let disk = place.read("disk");
     let starts = (0..disk.len()).step_by(4096);
@@ -30,13 +30,13 @@ fn find(place: &Place, path: &str) -> usize {
     found.next().unwrap()
 }
 
-fn verify(place: &Place, root: &str) -> Ended {
+fn verify(place: &WorkFolder, root: &str) -> Ended {
     place.run(&format!("verify disk --root-hash {root}"))
 }
 
 #[test]
 fn files_are_named() {
-    let place = Place::new();
+    let place = WorkFolder::new();
     let (root, _) = disk(&place);
     let first = find(&place, "model/model.safetensors");
     let second = find(&place, "model/onnx/model.onnx");
@@ -68,7 +68,7 @@ fn files_are_named() {
 
 #[test]
 fn all_files_under_a_hash_block_are_named() {
-    let place = Place::new();
+    let place = WorkFolder::new();
     let (root, filesystem) = disk(&place);
     // The tree: the superblock, the top, level 0. The hash block of the blocks from 896 on.
     place.flip("disk", filesystem + 2 * 4096 + 7 * 4096);
@@ -92,7 +92,7 @@ fn all_files_under_a_hash_block_are_named() {
 
 #[test]
 fn what_corrupt_metadata_cannot_tell() {
-    let place = Place::new();
+    let place = WorkFolder::new();
     let (root, _) = disk(&place);
     place.flip("disk", 2000);
     let ended = verify(&place, &root);
@@ -116,7 +116,7 @@ fn what_corrupt_metadata_cannot_tell() {
 /// Blocks after a filesystem, as another program may leave them.
 #[test]
 fn what_is_in_no_file() {
-    let place = Place::new();
+    let place = WorkFolder::new();
     let (_, filesystem) = disk(&place);
     let mut image = place.read("disk");
     image.truncate(filesystem);
@@ -134,7 +134,7 @@ fn what_is_in_no_file() {
 
 #[test]
 fn a_manifest_of_another_disk_is_refused() {
-    let place = Place::new();
+    let place = WorkFolder::new();
     let (root, _) = disk(&place);
     let good: Value = serde_json::from_slice(&place.read("disk.json")).unwrap();
     let with = |field: &str, value: Value| {
@@ -203,7 +203,7 @@ fn a_manifest_of_another_disk_is_refused() {
 /// It says nothing of the disk, which needs none.
 #[test]
 fn a_manifest_that_cannot_be_compared_is_said() {
-    let place = Place::new();
+    let place = WorkFolder::new();
     let (root, _) = disk(&place);
     let good: Value = serde_json::from_slice(&place.read("disk.json")).unwrap();
     let with = |change: fn(&mut Value)| {
@@ -264,7 +264,7 @@ fn a_manifest_that_cannot_be_compared_is_said() {
 /// What is unknown in it is passed over, and not kept.
 #[test]
 fn a_manifest_does_not_fill_the_memory() {
-    let place = Place::new();
+    let place = WorkFolder::new();
     let (root, _) = disk(&place);
     let mut manifest = place.read("disk.json");
     manifest.truncate(manifest.len() - "\n}\n".len());

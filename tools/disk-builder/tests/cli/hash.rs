@@ -14,11 +14,11 @@ use nix::{
 };
 use serde_json::Value;
 
-use crate::program::{Ended, Place, data, field};
+use crate::program::{Ended, WorkFolder, data, field};
 
 #[test]
 fn appended_and_verified() {
-    let place = Place::new();
+    let place = WorkFolder::new();
     place.write("data", &data(40960, 1));
     let printed = place.run("hash data").ok();
     let image = place.read("data");
@@ -42,7 +42,7 @@ fn appended_and_verified() {
 #[test]
 fn one_image_for_any_number_of_threads() {
     let images = ["1", "2", "7"].map(|threads| {
-        let place = Place::new();
+        let place = WorkFolder::new();
         place.write("data", &data(40 << 20, 1));
         place.run(&format!("hash data --threads {threads}")).ok();
         place.read("data")
@@ -52,7 +52,7 @@ fn one_image_for_any_number_of_threads() {
 
 #[test]
 fn a_file_that_ends_within_a_block_is_padded() {
-    let place = Place::new();
+    let place = WorkFolder::new();
     place.write("data", &data(40961, 1));
     let printed = place.run("hash data").ok();
     assert_eq!(field(&printed, "Data blocks"), "11");
@@ -64,7 +64,7 @@ fn a_file_that_ends_within_a_block_is_padded() {
 
 #[test]
 fn holes_give_the_same_as_zeros() {
-    let place = Place::new();
+    let place = WorkFolder::new();
     let sparse = File::create(place.path("sparse")).unwrap();
     sparse.set_len(50 << 20).unwrap();
     place.write("zeros", &vec![0; 50 << 20]);
@@ -75,7 +75,7 @@ fn holes_give_the_same_as_zeros() {
 
 #[test]
 fn json_says_the_same() {
-    let place = Place::new();
+    let place = WorkFolder::new();
     place.write("data", &data(40960, 1));
     let text = place.run("hash data --hash-device one --salt 00").ok();
     let json = place
@@ -93,7 +93,7 @@ fn json_says_the_same() {
 
 #[test]
 fn sizes_take_suffixes() {
-    let place = Place::new();
+    let place = WorkFolder::new();
     place.write("data", &data(40960, 1));
     let printed = place
         .run("hash data --hash-device h --hash-offset 4K --data-block-size 1k --hash-block-size 8K")
@@ -105,7 +105,7 @@ fn sizes_take_suffixes() {
 
 #[test]
 fn a_tree_can_be_made_again_in_its_place() {
-    let place = Place::new();
+    let place = WorkFolder::new();
     place.write("data", &data(40960, 1));
     let first = place.run("hash data").ok();
     let image = place.read("data");
@@ -119,7 +119,7 @@ fn a_tree_can_be_made_again_in_its_place() {
 
 #[test]
 fn the_hash_device_may_be_the_data_by_another_name() {
-    let place = Place::new();
+    let place = WorkFolder::new();
     place.write("data", &data(40960, 1));
     place.write("other", &data(40960, 1));
     symlink("data", place.path("link")).unwrap();
@@ -130,7 +130,7 @@ fn the_hash_device_may_be_the_data_by_another_name() {
 
 #[test]
 fn a_hash_file_is_made_whole_and_readable() {
-    let place = Place::new();
+    let place = WorkFolder::new();
     place.write("data", &data(40960, 1));
     place.run("hash data --hash-device hashes").ok();
     assert_eq!(place.names(), ["data", "hashes"]);
@@ -141,7 +141,7 @@ fn a_hash_file_is_made_whole_and_readable() {
 
 #[test]
 fn a_hash_file_that_exists_stays_unless_forced() {
-    let place = Place::new();
+    let place = WorkFolder::new();
     place.write("data", &data(40960, 1));
     place.write("hashes", &[7; 20000]);
     place
@@ -175,7 +175,7 @@ fn a_second_run_is_refused_and_changes_nothing() {
         "--hash-block-size 512",
         "--data-blocks 3",
     ] {
-        let place = Place::new();
+        let place = WorkFolder::new();
         place.write("data", &data(1 << 20, 1));
         place.run(&format!("hash data {options}")).ok();
         let image = place.read("data");
@@ -190,7 +190,7 @@ fn a_second_run_is_refused_and_changes_nothing() {
 
 #[test]
 fn refusals() {
-    let place = Place::new();
+    let place = WorkFolder::new();
     place.write("data", &data(40961, 1));
     place.write("empty", &[]);
     fs::create_dir(place.path("directory")).unwrap();
@@ -295,7 +295,7 @@ fn refusals() {
 
 #[test]
 fn a_file_in_use_by_another_run_is_busy() {
-    let place = Place::new();
+    let place = WorkFolder::new();
     place.write("data", &data(40960, 1));
     let other = OpenOptions::new()
         .write(true)
@@ -310,7 +310,7 @@ fn a_file_in_use_by_another_run_is_busy() {
 /// A write that fails half-way: the file may not become larger than the limit says.
 #[test]
 fn a_failed_write_is_taken_back() {
-    let place = Place::new();
+    let place = WorkFolder::new();
     place.write("data", &data(1 << 20, 1));
     let program = env!("CARGO_BIN_EXE_disk-builder");
     for (arguments, names) in [
@@ -336,7 +336,7 @@ fn a_failed_write_is_taken_back() {
 #[test]
 fn a_signal_takes_back_what_was_appended() {
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
-        let place = Place::new();
+        let place = WorkFolder::new();
         let sparse = File::create(place.path("data")).unwrap();
         // So large that it is still at work when the signal comes.
         let bytes = 1 << 40;
@@ -360,7 +360,7 @@ fn a_signal_takes_back_what_was_appended() {
 
 #[test]
 fn a_closed_pipe_is_no_failure() {
-    let place = Place::new();
+    let place = WorkFolder::new();
     place.write("data", &data(40960, 1));
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);

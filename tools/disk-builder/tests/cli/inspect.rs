@@ -2,11 +2,11 @@
 
 use serde_json::Value;
 
-use crate::program::{Place, data, field};
+use crate::program::{WorkFolder, data, field};
 
 #[test]
 fn claims_of_a_hash_device() {
-    let place = Place::new();
+    let place = WorkFolder::new();
     place.write("data", &data(40960, 1));
     let printed = place.run("hash data --hash-device hashes").ok();
     let text = place.run("inspect hashes").ok();
@@ -36,7 +36,7 @@ fn claims_of_a_hash_device() {
 
 #[test]
 fn an_unbound_disk_says_so() {
-    let place = Place::new();
+    let place = WorkFolder::new();
     place.write("image", &data(40960, 1));
     place.run("hash image --salt 00").ok();
     let inspect = "inspect image --hash-offset 40960";
@@ -50,7 +50,7 @@ fn an_unbound_disk_says_so() {
 
 #[test]
 fn nothing_there() {
-    let place = Place::new();
+    let place = WorkFolder::new();
     place.write("data", &data(100, 1));
     let text = place.run("inspect data").ok();
     assert!(text.contains("none that is known"), "{text}");
@@ -63,7 +63,7 @@ fn nothing_there() {
 /// What is wrong is said, by `verify` as well, and the rest is still shown.
 #[test]
 fn a_damaged_filesystem() {
-    let place = Place::new();
+    let place = WorkFolder::new();
     let mut image = data(40960, 1);
     image[1024..1028].copy_from_slice(&[0xe2, 0xe1, 0xf5, 0xe0]);
     image[1036] = 40;
@@ -89,7 +89,7 @@ fn a_damaged_filesystem() {
 
 #[test]
 fn every_command_shows_an_example() {
-    let place = Place::new();
+    let place = WorkFolder::new();
     let page = place.run("man").ok();
     assert!(page.contains("\n.TH DISK-BUILDER 1 "), "{page}");
     for command in ["build", "hash", "verify", "inspect", "completions", "man"] {

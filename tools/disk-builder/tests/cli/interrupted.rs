@@ -17,10 +17,10 @@ use serde_json::Value;
 
 use crate::{
     model_dir::{model, write},
-    program::{Ended, Place, data, field},
+    program::{Ended, WorkFolder, data, field},
 };
 
-fn spawn(place: &Place, arguments: &str) -> Child {
+fn spawn(place: &WorkFolder, arguments: &str) -> Child {
     place
         .builder_for_signals()
         .args(arguments.split_whitespace())
@@ -35,7 +35,7 @@ fn signal(child: &Child, signal: Signal) {
 }
 
 /// Waits until the run has looked through its model, and writes.
-fn wait_for_temporary_file(place: &Place) {
+fn wait_for_temporary_file(place: &WorkFolder) {
     while !place
         .names()
         .iter()
@@ -46,7 +46,7 @@ fn wait_for_temporary_file(place: &Place) {
 }
 
 /// A model that takes minutes, most of it holes.
-fn large_model(place: &Place) {
+fn large_model(place: &WorkFolder) {
     let directory = model(place, "model");
     let sparse = File::create(directory.join("sparse")).unwrap();
     sparse.set_len(1 << 40).unwrap();
@@ -54,7 +54,7 @@ fn large_model(place: &Place) {
 
 #[test]
 fn killed_at_any_moment() {
-    let place = Place::new();
+    let place = WorkFolder::new();
     write(&place.path("old"), &[("weights", data(9 << 20, 1))]);
     write(&place.path("new"), &[("weights", data(64 << 20, 2))]);
     let old_root = field(&place.run("build old --output disk").ok(), "Root hash").to_owned();
@@ -96,7 +96,7 @@ fn killed_at_any_moment() {
 #[test]
 fn signals_leave_nothing() {
     for sent in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
-        let place = Place::new();
+        let place = WorkFolder::new();
         large_model(&place);
         let child = spawn(&place, "build model --output disk");
         wait_for_temporary_file(&place);
@@ -110,7 +110,7 @@ fn signals_leave_nothing() {
 /// nohup(1) makes a program ignore SIGHUP, and it must go on doing that.
 #[test]
 fn what_nohup_started_outlives_its_terminal() {
-    let place = Place::new();
+    let place = WorkFolder::new();
     large_model(&place);
     let mut nohup = Command::new("nohup");
     nohup
@@ -135,7 +135,7 @@ fn what_nohup_started_outlives_its_terminal() {
 /// Another run of the same output does not take the file from under one that is at work.
 #[test]
 fn two_at_a_time() {
-    let place = Place::new();
+    let place = WorkFolder::new();
     large_model(&place);
     model(&place, "small");
     let child = spawn(&place, "build model --output disk");
@@ -154,7 +154,7 @@ fn two_at_a_time() {
 #[test]
 fn a_file_that_changes_is_named_and_leaves_no_output() {
     for resized in [true, false] {
-        let place = Place::new();
+        let place = WorkFolder::new();
         let directory = model(&place, "model");
         let sparse = File::create(directory.join("sparse")).unwrap();
         // Much work still to come when it is stopped, and yet to be done to the end.
@@ -179,7 +179,7 @@ fn a_file_that_changes_is_named_and_leaves_no_output() {
 /// Room is set aside before anything is read.
 #[test]
 fn no_room() {
-    let place = Place::new();
+    let place = WorkFolder::new();
     write(&place.path("model"), &[("weights", data(2 << 20, 1))]);
     let program = env!("CARGO_BIN_EXE_disk-builder");
     let script = format!("trap '' XFSZ; ulimit -f 1028; exec {program} build model --output disk");

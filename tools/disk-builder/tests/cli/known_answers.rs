@@ -1,6 +1,6 @@
 //! Whole hash devices that `veritysetup` 2.6.1 made.
 
-use crate::program::{Place, field};
+use crate::program::{WorkFolder, field};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
@@ -59,7 +59,7 @@ impl Case {
 fn every_allowed_case_to_the_byte() {
     let mut count = 0;
     for case in cases().iter().filter(|case| case.is_allowed()) {
-        let place = Place::new();
+        let place = WorkFolder::new();
         place.write("data", &case.data());
         let arguments = case.arguments();
         let printed = place
@@ -82,7 +82,7 @@ fn every_allowed_case_to_the_byte() {
 fn other_types_and_algorithms_are_refused() {
     let mut count = 0;
     for case in cases().iter().filter(|case| !case.is_allowed()) {
-        let place = Place::new();
+        let place = WorkFolder::new();
         place.write("data", &case.data());
         if case.alg != "sha256" {
             place

@@ -12,10 +12,10 @@ use std::{
 
 use serde::Deserialize;
 
-use crate::{model_dir::root_hash, program::Place};
+use crate::{model_dir::root_hash, program::WorkFolder};
 
 #[derive(Deserialize)]
-struct Model {
+struct KnownModel {
     name: String,
     files: Vec<ModelFile>,
     root_hash: String,
@@ -51,11 +51,11 @@ impl ModelFile {
 
 #[test]
 fn root_hashes() {
-    let models: Vec<Model> =
+    let models: Vec<KnownModel> =
         serde_json::from_str(include_str!("../../../../tests/data/layout1.json")).unwrap();
     assert_eq!(models.len(), 13);
     for model in models {
-        let place = Place::new();
+        let place = WorkFolder::new();
         for (file, number) in model.files.iter().zip(0..) {
             file.write(number, &place.path("model"));
         }

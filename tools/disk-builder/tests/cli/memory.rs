@@ -2,10 +2,10 @@
 
 use std::{fs, process::Command};
 
-use crate::program::{Ended, Place};
+use crate::program::{Ended, WorkFolder};
 
 /// The most memory that a run takes, in KiB.
-fn peak_memory(place: &Place, arguments: &str) -> u64 {
+fn peak_memory(place: &WorkFolder, arguments: &str) -> u64 {
     const MEASURE: &str = "import resource, subprocess, sys; \
         subprocess.run(sys.argv[1:], check=True, stdout=2); \
         print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)";
@@ -21,7 +21,7 @@ fn peak_memory(place: &Place, arguments: &str) -> u64 {
 /// As many threads as there are by default on the largest machine.
 #[test]
 fn memory_is_bounded_with_many_threads() {
-    let place = Place::new();
+    let place = WorkFolder::new();
     fs::create_dir(place.path("model")).unwrap();
     // Files that are read, as they are too small to be mapped or asked for holes.
     let (count, bytes) = (2000, 120 << 10);

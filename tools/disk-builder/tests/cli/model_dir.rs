@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::program::{Place, data};
+use crate::program::{WorkFolder, data};
 
 /// The files of a small model: of all sizes around a block, of several windows, and with names
 /// that sort otherwise than their paths.
@@ -36,7 +36,7 @@ pub(crate) fn write(directory: &Path, files: &[(&str, Vec<u8>)]) {
 }
 
 /// The small model in a directory of a place.
-pub(crate) fn model(place: &Place, name: &str) -> PathBuf {
+pub(crate) fn model(place: &WorkFolder, name: &str) -> PathBuf {
     let directory = place.path(name);
     write(&directory, &files());
     directory
@@ -44,7 +44,7 @@ pub(crate) fn model(place: &Place, name: &str) -> PathBuf {
 
 /// What `root-hash` prints of a directory of a place.
 #[track_caller]
-pub(crate) fn root_hash(place: &Place, arguments: &str) -> String {
+pub(crate) fn root_hash(place: &WorkFolder, arguments: &str) -> String {
     let printed = place.run(&format!("root-hash {arguments}")).ok();
     let digits = printed.strip_suffix('\n').unwrap();
     assert_eq!(digits.len(), 64, "{printed:?}");

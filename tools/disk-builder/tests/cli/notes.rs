@@ -5,12 +5,12 @@ use std::{ffi::OsStr, fs, os::unix::fs::symlink};
 
 use crate::{
     model_dir::{files, model, root_hash, write},
-    program::{Ended, Place},
+    program::{Ended, WorkFolder},
 };
 
 /// The notes of a run that must succeed.
 #[track_caller]
-fn notes(place: &Place, arguments: &str) -> String {
+fn notes(place: &WorkFolder, arguments: &str) -> String {
     let ended = place.run(arguments);
     assert_eq!(ended.code, Some(0), "{ended:?}");
     ended.stderr
@@ -18,7 +18,7 @@ fn notes(place: &Place, arguments: &str) -> String {
 
 #[test]
 fn files_from_outside_of_the_model_are_named() {
-    let place = Place::new();
+    let place = WorkFolder::new();
     let directory = model(&place, "model");
     assert_eq!(notes(&place, "root-hash model"), "");
     place.write("secret", b"key");
@@ -66,7 +66,7 @@ fn files_from_outside_of_the_model_are_named() {
 /// Its blobs are the model's own, but only where the hub keeps them.
 #[test]
 fn a_hub_cache_is_no_outside() {
-    let place = Place::new();
+    let place = WorkFolder::new();
     let snapshot = place.path("hub/snapshots/REV");
     write(&place.path("hub/blobs"), &[("1", b"x".to_vec())]);
     fs::create_dir_all(snapshot.join("onnx")).unwrap();
@@ -93,7 +93,7 @@ fn a_hub_cache_is_no_outside() {
 
 #[test]
 fn patterns_that_leave_nothing_out_are_named() {
-    let place = Place::new();
+    let place = WorkFolder::new();
     let directory = model(&place, "model");
     let root = root_hash(&place, "model");
     write(&directory, &[("README.md", b"x".to_vec())]);
@@ -123,8 +123,8 @@ fn patterns_that_leave_nothing_out_are_named() {
 /// What a file is called is no business of the terminal.
 #[test]
 fn names_do_not_reach_the_terminal_raw() {
-    let place = Place::new();
-    let run = |place: &Place, model: &OsStr| {
+    let place = WorkFolder::new();
+    let run = |place: &WorkFolder, model: &OsStr| {
         let output = place.builder().arg("root-hash").arg(model).output();
         Ended::of(output.unwrap())
     };

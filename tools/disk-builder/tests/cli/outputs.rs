@@ -12,13 +12,13 @@ use nix::{
     unistd::Pid,
 };
 
-use crate::program::{Ended, Place, field};
+use crate::program::{Ended, WorkFolder, field};
 
 /// A build that has written all, and waits for the lock of its output's directory.
 struct Waiting(Child);
 
 impl Waiting {
-    fn start(place: &Place, arguments: &str) -> Self {
+    fn start(place: &WorkFolder, arguments: &str) -> Self {
         let mut child = place
             .builder()
             .args(arguments.split(' '))
@@ -46,8 +46,8 @@ impl Waiting {
 }
 
 /// Models `m1` and `m2`.
-fn two_models() -> Place {
-    let place = Place::new();
+fn two_models() -> WorkFolder {
+    let place = WorkFolder::new();
     for (model, byte) in [("m1", 1), ("m2", 2)] {
         fs::create_dir(place.path(model)).unwrap();
         place.write(&format!("{model}/weights"), &[byte; 5000]);
@@ -55,7 +55,7 @@ fn two_models() -> Place {
     place
 }
 
-fn root_of(place: &Place, model: &str) -> String {
+fn root_of(place: &WorkFolder, model: &str) -> String {
     let printed = place.run(&format!("root-hash {model}")).ok();
     printed.trim_end().to_owned()
 }

@@ -7,9 +7,10 @@ use std::{
 };
 
 use tempfile::TempDir;
+use test_support::assert_causes_stand_once;
 
 /// A directory of its own for a test, and the programs run in it.
-pub(crate) struct Place(TempDir);
+pub(crate) struct WorkFolder(TempDir);
 
 /// How a program ended.
 #[derive(Debug)]
@@ -19,7 +20,7 @@ pub(crate) struct Ended {
     pub(crate) stderr: String,
 }
 
-impl Place {
+impl WorkFolder {
     pub(crate) fn new() -> Self {
         Self(TempDir::new().unwrap())
     }
@@ -105,12 +106,15 @@ fn veritysetup() -> &'static Path {
 }
 
 impl Ended {
+    #[track_caller]
     pub(crate) fn of(output: Output) -> Self {
         let text = |bytes| String::from_utf8(bytes).unwrap();
+        let stderr = text(output.stderr);
+        assert_causes_stand_once(&stderr);
         Self {
             code: output.status.code(),
             stdout: text(output.stdout),
-            stderr: text(output.stderr),
+            stderr,
         }
     }
 

@@ -4,11 +4,11 @@ use std::process::Command;
 
 use crate::{
     model_dir::model,
-    program::{Ended, Place},
+    program::{Ended, WorkFolder},
 };
 
 /// Runs `disk-builder` at a terminal; what it prints and says comes in one stream.
-fn at_a_terminal(place: &Place, arguments: &str) -> String {
+fn at_a_terminal(place: &WorkFolder, arguments: &str) -> String {
     let program = env!("CARGO_BIN_EXE_disk-builder");
     let output = Command::new("script")
         .args(["-qec", &format!("{program} {arguments}"), "/dev/null"])
@@ -19,7 +19,7 @@ fn at_a_terminal(place: &Place, arguments: &str) -> String {
 
 #[test]
 fn one_line_is_left() {
-    let place = Place::new();
+    let place = WorkFolder::new();
     model(&place, "model");
     let shown = at_a_terminal(&place, "build model --output disk");
     assert_eq!(shown.matches(" MiB in ").count(), 1, "{shown}");
@@ -32,7 +32,7 @@ fn one_line_is_left() {
 
 #[test]
 fn nothing_without_a_terminal() {
-    let place = Place::new();
+    let place = WorkFolder::new();
     model(&place, "model");
     let ended = place.run("build model --output disk");
     assert_eq!((ended.code, &*ended.stderr), (Some(0), ""));

@@ -14,7 +14,7 @@ use proptest::prelude::*;
 
 use crate::{
     model_dir::{files, model, root_hash, write},
-    program::{Place, data},
+    program::{WorkFolder, data},
 };
 
 /// All files and directories below a directory.
@@ -72,7 +72,7 @@ fn change_attributes(path: &Path) {
 
 #[test]
 fn what_must_not_matter() {
-    let place = Place::on_disk();
+    let place = WorkFolder::on_disk();
     let expected = {
         model(&place, "plain");
         root_hash(&place, "plain")
@@ -148,7 +148,7 @@ fn what_must_not_matter() {
 
 #[test]
 fn one_disk_for_any_number_of_threads_and_any_name() {
-    let place = Place::new();
+    let place = WorkFolder::new();
     let directory = model(&place, "model");
     // Several runs of the engine.
     write(&directory, &[("large", data(40 << 20, 9))]);
@@ -167,7 +167,7 @@ fn one_disk_for_any_number_of_threads_and_any_name() {
 
 #[test]
 fn what_must_matter() {
-    let place = Place::new();
+    let place = WorkFolder::new();
     model(&place, "plain");
     type Change = fn(&Path);
     let changes: [(&str, Change); 7] = [
@@ -288,7 +288,7 @@ proptest! {
         seed in any::<u64>(),
         changed in any::<prop::sample::Index>(),
     ) {
-        let place = Place::new();
+        let place = WorkFolder::new();
         let build = |name: &str, files: &BTreeMap<String, Vec<u8>>, twisted: bool| {
             let elsewhere = place.path(&format!("{name}-elsewhere"));
             fs::create_dir(&elsewhere).unwrap();

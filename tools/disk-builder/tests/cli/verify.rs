@@ -6,7 +6,7 @@ use dm_verity::Superblock;
 use model_disk::erofs;
 use serde_json::Value;
 
-use crate::program::{Place, data, field};
+use crate::program::{WorkFolder, data, field};
 
 /// An EROFS superblock that claims so many blocks, in data of that size.
 fn filesystem(blocks: u32) -> Vec<u8> {
@@ -19,7 +19,7 @@ fn filesystem(blocks: u32) -> Vec<u8> {
 }
 
 /// A hashed image of 300 blocks: one hash block on level 1, three on level 0. Gives the root hash.
-fn image(place: &Place, options: &str) -> String {
+fn image(place: &WorkFolder, options: &str) -> String {
     place.write("image", &filesystem(300));
     let printed = place.run(&format!("hash image {options}")).ok();
     field(&printed, "Root hash").to_owned()
@@ -36,7 +36,7 @@ fn finds_the_tree_after_the_filesystem() {
         "--hash-block-size 64K",
         "--data-block-size 512 --hash-block-size 512",
     ] {
-        let place = Place::new();
+        let place = WorkFolder::new();
         let root = image(&place, options);
         let printed = place.run(&format!("verify image --root-hash {root}")).ok();
         assert!(printed.starts_with("verified: "), "{printed}");
@@ -50,7 +50,7 @@ fn finds_the_tree_after_the_filesystem() {
 
 #[test]
 fn a_flipped_byte_is_told_with_its_block() {
-    let place = Place::new();
+    let place = WorkFolder::new();
     let root = image(&place, "");
     let good = place.read("image");
     for (offset, expected) in [
@@ -85,7 +85,7 @@ fn a_flipped_byte_is_told_with_its_block() {
 
 #[test]
 fn a_flipped_byte_in_the_top_block_shows_both_root_hashes() {
-    let place = Place::new();
+    let place = WorkFolder::new();
     let root = image(&place, "");
     place.flip("image", LEVEL_1);
     let ended = place.run(&format!("verify image --root-hash {root}"));
@@ -95,7 +95,7 @@ fn a_flipped_byte_in_the_top_block_shows_both_root_hashes() {
 
 #[test]
 fn a_flipped_byte_anywhere_in_the_superblock_but_the_uuid() {
-    let place = Place::new();
+    let place = WorkFolder::new();
     let root = image(&place, "");
     let good = place.read("image");
     for offset in (0..16).chain(32..512) {
@@ -110,7 +110,7 @@ fn a_flipped_byte_anywhere_in_the_superblock_but_the_uuid() {
 /// A superblock that cuts the disk short by less than a hash block: the root hash fits.
 #[test]
 fn a_disk_cut_short_is_refused() {
-    let place = Place::new();
+    let place = WorkFolder::new();
     let root = image(&place, "--salt 00");
     let mut image = place.read("image");
     image[SUPERBLOCK + 72..SUPERBLOCK + 80].copy_from_slice(&299u64.to_le_bytes());
@@ -130,7 +130,7 @@ fn a_disk_cut_short_is_refused() {
 /// The attack that geometry is bound against: the first hash block of level 0 as if it were data.
 #[test]
 fn a_level_of_the_tree_passed_off_as_data_is_refused() {
-    let place = Place::new();
+    let place = WorkFolder::new();
     let root = image(&place, "--salt 00");
     let image = place.read("image");
     let mut superblock =
@@ -161,7 +161,7 @@ fn a_level_of_the_tree_passed_off_as_data_is_refused() {
 
 #[test]
 fn what_binds_is_told() {
-    let place = Place::new();
+    let place = WorkFolder::new();
     for (options, arguments, expected) in [
         ("", "", "geometry salt"),
         ("--salt 00", "", "filesystem"),
@@ -192,7 +192,7 @@ fn what_binds_is_told() {
 
 #[test]
 fn json_lists_what_is_corrupt() {
-    let place = Place::new();
+    let place = WorkFolder::new();
     let root = image(&place, "");
     for offset in [0, 4096, 3 * 4096, LEVEL_0 + 4096] {
         place.flip("image", offset);
@@ -222,7 +222,7 @@ fn json_lists_what_is_corrupt() {
 
 #[test]
 fn a_truncated_disk_says_so() {
-    let place = Place::new();
+    let place = WorkFolder::new();
     let root = image(&place, "");
     let length = place.read("image").len() as u64;
     let cut = |bytes| {
@@ -249,7 +249,7 @@ fn a_truncated_disk_says_so() {
 
 #[test]
 fn truncated_data_beside_a_whole_tree_says_so() {
-    let place = Place::new();
+    let place = WorkFolder::new();
     place.write("data", &data(40960, 1));
     let printed = place.run("hash data --hash-device hashes").ok();
     let root = field(&printed, "Root hash");
@@ -266,7 +266,7 @@ fn truncated_data_beside_a_whole_tree_says_so() {
 
 #[test]
 fn without_a_superblock() {
-    let place = Place::new();
+    let place = WorkFolder::new();
     let root = image(&place, "--no-superblock --salt 5a");
     let offset = "--hash-offset 1228800";
     let verify = format!("verify image --root-hash {root} --no-superblock");
@@ -300,7 +300,7 @@ fn without_a_superblock() {
 
 #[test]
 fn one_block_has_no_tree() {
-    let place = Place::new();
+    let place = WorkFolder::new();
     place.write("data", &data(4096, 1));
     let printed = place.run("hash data --hash-device hashes").ok();
     assert_eq!(field(&printed, "Hash blocks"), "0");
@@ -315,7 +315,7 @@ fn one_block_has_no_tree() {
 
 #[test]
 fn refusals() {
-    let place = Place::new();
+    let place = WorkFolder::new();
     let root = image(&place, "");
     fs::create_dir(place.path("directory")).unwrap();
     let other = "00".repeat(32);

@@ -1,6 +1,6 @@
 //! Against the real `veritysetup`: what one makes, the other accepts, and it is the same.
 
-use crate::program::{Place, data, field};
+use crate::program::{WorkFolder, data, field};
 use proptest::prelude::*;
 
 /// The text of `veritysetup format` without its first and its last line, which name and measure
@@ -23,7 +23,7 @@ fn prints_the_same() {
         (4096, "--salt - --uuid 00000000-0000-0000-0000-000000000000"),
         (1 << 20, "--salt 00 --hash sha512 --no-superblock"),
     ] {
-        let place = Place::new();
+        let place = WorkFolder::new();
         place.write("data", &data(bytes, 1));
         let theirs = place
             .veritysetup(&format!("format data theirs {arguments}"))
@@ -37,7 +37,7 @@ fn prints_the_same() {
 
 #[test]
 fn appended_as_they_do_with_an_offset() {
-    let place = Place::new();
+    let place = WorkFolder::new();
     place.write("ours", &data(300 * 4096, 2));
     place.write("theirs", &data(300 * 4096, 2));
     let printed = place.run("hash ours --salt 5a").ok();
@@ -58,7 +58,7 @@ fn appended_as_they_do_with_an_offset() {
 
 #[test]
 fn their_disks_that_are_not_allowed_are_refused() {
-    let place = Place::new();
+    let place = WorkFolder::new();
     place.write("data", &data(40960, 3));
     for (arguments, reason) in [
         ("--format 0", "hash type 0 is not supported"),
@@ -92,7 +92,7 @@ proptest! {
         seed: u64,
         flipped: prop::sample::Index,
     ) {
-        let place = Place::new();
+        let place = WorkFolder::new();
         let bytes = blocks << data_bits;
         place.write("data", &data(bytes, seed));
         let salt = if salt.is_empty() { "-".to_owned() } else { hex::encode(salt) };

@@ -54,6 +54,11 @@ impl<'a> PlanSource<'a> {
     }
 
     /// Fills `buf` from an extent, from `offset` (in the image) on.
+    #[expect(
+        clippy::disallowed_methods,
+        clippy::indexing_slicing,
+        reason = "the part of an extent that lies in what is asked for"
+    )]
     fn read(&self, extent: &ImageExtent, offset: u64, buf: &mut [u8]) -> Result<(), SourceError> {
         let start = offset - extent.offset;
         match extent.source {
@@ -83,6 +88,10 @@ impl Source for PlanSource<'_> {
         self.plan.bytes()
     }
 
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "the part of an extent that lies in what is asked for"
+    )]
     fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> Result<(), SourceError> {
         let end = offset + buf.len() as u64;
         for extent in self.plan.extents_in(offset..end) {

@@ -149,7 +149,9 @@ fn write_slot(
     let start = plan.area.offset();
     let mut slot = vec![0; (plan.area.block_offset(0) - start) as usize];
     if let Some(superblock) = superblock {
-        slot[..SUPERBLOCK_SIZE].copy_from_slice(superblock);
+        slot.iter_mut()
+            .zip(superblock)
+            .for_each(|(to, from)| *to = *from);
     }
     file.write_all_at(&slot, start)
 }

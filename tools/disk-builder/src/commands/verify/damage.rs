@@ -46,10 +46,10 @@ impl Damages {
             disk.walk(|node| {
                 for ranges in [&mut corrupt, &mut unverifiable] {
                     for hit in ranges.hit(&node.data) {
-                        if count < MAX_PATHS {
-                            ranges.damages[hit]
-                                .paths
-                                .push(name(node.path, node.is_directory));
+                        if let Some(damage) = ranges.damages.get_mut(hit)
+                            && count < MAX_PATHS
+                        {
+                            damage.paths.push(name(node.path, node.is_directory));
                         }
                         count += 1;
                     }

@@ -60,10 +60,9 @@ impl<'a> VerifiedFilesystem<'a> {
         if end > self.data_bytes {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        match overlapping(&self.bad, &(offset..end)).next() {
-            Some(bad) => Err(io::Error::other(UnverifiedRead::Corrupt(
-                self.bad[bad].start,
-            ))),
+        let bad = overlapping(&self.bad, &(offset..end)).next();
+        match bad.and_then(|bad| self.bad.get(bad)) {
+            Some(bad) => Err(io::Error::other(UnverifiedRead::Corrupt(bad.start))),
             None => self.image.file().read_exact_at(buffer, offset),
         }
     }

@@ -61,6 +61,10 @@ impl Window {
     /// Shows `length` bytes (at least one) of a file from `offset` on, if all of them are in the
     /// page cache. None where they are not, or where they cannot be shown: then they have to be
     /// read.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "a slot is an index that was found in the array"
+    )]
     pub fn onto_cached(file: &File, offset: u64, length: usize) -> Option<Self> {
         let page = page_size()?;
         let skip = (offset % page as u64) as usize;
@@ -126,6 +130,10 @@ impl Window {
     }
 
     /// An error where not all bytes that were read so far were the file's.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "a slot is an index that was found in the array"
+    )]
     pub fn check(&self) -> io::Result<()> {
         if WINDOWS[self.slot].broken.load(Ordering::Acquire) {
             return Err(io::Error::from_raw_os_error(libc::EIO));
@@ -135,6 +143,10 @@ impl Window {
 }
 
 impl Drop for Window {
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "a slot is an index that was found in the array"
+    )]
     fn drop(&mut self) {
         WINDOWS[self.slot].start.store(0, Ordering::Release);
         // SAFETY: the map is this window's alone, and no reference to it outlives the window.
