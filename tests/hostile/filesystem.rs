@@ -41,9 +41,9 @@ fn every_size_that_erofs_can_claim() {
                 let at = Options::at(image.data_end());
                 match salt {
                     // One that cannot be is refused, whatever binds.
-                    _ if !(9..=16).contains(&bits) => {
-                        let reason = &["is not from 512 to 65536"];
-                        file.refuses(&image.bytes, &image.root_hash, at, reason);
+                    _ if !(9..=16).contains(&bits) || blocks == 0 => {
+                        let reasons = &["is not from 512 to 65536", "claims to have no blocks"];
+                        file.refuses(&image.bytes, &image.root_hash, at, reasons);
                     }
                     // What binds already needs no filesystem.
                     SaltKind::Geometry => file.accepts(&image, at),
