@@ -9,12 +9,13 @@
 //! | [`sidecar()`] | mounts, watches and unmounts |
 //! | [`mount()`], [`unmount()`], [`status()`] | the other commands; [`check()`] is what a mount does before the kernel has a part in it |
 //! | `device`, `block_sizes` | find a block device or an image file and open it once; what this kernel cannot read |
-//! | `loop_device`, `device_mapper`, `node` | the kernel's devices, and their nodes |
+//! | `loop_device`, `device_mapper`, `device_node` | the kernel's devices, and their nodes |
 //! | `mount_point`, `min_free` | made or changed for a mount, and changed back |
 //! | `mountinfo`, `uevent`, `signals`, `memory` | what the kernel says |
 //! | `watchdog`, `pause` | how long a device may take to answer, and how anything waits |
 //! | `prefetch`, `confine` | what is done while a disk is served, and what the sidecar gives up |
 //! | [`log`] | what is said on standard error, by all of them |
+//! | `termination_log` | what the program leaves for Kubernetes when it fails (in the program alone) |
 //! | `sys` | system calls that no crate wraps, and every `unsafe` |
 //!
 //! What a disk is, and whether it is accepted, is in the crate [`model_disk`]; the format of

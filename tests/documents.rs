@@ -2,7 +2,7 @@
 // A failure is a panic here, as in any test.
 #![allow(clippy::unwrap_used)]
 
-use std::{fs, path::Path};
+use std::{collections::BTreeMap, fs, path::Path};
 
 /// All text of a folder's Rust files.
 fn sources(folder: &Path) -> String {
@@ -16,6 +16,12 @@ fn sources(folder: &Path) -> String {
         }
     }
     text
+}
+
+/// The same of everything that holds code.
+fn all_sources(root: &Path) -> String {
+    let folders = ["crates", "fuzz", "src", "tests", "tools"];
+    folders.map(|folder| sources(&root.join(folder))).concat()
 }
 
 /// The documents, with their names.
@@ -45,8 +51,7 @@ fn quoted(text: &str) -> impl Iterator<Item = &str> {
 #[test]
 fn the_tests_that_documents_name_exist() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let text =
-        sources(&root.join("tests")) + &sources(&root.join("src")) + &sources(&root.join("tools"));
+    let text = all_sources(root);
     let mut checked = 0;
     for (document, content) in documents() {
         for name in quoted(&content) {
@@ -55,7 +60,8 @@ fn the_tests_that_documents_name_exist() {
                 continue;
             };
             let plain = |byte: u8| byte.is_ascii_lowercase() || byte == b'_';
-            if name.is_empty() || !name.bytes().all(plain) {
+            // Types begin with a capital letter.
+            if name.is_empty() || !name.bytes().all(plain) || path.starts_with(char::is_uppercase) {
                 continue;
             }
             assert!(
@@ -72,8 +78,7 @@ fn the_tests_that_documents_name_exist() {
 #[test]
 fn each_promise_names_its_test() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let text =
-        sources(&root.join("tests")) + &sources(&root.join("src")) + &sources(&root.join("tools"));
+    let text = all_sources(root);
     for (document, least) in [("docs/security.md", 15), ("docs/faults.md", 60)] {
         let content = fs::read_to_string(root.join(document)).unwrap();
         let mut rows = 0;
@@ -123,8 +128,9 @@ fn messages() -> Vec<String> {
     }
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut texts = Vec::new();
-    files(&root.join("src"), &mut texts);
-    files(&root.join("tools/disk-builder/src"), &mut texts);
+    for folder in ["crates", "src", "tools/disk-builder/src"] {
+        files(&root.join(folder), &mut texts);
+    }
     let mut messages = Vec::new();
     for text in texts {
         let code = text.split("#[cfg(test)]").next().unwrap();
@@ -223,13 +229,12 @@ fn the_files_that_documents_link_to_exist() {
     assert!(checked >= 3, "only {checked} links were found");
 }
 
-/// docs/architecture.md names what is there, and all modules that are.
+/// docs/architecture.md names what is there.
 #[test]
 fn the_architecture_is_that_of_the_sources() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let text = fs::read_to_string(root.join("docs/architecture.md")).unwrap();
-    let builder = root.join("tools/disk-builder/src");
-    let code = sources(&root.join("src")) + &sources(&root.join("tests")) + &sources(&builder);
+    let code = all_sources(root);
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte);
     let (mut paths, mut items) = (0, 0);
     for name in quoted(&text).filter(|name| name.bytes().all(plain)) {
@@ -245,13 +250,53 @@ fn the_architecture_is_that_of_the_sources() {
         paths >= 30 && items >= 5,
         "only {paths} paths, {items} items"
     );
-    for folder in [root.join("src"), builder] {
-        for entry in fs::read_dir(folder).unwrap() {
+}
+
+/// The front page of each library tells what its modules are for.
+#[test]
+fn front_pages_name_all_modules() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for folder in ["src", "tools/disk-builder/src"].map(|folder| root.join(folder)) {
+        let page = fs::read_to_string(folder.join("lib.rs")).unwrap();
+        let page: String = page
+            .lines()
+            .filter(|line| line.starts_with("//!"))
+            .collect();
+        let mut modules = 0;
+        for entry in fs::read_dir(&folder).unwrap() {
             let module = entry.unwrap().path().with_extension("");
-            let module = module.file_name().unwrap().to_str().unwrap();
-            let named = |word: &str| word == module;
+            let module = module.file_name().unwrap().to_str().unwrap().to_owned();
+            if ["lib", "main", "fuzzing"].contains(&module.as_str()) {
+                continue;
+            }
             let words = |byte: char| !byte.is_alphanumeric() && byte != '_';
-            assert!(text.split(words).any(named), "{module} is not named");
+            let named = page.split(words).any(|word| word == module);
+            assert!(named, "{}: {module} is not named", folder.display());
+            modules += 1;
+        }
+        assert!(modules >= 6, "only {modules} modules");
+    }
+}
+
+/// One name for one thing: no two types of the libraries and programs share one.
+#[test]
+fn names_of_types_are_unique() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut names = BTreeMap::<String, usize>::new();
+    for line in all_sources(root).lines() {
+        // Of items, and of those that are in a module of tests or within a function.
+        let line = line.trim_start().trim_start_matches("pub ");
+        let line = line.rsplit_once("pub(").map_or(line, |(_, rest)| {
+            rest.split_once(") ").map_or(rest, |(_, item)| item)
+        });
+        let mut words = line.split(|byte: char| !byte.is_alphanumeric() && byte != '_');
+        if let (Some("struct" | "enum" | "trait" | "union"), Some(name)) =
+            (words.next(), words.next())
+        {
+            *names.entry(name.to_owned()).or_default() += 1;
         }
     }
+    assert!(names.len() > 200, "only {} names", names.len());
+    let shared: Vec<_> = names.iter().filter(|(_, count)| **count > 1).collect();
+    assert!(shared.is_empty(), "{shared:?}");
 }

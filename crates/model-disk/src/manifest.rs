@@ -28,7 +28,7 @@ const MAX_BYTES: u64 = 64 << 20;
 
 /// A manifest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "Written")]
+#[serde(from = "WrittenManifest")]
 pub struct Manifest<'a> {
     /// [`SCHEMA`].
     pub schema: u32,
@@ -67,7 +67,7 @@ pub struct DiskSummary {
 
 /// A manifest as it is read. A flattened [`DiskSummary`] would keep all that is unknown in memory.
 #[derive(Deserialize)]
-struct Written {
+struct WrittenManifest {
     schema: u32,
     layout: u32,
     root_hash: String,
@@ -86,8 +86,8 @@ struct Written {
     builder_version: String,
 }
 
-impl From<Written> for Manifest<'_> {
-    fn from(written: Written) -> Self {
+impl From<WrittenManifest> for Manifest<'_> {
+    fn from(written: WrittenManifest) -> Self {
         Self {
             schema: written.schema,
             disk: DiskSummary {

@@ -79,10 +79,14 @@ struct BenchDisk<'a> {
 impl BenchDisk<'_> {
     fn mounting(&self) -> Result<Section> {
         let contestants = vec![
-            self.contestant("disk-mounter mount", Way::Mounter, self.mounter(&[])),
+            self.contestant(
+                "disk-mounter mount",
+                MountMethod::Mounter,
+                self.mounter(&[]),
+            ),
             self.contestant(
                 "script: veritysetup open, mount",
-                Way::Script,
+                MountMethod::Script,
                 self.script(""),
             ),
         ];
@@ -97,15 +101,18 @@ impl BenchDisk<'_> {
     fn reading(&self) -> Result<Section> {
         let mut ours = self.contestant(
             "disk-mounter mount --prefetch",
-            Way::Mounter,
+            MountMethod::Mounter,
             self.mounter(&["--prefetch"]),
         );
         let mut other = self.contestant(
             "script: veritysetup open, mount, cat of all files",
-            Way::Script,
+            MountMethod::Script,
             self.script(THEN_CAT),
         );
-        for (contestant, way) in [(&mut ours, Way::Mounter), (&mut other, Way::Script)] {
+        for (contestant, way) in [
+            (&mut ours, MountMethod::Mounter),
+            (&mut other, MountMethod::Script),
+        ] {
             contestant.bytes = self.bytes;
             contestant.finish = Box::new(move |_| {
                 self.check_cached()?;
@@ -122,7 +129,7 @@ impl BenchDisk<'_> {
         )
     }
 
-    fn contestant(&self, name: &str, way: Way, command: Command) -> Contestant<'_> {
+    fn contestant(&self, name: &str, way: MountMethod, command: Command) -> Contestant<'_> {
         Contestant {
             name: name.into(),
             bytes: 0,
@@ -158,11 +165,11 @@ impl BenchDisk<'_> {
         command
     }
 
-    fn check_and_unmount(&self, way: Way) -> Result<()> {
+    fn check_and_unmount(&self, way: MountMethod) -> Result<()> {
         self.files.check(&self.content()?)?;
         let commands: &[&[&str]] = match way {
-            Way::Mounter => &[&["disk-mounter", "status"], &["disk-mounter", "unmount"]],
-            Way::Script => &[&["umount"]],
+            MountMethod::Mounter => &[&["disk-mounter", "status"], &["disk-mounter", "unmount"]],
+            MountMethod::Script => &[&["umount"]],
         };
         for command in commands {
             child::run(
@@ -171,7 +178,7 @@ impl BenchDisk<'_> {
                     .arg(self.mount_point),
             )?;
         }
-        if let Way::Script = way {
+        if let MountMethod::Script = way {
             child::run(Command::new("veritysetup").args(["close", "bench"]))?;
         }
         Ok(())
@@ -217,7 +224,7 @@ impl BenchDisk<'_> {
 
 /// How it was mounted.
 #[derive(Clone, Copy)]
-enum Way {
+enum MountMethod {
     Mounter,
     Script,
 }

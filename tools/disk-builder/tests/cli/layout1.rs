@@ -17,12 +17,12 @@ use crate::{model_dir::root_hash, program::WorkFolder};
 #[derive(Deserialize)]
 struct KnownModel {
     name: String,
-    files: Vec<ModelFile>,
+    files: Vec<KnownFile>,
     root_hash: String,
 }
 
 #[derive(Deserialize)]
-struct ModelFile {
+struct KnownFile {
     path: Option<String>,
     path_hex: Option<String>,
     bytes: u64,
@@ -30,7 +30,7 @@ struct ModelFile {
     zeros: bool,
 }
 
-impl ModelFile {
+impl KnownFile {
     fn write(&self, number: u64, directory: &Path) {
         let path = match (&self.path, &self.path_hex) {
             (Some(path), None) => path.clone().into_bytes(),

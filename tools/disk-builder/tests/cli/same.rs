@@ -214,7 +214,7 @@ fn what_must_matter() {
 
 /// How a file comes into a model directory.
 #[derive(Clone, Copy, Debug)]
-enum Way {
+enum BuildMethod {
     Plain,
     Link,
     HardLink,
@@ -241,30 +241,30 @@ fn any_model() -> impl Strategy<Value = BTreeMap<String, Vec<u8>>> {
     })
 }
 
-fn any_way() -> impl Strategy<Value = Way> {
+fn any_way() -> impl Strategy<Value = BuildMethod> {
     prop_oneof![
-        Just(Way::Plain),
-        Just(Way::Link),
-        Just(Way::HardLink),
-        Just(Way::Sparse)
+        Just(BuildMethod::Plain),
+        Just(BuildMethod::Link),
+        Just(BuildMethod::HardLink),
+        Just(BuildMethod::Sparse)
     ]
 }
 
-fn place_file(directory: &Path, elsewhere: &Path, path: &str, bytes: &[u8], way: Way) {
+fn place_file(directory: &Path, elsewhere: &Path, path: &str, bytes: &[u8], way: BuildMethod) {
     let target = directory.join(path);
     fs::create_dir_all(target.parent().unwrap()).unwrap();
     let blob = elsewhere.join(path.replace('/', "-slash-"));
     match way {
-        Way::Plain => fs::write(target, bytes).unwrap(),
-        Way::Link => {
+        BuildMethod::Plain => fs::write(target, bytes).unwrap(),
+        BuildMethod::Link => {
             fs::write(&blob, bytes).unwrap();
             symlink(blob, target).unwrap();
         }
-        Way::HardLink => {
+        BuildMethod::HardLink => {
             fs::write(&blob, bytes).unwrap();
             fs::hard_link(blob, target).unwrap();
         }
-        Way::Sparse => {
+        BuildMethod::Sparse => {
             let file = File::create(target).unwrap();
             file.set_len(bytes.len() as u64).unwrap();
             for (block, offset) in bytes.chunks(4096).zip((0..).step_by(4096)) {
@@ -301,7 +301,7 @@ proptest! {
                 }
             }
             for ((path, bytes), way) in all {
-                let way = if twisted { *way } else { Way::Plain };
+                let way = if twisted { *way } else { BuildMethod::Plain };
                 place_file(&place.path(name), &elsewhere, path, bytes, way);
             }
             root_hash(&place, &format!("{name} --threads {}", 1 + seed % 7))

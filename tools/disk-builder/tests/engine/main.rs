@@ -11,7 +11,7 @@ use disk_builder::engine::{
     Findings, HashTreeError, SourceError, VerifyTreeError, Workers, hash_tree, verify_tree,
 };
 use dm_verity::{BlockSize, HashArea, RootHash, Salt, TreeLayout, VerityParams};
-use memory::{Memory, Written};
+use memory::{Memory, WrittenBytes};
 use oracle::Shape;
 use proptest::prelude::*;
 
@@ -53,7 +53,7 @@ fn bytes(blocks: u64, block_size: usize, seed: u64) -> Vec<u8> {
 /// The engine's root hash and tree, which must be those of the oracle.
 fn compare(shape: &Shape, blocks: u64, source: &Memory, threads: usize) -> (RootHash, Vec<u8>) {
     let (root, tree) = shape.tree(&source.data);
-    let written = Written::default();
+    let written = WrittenBytes::default();
     let found = hash_tree(&params(shape, blocks), source, &written, &workers(threads)).unwrap();
     assert_eq!(found.as_bytes(), root, "{shape:?} {blocks} {threads}");
     assert!(
@@ -146,7 +146,7 @@ fn holes_are_not_read() {
 fn the_sink_gets_all_data_but_holes() {
     let shape = shape("sha256", 4096, 4096, &[]);
     let source = Memory::with_holes(bytes(10_000, 4096, 1), vec![(8192, 40960)]);
-    let written = Written::default();
+    let written = WrittenBytes::default();
     hash_tree(&params(&shape, 10_000), &source, &written, &workers(2)).unwrap();
     let mut copy = vec![0; source.data.len()];
     for (offset, data) in written.data.into_inner().unwrap() {
@@ -163,7 +163,7 @@ fn data_that_ends_early_is_an_error_with_its_name() {
     let error = hash_tree(
         &params(&shape, 10_000),
         &source,
-        &Written::default(),
+        &WrittenBytes::default(),
         &workers(2),
     );
     match error {
@@ -179,9 +179,9 @@ fn a_full_sink_is_an_error() {
     let shape = shape("sha256", 4096, 4096, &[]);
     let source = Memory::new(bytes(10_000, 4096, 1));
     for full_at in [0, 2, 50] {
-        let full = Written {
+        let full = WrittenBytes {
             full_at: Some(full_at),
-            ..Written::default()
+            ..WrittenBytes::default()
         };
         let result = hash_tree(&params(&shape, 10_000), &source, &full, &workers(2));
         assert!(matches!(result, Err(HashTreeError::Sink(_))), "{result:?}");
@@ -194,7 +194,7 @@ fn an_interrupt_ends_it() {
     let source = Memory::new(bytes(10, 4096, 1));
     let workers = Workers::new(2, Arc::new(AtomicBool::new(true))).unwrap();
     let params = params(&shape, 10);
-    let written = Written::default();
+    let written = WrittenBytes::default();
     let result = hash_tree(&params, &source, &written, &workers);
     assert!(matches!(result, Err(HashTreeError::Interrupted(_))));
     assert!(written.tree(4096).is_empty());

@@ -85,14 +85,14 @@ impl Source for Memory {
 
 /// What the engine handed over.
 #[derive(Default)]
-pub(crate) struct Written {
+pub(crate) struct WrittenBytes {
     pub(crate) data: Mutex<Vec<(u64, Vec<u8>)>>,
     pub(crate) hash_blocks: Mutex<Vec<(u64, Vec<u8>)>>,
     /// The hash block at which writing fails.
     pub(crate) full_at: Option<u64>,
 }
 
-impl Written {
+impl WrittenBytes {
     /// The tree in its order; each place was written once, and none was left out.
     pub(crate) fn tree(self, hash_block_size: usize) -> Vec<u8> {
         in_order(self.hash_blocks.into_inner().unwrap(), hash_block_size)
@@ -109,7 +109,7 @@ fn in_order(mut pieces: Vec<(u64, Vec<u8>)>, unit: usize) -> Vec<u8> {
     all
 }
 
-impl Sink for Written {
+impl Sink for WrittenBytes {
     fn takes_data(&self) -> bool {
         true
     }
