@@ -42,7 +42,7 @@ fn main() -> process::ExitCode {
     match run(cli.command) {
         Ok(code) => code.into(),
         Err(failure) => {
-            tell(&format!("{:#}", failure.error));
+            tell(&failure.message);
             failure.code.into()
         }
     }
@@ -67,17 +67,17 @@ fn usage(error: &clap::Error) -> ExitCode {
     }
 }
 
-/// An error, and the code that the program ends with.
+/// Why the program ends, as it is told, and with which code.
 struct ProgramError {
     code: ExitCode,
-    error: anyhow::Error,
+    message: String,
 }
 
-impl<E: HasExitCode + Error + Send + Sync + 'static> From<E> for ProgramError {
+impl<E: HasExitCode + Error> From<E> for ProgramError {
     fn from(error: E) -> Self {
         Self {
             code: error.exit_code(),
-            error: error.into(),
+            message: ErrorChain(&error).to_string(),
         }
     }
 }
