@@ -7,6 +7,7 @@
 //! - [`TreeLayout`] and [`HashArea`]: which digest stands where.
 //! - [`BlockHasher`]: digests of blocks.
 //! - [`VerityTable`]: the line that the kernel's device-mapper is given.
+//! - [`sha256`]: the ways to compute SHA-256, and which one is used.
 //!
 //! A root hash from these parts, of data in memory. (`disk-builder`'s engine does the same for
 //! disks of any size, in parallel.)
@@ -83,3 +84,8 @@ pub use params::{MAX_BYTES, ParamsError, VerityParams};
 pub use salt::{MAX_SALT_SIZE, Salt, SaltError};
 pub use superblock::{SUPERBLOCK_SIZE, Superblock, SuperblockError};
 pub use table::{DeviceNumber, LoadedTable, NotATable, OnCorruption, VerityTable};
+
+/// The examples of the README are run as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct ReadmeExamples;

@@ -1,16 +1,23 @@
 //! What is on a disk with model weights, for the program that makes such disks and for the one
 //! that mounts them.
 //!
-//! | module | holds | does I/O |
-//! |---|---|---|
-//! | [`superblocks`] | superblocks of a disk, found and shown: `inspect` | by the caller |
-//! | [`manifest`] | what is written beside a disk about it | no |
-//! | [`erofs`] | the EROFS filesystem: its structs, a reader, and the layout of an image | no |
-//! | [`filesystem`] | filesystem types, and the sizes that their superblocks claim | no |
-//! | [`units`] | sizes as people write them | no |
+//! [`Disk::check`] is the one judgement of a disk: from open files and arguments to a checked disk,
+//! or to the reason why it is refused. Everything that decides whether a disk is acceptable goes
+//! through it.
 //!
-//! At the top are the small types that everything above shares: [`ReadAt`], [`Binding`],
-//! [`FileList`], [`Escaped`], [`ExitCode`].
+//! What may call what, downwards only:
+//!
+//! | items | hold | do I/O |
+//! |---|---|---|
+//! | [`inspect()`], [`manifest`] | what a disk claims, and what is written beside it | yes |
+//! | [`Disk`], [`DiskArguments`] | the judgement, and what the arguments say | through the next |
+//! | [`BackingFile`], [`ReadAt`] | the file or block device that a disk is in, open | yes |
+//! | [`superblocks`] | where superblocks are, and what they say | through [`ReadAt`] |
+//! | [`Binding`], [`geometry_salt()`], [`appended_hash_offset()`], [`derived_uuid()`] | layout 1: what binds the geometry to the root hash, and where things are | no |
+//! | [`filesystem`], [`erofs`] | the sizes that filesystems claim; EROFS read and laid out | no |
+//! | [`FileList`], [`RelativePath`] | the files of a model | no |
+//! | [`units`], [`VeritysetupFields`] | sizes as people write them, fields as `veritysetup` prints them | no |
+//! | [`FileError`], [`ErrorChain`], [`ExitCode`], [`Escaped`] | how both programs tell what is wrong | no |
 
 // No panic is reachable from input. What cannot happen says so, with its reason.
 #![deny(
