@@ -21,8 +21,8 @@ const POLL: Duration = Duration::from_millis(50);
 pub enum DeviceError {
     /// It did not appear in time.
     #[error(
-        "{}: no such device or file after {seconds} s; is the volume attached? (--wait sets the \
-         time)",
+        "{}: no such device or file: timed out after {seconds} s while waiting for it; is the \
+         volume attached? (--wait sets the time)",
         Escaped::path(path)
     )]
     Absent {
@@ -33,8 +33,8 @@ pub enum DeviceError {
     },
     /// There is a device, and nothing appeared in it in time.
     #[error(
-        "{}: a block device of size 0: it has no medium after {seconds} s; is the volume attached? \
-         (--wait sets the time)",
+        "{}: a block device of size 0: timed out after {seconds} s while waiting for its medium; \
+         is the volume attached? (--wait sets the time)",
         Escaped::path(path)
     )]
     NoMedium {

@@ -22,10 +22,16 @@ const POLL: Duration = Duration::from_millis(20);
 pub enum MountPointError {
     /// Another run mounts onto it, and takes its time.
     #[error(
-        "{}: another disk-mounter has been mounting onto it for the whole time of --wait",
-        Escaped::path(.0)
+        "{}: another disk-mounter is mounting onto it: timed out after {seconds} s while waiting \
+         for that to end (--wait sets the time)",
+        Escaped::path(path)
     )]
-    Busy(PathBuf),
+    Busy {
+        /// The directory.
+        path: PathBuf,
+        /// For how long it was waited for.
+        seconds: u64,
+    },
     /// The wait was ended from outside.
     #[error(transparent)]
     Interrupted(#[from] Interrupted),
@@ -37,7 +43,7 @@ pub enum MountPointError {
 impl HasExitCode for MountPointError {
     fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Busy(_) => ExitCode::InTheWay,
+            Self::Busy { .. } => ExitCode::InTheWay,
             Self::Interrupted(_) => ExitCode::Failure,
             Self::File(error) => error.exit_code(),
         }
@@ -73,7 +79,9 @@ impl MountPoint {
                 return Ok(mount_point);
             }
             if deadline.has_passed() {
-                return Err(MountPointError::Busy(mount_point.path.clone()));
+                let path = mount_point.path.clone();
+                let seconds = deadline.wait().as_secs();
+                return Err(MountPointError::Busy { path, seconds });
             }
             pause(POLL)?;
         }

@@ -27,7 +27,8 @@ fn all_sources(root: &Path) -> String {
 /// The documents, with their names.
 fn documents() -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let files = [root.to_owned(), root.join("docs"), root.join("deploy")];
+    let folders = ["", "crates/dm-verity", "deploy", "docs"];
+    let files = folders.map(|folder| root.join(folder));
     let files = files
         .iter()
         .flat_map(|folder| fs::read_dir(folder).unwrap());

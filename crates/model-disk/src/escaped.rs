@@ -28,9 +28,10 @@ impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for chunk in self.0.utf8_chunks() {
             for character in chunk.valid().chars() {
-                match is_shown(character) {
-                    true => f.write_char(character)?,
-                    false => write!(f, "{}", character.escape_default())?,
+                if is_shown(character) {
+                    f.write_char(character)?;
+                } else {
+                    write!(f, "{}", character.escape_default())?;
                 }
             }
             for byte in chunk.invalid() {

@@ -21,7 +21,7 @@ Examples:
       sh -c 'veritysetup dump \"$TESTVM_DISKS\"'
 
 The exit code is COMMAND's, or 128 plus the signal that ended it. It is 125 where
-testvm itself failed: the guest crashed, or COMMAND was not done in time.";
+testvm itself failed: the guest crashed, or COMMAND timed out.";
 
 /// Runs a command as root on a kernel that has dm-verity.
 #[derive(Parser)]

@@ -68,7 +68,10 @@ pub(crate) fn run(job: &Job) -> Result<u8> {
     };
     match group.wait(job.timeout, || Ok(()))? {
         End::Exited(status) => Ok(exit_code(status)),
-        End::TimedOut => bail!("COMMAND was not done after {} s", job.timeout.as_secs()),
+        End::TimedOut => bail!(
+            "timed out after {} s while COMMAND ran",
+            job.timeout.as_secs()
+        ),
         End::Interrupted => bail!("interrupted"),
     }
 }

@@ -68,7 +68,10 @@ pub(crate) fn run(job: &Job, machine: &MachineArguments, cache: &Path) -> Result
             Some(code) => return Ok(code),
             None => "the guest ended before COMMAND did: it crashed or was powered off".into(),
         },
-        End::TimedOut => format!("COMMAND was not done after {} s", job.timeout.as_secs()),
+        End::TimedOut => format!(
+            "timed out after {} s while COMMAND ran",
+            job.timeout.as_secs()
+        ),
         End::Interrupted => bail!("interrupted"),
     };
     let log = fs::read(&files.kernel_log).unwrap_or_default();

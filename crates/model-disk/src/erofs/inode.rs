@@ -209,16 +209,18 @@ impl NewInode {
 
     /// Its size in bytes.
     pub(super) fn len(&self) -> usize {
-        match self.is_extended() {
-            true => EXTENDED_INODE_SIZE,
-            false => COMPACT_INODE_SIZE,
+        if self.is_extended() {
+            EXTENDED_INODE_SIZE
+        } else {
+            COMPACT_INODE_SIZE
         }
     }
 
     fn mode(&self) -> u16 {
-        match self.is_directory {
-            true => MODE_DIRECTORY | 0o755,
-            false => MODE_REGULAR | 0o644,
+        if self.is_directory {
+            MODE_DIRECTORY | 0o755
+        } else {
+            MODE_REGULAR | 0o644
         }
     }
 

@@ -196,9 +196,10 @@ impl<R: FnMut(&mut [u8], u64) -> io::Result<()>> ImageReader<R> {
             Inode::from_compact(&compact)
         };
 
-        let data = match inode.is_flat() {
-            true => inode.data(address, block_size),
-            false => Some([0..0, 0..0]),
+        let data = if inode.is_flat() {
+            inode.data(address, block_size)
+        } else {
+            Some([0..0, 0..0])
         };
         match data {
             Some(data) if data.iter().all(|data| data.is_empty() || data.end <= end) => {

@@ -118,9 +118,10 @@ impl Bench {
 
     /// How long the longest image is that any comparison takes a part of.
     fn image_bytes(&self) -> u64 {
-        match self.settings.has(Comparison::Scaling) {
-            true => scaling::sizes(self.settings.size)[2],
-            false => self.settings.size,
+        if self.settings.has(Comparison::Scaling) {
+            scaling::sizes(self.settings.size)[2]
+        } else {
+            self.settings.size
         }
     }
 

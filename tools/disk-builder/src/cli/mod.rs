@@ -9,6 +9,7 @@ use std::{
     fmt::Display,
     io::{self, Write},
     num::NonZero,
+    path::PathBuf,
     sync::{Arc, atomic::AtomicBool},
     thread,
 };
@@ -68,16 +69,19 @@ enum CommandError {
     Verify(#[from] VerifyError),
     #[error(transparent)]
     Inspect(#[from] BackingFileError),
-    #[error("{path} is corrupt: {hash_blocks} hash blocks, {ranges} ranges of data blocks")]
+    #[error(
+        "{} is corrupt: {hash_blocks} hash blocks, {ranges} ranges of data blocks",
+        Escaped::path(path)
+    )]
     Corrupt {
-        path: String,
+        path: PathBuf,
         hash_blocks: usize,
         ranges: usize,
     },
-    #[error("{path} is not about {image}")]
+    #[error("{} is not about {}", Escaped::path(path), Escaped::path(image))]
     Manifest {
-        path: String,
-        image: String,
+        path: PathBuf,
+        image: PathBuf,
         source: ManifestMismatch,
     },
     #[error(transparent)]
@@ -194,10 +198,9 @@ fn tell(note: &Note) {
 
 /// What `verify` found, as success or failure.
 fn judge(report: VerifyReport) -> Result<(), CommandError> {
-    let image = Escaped::path(&report.image).to_string();
     if !report.findings.is_clean() {
         return Err(CommandError::Corrupt {
-            path: image,
+            path: report.image,
             hash_blocks: report.findings.corrupt_hash_blocks.len(),
             ranges: report.findings.corrupt_data.len(),
         });
@@ -207,8 +210,8 @@ fn judge(report: VerifyReport) -> Result<(), CommandError> {
             path,
             verdict: ManifestVerdict::Differs(source),
         }) => Err(CommandError::Manifest {
-            path: Escaped::path(&path).to_string(),
-            image,
+            path,
+            image: report.image,
             source,
         }),
         _ => Ok(()),

@@ -174,10 +174,8 @@ fn scan_counting(
 
         let entry = ScanEntry::look_at(path)?;
         let links = frame.links;
-        let elsewhere = match entry.is_link {
-            true => Some(true_path(&entry.path)),
-            false => frame.elsewhere.as_ref().map(|place| place.join(&name)),
-        };
+        let below = || frame.elsewhere.as_ref().map(|place| place.join(&name));
+        let elsewhere = entry.followed().map(true_path).or_else(below);
         if entry.metadata.is_dir() {
             entry.refuse_loop(&stack)?;
             let counted = count.add(Counted::Directory, links);
@@ -325,23 +323,22 @@ impl ScanEntry {
         })
     }
 
+    /// Its path, where that is a symbolic link.
+    fn followed(&self) -> Option<&Path> {
+        self.is_link.then_some(&self.path)
+    }
+
     /// A directory among those that lead to it would go on for ever.
     fn refuse_loop(&self, stack: &[ScanFrame]) -> Result<(), ScanError> {
         let Some(same) = stack.iter().find(|frame| frame.id == id(&self.metadata)) else {
             return Ok(());
         };
-        let link = match self.is_link {
-            true => Some(&self.path),
-            false => stack
-                .iter()
-                .rev()
-                .find(|frame| frame.is_link)
-                .map(|frame| &frame.path),
-        };
+        let above = || stack.iter().rfind(|frame| frame.is_link);
+        let link = self.followed().or_else(|| Some(&above()?.path));
         Err(ScanError::DirectoryLoop {
             path: self.path.clone(),
             directory: same.path.clone(),
-            link: link.unwrap_or(&self.path).clone(),
+            link: link.unwrap_or(&self.path).to_owned(),
         })
     }
 }
