@@ -5,7 +5,7 @@ use std::{io, os::unix::fs::MetadataExt, path::Path, path::PathBuf, time::Durati
 use dm_verity::DeviceNumber;
 use model_disk::{
     BackingFile, BackingFileError, BackingKind, Escaped, ExitCode, FileError, HasExitCode,
-    Interrupted, ReadAt,
+    Interrupted,
 };
 
 use crate::{
@@ -76,7 +76,7 @@ impl Missing {
                 Some(libc::ENOMEDIUM) => Some(Self::Medium),
                 _ => None,
             },
-            Ok(file) if file.kind() != BackingKind::File && file.bytes() == 0 => Some(Self::Medium),
+            Err(BackingFileError::NoMedium(_)) => Some(Self::Medium),
             _ => None,
         }
     }

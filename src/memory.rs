@@ -5,21 +5,21 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The share of the room that is left for others: one eighth.
+/// The share of the available memory that is left for others: one eighth.
 const RESERVE: u64 = 8;
 
 /// How many bytes of files can be cached, without pressing anybody. None where the kernel does
 /// not tell.
-pub(crate) fn room_for_cache() -> Option<u64> {
+pub(crate) fn available_for_cache() -> Option<u64> {
     let available = available(&fs::read_to_string("/proc/meminfo").ok()?)?;
     let limits = fs::read_to_string("/proc/self/cgroup")
         .map(|text| control_groups(&text))
         .unwrap_or_default();
-    let room = limits
+    let available = limits
         .iter()
-        .filter_map(|group| group.room())
+        .filter_map(|group| group.available())
         .fold(available, u64::min);
-    Some(room - room / RESERVE)
+    Some(available - available / RESERVE)
 }
 
 /// `MemAvailable` of `/proc/meminfo`, in bytes.
@@ -40,7 +40,7 @@ struct CgroupMemory {
 
 impl CgroupMemory {
     /// What is left of its limit, in bytes; None where it has none.
-    fn room(&self) -> Option<u64> {
+    fn available(&self) -> Option<u64> {
         let number = |path| fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();
         // Without a limit it says "max", or a number larger than any memory.
         Some(number(&self.limit)?.saturating_sub(number(&self.usage)?))
@@ -121,17 +121,17 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_leaves_less_room() {
+    fn a_limit_leaves_less_memory() {
         let folder = tempfile::tempdir().unwrap();
         let group = CgroupMemory {
             limit: folder.path().join("max"),
             usage: folder.path().join("now"),
         };
-        assert_eq!(group.room(), None);
+        assert_eq!(group.available(), None);
         fs::write(&group.usage, "30\n").unwrap();
-        for (limit, room) in [("100\n", Some(70)), ("20\n", Some(0)), ("max\n", None)] {
+        for (limit, available) in [("100\n", Some(70)), ("20\n", Some(0)), ("max\n", None)] {
             fs::write(&group.limit, limit).unwrap();
-            assert_eq!(group.room(), room);
+            assert_eq!(group.available(), available);
         }
     }
 }

@@ -1,5 +1,5 @@
 //! Reading a model into the page cache before it is asked for: through dm-verity, in parallel,
-//! in path order, and no more than there is room for.
+//! in path order, and no more than there is memory for.
 
 use std::{
     fs::{self, File},
@@ -53,7 +53,7 @@ struct Shared {
 struct Work<'a> {
     shared: &'a Shared,
     chunks: Vec<Chunk>,
-    /// How many bytes of the chunks there is room for.
+    /// How many bytes of the chunks there is memory for.
     bytes: u64,
     next: AtomicUsize,
     /// How many bytes of chunks have come whole.
@@ -120,12 +120,12 @@ fn read_all(folder: &Path, shared: &Shared) {
         Vec::new()
     });
     let total: u64 = files.iter().map(|(_, length)| length).sum();
-    let room = memory::room_for_cache();
-    let chunks = cut(files, room.unwrap_or(u64::MAX));
+    let available = memory::available_for_cache();
+    let chunks = cut(files, available.unwrap_or(u64::MAX));
     let bytes = chunks.iter().map(|chunk| chunk.length).sum();
-    match room {
-        Some(room) if bytes < total => log::warn(format_args!(
-            "prefetch: {bytes} of {total} bytes, as memory has room for {room}"
+    match available {
+        Some(available) if bytes < total => log::warn(format_args!(
+            "prefetch: {bytes} of {total} bytes, as {available} bytes of memory are available"
         )),
         Some(_) => log::info(format_args!("prefetch: {total} bytes")),
         None => log::info(format_args!(
@@ -242,18 +242,18 @@ fn list(folder: &Path) -> io::Result<Vec<(PathBuf, u64)>> {
     Ok(files)
 }
 
-/// Cuts files into chunks, until there is no more room.
-fn cut(files: Vec<(PathBuf, u64)>, mut room: u64) -> Vec<Chunk> {
+/// Cuts files into chunks, until no more memory is available.
+fn cut(files: Vec<(PathBuf, u64)>, mut available: u64) -> Vec<Chunk> {
     let mut chunks = Vec::new();
     for (path, size) in files {
         let path: Arc<Path> = path.into();
         let mut offset = 0;
         while offset < size {
             let length = (size - offset).min(CHUNK);
-            if length > room {
+            if length > available {
                 return chunks;
             }
-            room -= length;
+            available -= length;
             chunks.push(Chunk {
                 path: Arc::clone(&path),
                 offset,
@@ -290,10 +290,10 @@ mod tests {
     }
 
     #[test]
-    fn chunks_cover_files_as_far_as_there_is_room() {
+    fn chunks_cover_files_as_far_as_memory_is_available() {
         let files = || vec![("a".into(), CHUNK + 1), ("b".into(), 0), ("c".into(), 5)];
-        let lengths = |room| -> Vec<_> {
-            cut(files(), room)
+        let lengths = |available| -> Vec<_> {
+            cut(files(), available)
                 .iter()
                 .map(|chunk| (chunk.offset, chunk.length))
                 .collect()

@@ -113,7 +113,7 @@ fn no_superblock_at_all() {
     );
     refused(
         &disk.mount_line(&options.replace(&tree.to_string(), "4096")),
-        &["inside the data"],
+        &["within the data"],
     );
 }
 

@@ -41,6 +41,9 @@ pub enum BackingFileError {
     /// A directory, a pipe, or the like.
     #[error("{} is neither a regular file nor a block device", crate::Escaped::path(.0))]
     OtherKind(PathBuf),
+    /// A drive without a disk, or a loop device without a file.
+    #[error("{} is a block device of size 0: it has no medium", crate::Escaped::path(.0))]
+    NoMedium(PathBuf),
 }
 
 impl HasExitCode for BackingFileError {
@@ -48,6 +51,7 @@ impl HasExitCode for BackingFileError {
         match self {
             Self::File(error) => error.exit_code(),
             Self::OtherKind(_) => ExitCode::Usage,
+            Self::NoMedium(_) => ExitCode::NotFound,
         }
     }
 }
@@ -108,6 +112,9 @@ impl BackingFile {
                 .seek(SeekFrom::End(0))
                 .map_err(FileError::new("find out the size of", path))?,
         };
+        if kind != BackingKind::File && bytes == 0 {
+            return Err(BackingFileError::NoMedium(path.to_owned()));
+        }
         Ok(Self {
             file,
             path: path.to_owned(),

@@ -390,6 +390,15 @@ fn after_filesystem(
     let path = || data.path().to_owned();
     match superblock_after(data, fs_type, header)? {
         Ok(found) if found.has_magic() => Ok(found),
+        Ok(FoundSuperblock {
+            offset,
+            superblock: Err(NoSuperblock::Beyond { bytes }),
+        }) => Err(DiskError::CutShort {
+            path: path(),
+            what: "the superblock",
+            end: offset.saturating_add(SUPERBLOCK_SIZE as u64),
+            bytes,
+        }),
         Ok(FoundSuperblock { offset, .. }) => Err(DiskError::NoHashArea {
             path: path(),
             fs_type,

@@ -19,7 +19,8 @@ pub(super) fn filesystems_that_were_changed_after_the_tree() {
                 0..4 => &["no erofs filesystem"],
                 12 | 36..40 => &[
                     "no erofs filesystem",
-                    "its magic is missing",
+                    "is refused",
+                    "no dm-verity superblock",
                     "cut short",
                     "nothing binds",
                     "the disk is corrupt",
@@ -60,7 +61,7 @@ pub(super) fn filesystems_of_another_size_under_their_own_tree() {
         hostile.is_refused(
             "",
             3,
-            &["nothing binds", "its magic is missing", "cut short"],
+            &["nothing binds", "no dm-verity superblock", "cut short"],
         );
     }
 }

@@ -46,13 +46,13 @@ pub(super) fn places_of_the_hash_area() {
     let area = &hostile.image[end as usize..];
     for at in [4096, 8192, (end - area.len() as u64) / 4096 * 4096] {
         write(&hostile.disk.image, at, area);
-        hostile.is_refused(&format!("--hash-offset {at}"), 3, &["inside the data"]);
+        hostile.is_refused(&format!("--hash-offset {at}"), 3, &["within the data"]);
         write(
             &hostile.disk.image,
             1024 + 36,
             &(at as u32 / 4096).to_le_bytes(),
         );
-        hostile.is_refused("", 3, &["inside the data"]);
+        hostile.is_refused("", 3, &["within the data"]);
         hostile.restore();
     }
     hostile.is_mounted("");

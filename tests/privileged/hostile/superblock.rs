@@ -8,7 +8,7 @@ use crate::disk::TestDisk;
 /// Reasons for a disk with other parameters.
 const GEOMETRY: &[&str] = &[
     "cut short",
-    "inside the data",
+    "within the data",
     "nothing binds",
     "does not match",
     "data block size",
@@ -28,7 +28,7 @@ pub(super) fn superblocks_with_a_changed_bit() {
             hostile.set(offset, &[superblock[offset] ^ 1 << bit]);
             let reasons = match offset {
                 64..80 => GEOMETRY,
-                0..8 => &["its magic is missing"],
+                0..8 => &["no dm-verity superblock"],
                 _ => &[
                     "not supported",
                     "hash algorithm",

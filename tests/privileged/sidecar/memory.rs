@@ -48,7 +48,7 @@ pub(super) fn prefetch_leaves_memory_to_others() {
     let group = ControlGroup::new("memory", 3_000_000);
     Sidecar::spawn(&mut group.mounter(&disk.mount_line("--prefetch")))
         .end()
-        .is(0, &["as memory has room for"]);
+        .is(0, &["bytes of memory are available"]);
     assert!(cached(&disk.mount_point().join("model.safetensors")) < 3 << 20);
     mounter(&disk.line("unmount")).is(0, &[]);
 }
