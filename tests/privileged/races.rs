@@ -267,9 +267,10 @@ fn sidecars_of_one_disk() {
             let outcomes = sidecars.map(Sidecar::end);
             // At one place, one finds that the other has unmounted.
             let codes = outcomes.each_ref().map(|outcome| outcome.code);
-            let expected: &[[i32; 2]] = match names[0] == names[1] {
-                true => &[[0, 0], [0, 4], [4, 0]],
-                false => &[[0, 0]],
+            let expected: &[[i32; 2]] = if names[0] == names[1] {
+                &[[0, 0], [0, 4], [4, 0]]
+            } else {
+                &[[0, 0]]
             };
             assert!(expected.contains(&codes), "{outcomes:#?}");
             before.check();

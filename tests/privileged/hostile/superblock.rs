@@ -74,9 +74,10 @@ pub(super) fn superblocks_with_other_sizes() {
         let hostile = Hostile::new("other sizes", TestDisk::with(options));
         let old = hostile.disk.superblock();
         let blocks = old.params.data_blocks();
-        let options = match arguments {
-            true => format!("--data-blocks {blocks}"),
-            false => String::new(),
+        let options = if arguments {
+            format!("--data-blocks {blocks}")
+        } else {
+            String::new()
         };
         for fewer in [
             1,
