@@ -4,9 +4,11 @@
 
 mod build;
 mod damage;
+mod forged;
 mod hash;
 mod inspect;
 mod interrupted;
+mod judgement;
 mod known_answers;
 mod layout1;
 mod memory;
