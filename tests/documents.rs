@@ -4,6 +4,9 @@
 
 use std::{collections::BTreeMap, fs, path::Path};
 
+use clap::CommandFactory;
+use model_disk::ExitCode;
+
 /// All text of a folder's Rust files.
 fn sources(folder: &Path) -> String {
     let mut text = String::new();
@@ -182,9 +185,29 @@ fn the_messages_that_troubleshooting_quotes_are_said() {
         assert!(is_said(&messages, message), "nothing says: {message}");
     }
     assert!(!is_said(&messages, "…: no such device or file, sorry"));
-    for code in 1..=6 {
-        assert!(document.contains(&format!("\n## Exit code {code}: ")));
+}
+
+/// One table of exit codes: the README and the help of each program have it, and there is a part of
+/// docs/troubleshooting.md for each code.
+#[test]
+fn exit_codes_are_those_of_the_programs() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |path: &str| fs::read_to_string(root.join(path)).unwrap();
+    let (readme, troubleshooting) = (read("README.md"), read("docs/troubleshooting.md"));
+    let help = disk_mounter::cli::MounterArguments::command()
+        .render_long_help()
+        .to_string();
+    // Wherever its lines end.
+    let help: Vec<_> = help.split_whitespace().collect();
+    assert!(help.join(" ").contains(&ExitCode::help()), "{help:?}");
+    for code in ExitCode::ALL {
+        let number = code as u8;
+        let row = format!("\n| {number} | {} |\n", code.meaning());
+        assert!(readme.contains(&row), "the README has no {row}");
+        let heading = format!("\n## Exit code {number}: ");
+        assert!(number == 0 || troubleshooting.contains(&heading));
     }
+    assert_eq!(readme.matches("\n| 7 |").count(), 0);
 }
 
 /// The headings of a document, as links name them.
