@@ -109,12 +109,12 @@ fn a_step_that_reads_nothing_is_named() {
         (
             mount_point.to_str().unwrap(),
             "flock",
-            "no end of preparing the mount point",
+            "timed out after 10 s while preparing the mount point",
         ),
         (
             "/dev/mapper/control",
             "openat",
-            "no end of asking device-mapper",
+            "timed out after 10 s while asking device-mapper",
         ),
     ]
     .map(|(path, call, words)| (held_up(path, call), words));
