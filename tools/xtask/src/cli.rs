@@ -114,7 +114,7 @@ pub(crate) struct ReleaseArguments {
 
 impl ReleaseArguments {
     /// The same for another folder.
-    pub(crate) fn into_folder(&self, folder: PathBuf) -> Self {
+    pub(crate) fn for_folder(&self, folder: PathBuf) -> Self {
         Self {
             folder,
             ..self.clone()

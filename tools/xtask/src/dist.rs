@@ -40,7 +40,7 @@ pub(crate) fn release(release: &ReleaseArguments) -> Result<String> {
         let file = format!("{name}-{version}-{}.cdx.json", release.target);
         put(&made.join(file), READABLE, bill.as_bytes())?;
     }
-    deb::packages(&release.into_folder(made.clone()))?;
+    deb::packages(&release.for_folder(made.clone()))?;
     let sums = sums(&made)?;
     put(&made.join(SUMS), READABLE, sums.as_bytes())?;
 

@@ -76,7 +76,8 @@ mod tests {
                 let content = render(program, document, "2026-01-02").unwrap();
                 let text = String::from_utf8(content).unwrap();
                 let dated = document == Document::ManualPage;
-                assert!(text.contains("mount") && text.contains("2026-01-02") == dated);
+                assert_eq!(text.contains("2026"), dated, "{document:?}: {text}");
+                assert!(text.contains("inspect"), "{document:?}: {text}");
             }
         }
     }
