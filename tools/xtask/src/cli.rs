@@ -4,10 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::setup::Purpose;
-
-/// Where zsh looks for completions, below a prefix.
-const ZSH_FUNCTIONS: &str = "share/zsh/site-functions";
+use crate::{program::ZSH_FUNCTIONS, setup::Purpose};
 
 /// Prepares a machine for this project, and installs and packages its programs.
 ///

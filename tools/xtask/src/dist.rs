@@ -18,7 +18,7 @@ use crate::{
     files::{self, READABLE, put, read},
     install,
     notices::notices,
-    program::{built, version},
+    program::{ZSH_FUNCTIONS, built, version},
     sbom, source,
 };
 
@@ -60,7 +60,7 @@ pub(crate) fn release(release: &ReleaseArguments) -> Result<String> {
 fn archive(release: &ReleaseArguments, version: &str, work: &Path, made: &Path) -> Result<()> {
     let name = format!("{FIRST}-{version}-{}", release.target);
     let top = work.join(&name);
-    let zsh_functions = Path::new("share/zsh/site-functions");
+    let zsh_functions = Path::new(ZSH_FUNCTIONS);
     install::install(&top, &release.release, &release.programs, zsh_functions)?;
     for file in ["LICENSE", "README.md", "CHANGELOG.md"] {
         put(

@@ -137,10 +137,7 @@ mod tests {
         );
         remove(&path).unwrap();
         remove(&path).unwrap();
-        assert_eq!(
-            list(&folder.path().join("a/b")).unwrap(),
-            [""; 0].map(PathBuf::from)
-        );
+        assert!(list(&folder.path().join("a/b")).unwrap().is_empty());
     }
 
     #[test]

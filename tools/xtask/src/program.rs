@@ -6,6 +6,9 @@ use anyhow::{Context, Result};
 
 use crate::child::{command, is_executable, text};
 
+/// Where zsh looks for completions, below a prefix.
+pub(crate) const ZSH_FUNCTIONS: &str = "share/zsh/site-functions";
+
 /// A program that is published.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Program {
