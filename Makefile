@@ -16,6 +16,7 @@ RUSTFLAGS += --remap-path-prefix=$(CURDIR)=/source
 RELEASE := target/$(HOST)/release
 DEBUG := target/$(HOST)/debug
 PUBLISHED := disk-mounter disk-builder
+XTASK := $(RELEASE)/xtask
 PROGRAMS := $(RELEASE)/disk-mounter $(RELEASE)/disk-builder $(RELEASE)/testvm
 
 # Where `make install` puts things. DESTDIR stands before it where a package is made.
@@ -38,11 +39,11 @@ test: check test-testvm test-privileged test-power-off test-deploy test-packages
 .PHONY: check
 check: setup-tests
 	cargo fmt --all --check
-	cargo clippy --locked --workspace --all-targets --quiet -- -D warnings
+	cargo clippy --locked --workspace --all-targets --features xtask/documents --quiet -- -D warnings
 	cargo clippy --locked --test privileged --quiet -- -D warnings
-	cargo test --locked --workspace --exclude testvm --quiet
+	cargo test --locked --workspace --exclude testvm --features xtask/documents --quiet
 	cargo check --locked --package disk-mounter-fuzz --features libfuzzer --quiet
-	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --quiet
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --features xtask/documents --no-deps --quiet
 
 ## make fuzz    each fuzz target for SECONDS=60 (FUZZ="disk erofs" names some); corpus: fuzz/corpus
 .PHONY: fuzz
@@ -64,7 +65,7 @@ test-privileged: setup-tests programs
 # Builds that a virtual machine does not survive.
 .PHONY: test-power-off
 test-power-off: setup-tests programs
-	tests/power_off.sh $(RELEASE)/disk-builder $(RELEASE)/testvm
+	tests/power_off/run.sh $(RELEASE)/disk-builder $(RELEASE)/testvm
 
 # The container images and the Kubernetes manifests.
 .PHONY: test-deploy
@@ -86,28 +87,30 @@ audit:
 
 ## make image   the container images, in target/image, and their digests
 .PHONY: image
-image: setup-packages published
-	@tools/scripts/image.sh target/image $(RELEASE)/disk-mounter
-	@tools/scripts/image.sh target/image $(RELEASE)/disk-builder
+image: published
+	@$(XTASK) image target/image $(RELEASE)/disk-mounter
+	@$(XTASK) image target/image $(RELEASE)/disk-builder
 
 ## make install   the programs, manual pages and completions, under PREFIX=/usr/local
 .PHONY: install uninstall
 install: $(if $(shell command -v cargo),published)
-	@packaging/install.sh install "$(DESTDIR)$(PREFIX)" $(RELEASE) $(PUBLISHED)
+	@[ -x $(XTASK) ] || { echo "$(XTASK) is missing: make build" >&2; exit 1; }
+	@$(XTASK) install "$(DESTDIR)$(PREFIX)" $(RELEASE) $(PUBLISHED)
 
 ## make uninstall   removes them again
 uninstall:
-	@packaging/install.sh remove "$(DESTDIR)$(PREFIX)" $(PUBLISHED)
+	@$(or $(wildcard $(XTASK)),cargo run --quiet --locked --package xtask --) \
+	    uninstall "$(DESTDIR)$(PREFIX)" $(PUBLISHED)
 
 ## make deb     a Debian package of each program, in target/dist
 .PHONY: deb
 deb: setup-packages published
-	@packaging/deb.sh target/dist $(RELEASE) $(HOST) $(PUBLISHED)
+	@$(XTASK) deb target/dist $(RELEASE) $(HOST) $(PUBLISHED)
 
 ## make dist    what is published of a release, reproducible: archive, packages, SBOMs, checksums
 .PHONY: dist
 dist: setup-packages published
-	@packaging/dist.sh target/dist $(RELEASE) $(HOST) $(PUBLISHED)
+	@$(XTASK) dist target/dist $(RELEASE) $(HOST) $(PUBLISHED)
 
 ## make bench   against veritysetup, mkfs.erofs and cp; BENCH="--quick" takes 2 minutes
 .PHONY: bench
@@ -130,7 +133,7 @@ build programs: published
 published: setup-build
 	cargo build --locked --release --package disk-mounter
 	cargo build --locked --release --package disk-builder
-	cargo build --locked --release --package documents
+	cargo build --locked --release --package xtask --features documents
 
 # The Debian packages for each.
 .PHONY: setup-build setup-packages setup-bench setup-demo setup-fuzz setup-tests

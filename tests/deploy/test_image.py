@@ -7,6 +7,8 @@ import unittest
 
 from rootfs import Image
 
+# It lies beside the programs.
+XTASK = os.path.join(os.path.dirname(os.path.abspath(os.environ["DISK_MOUNTER"])), "xtask")
 LARGEST_IMAGE = 4_000_000
 LARGEST_PROGRAM = {"disk-mounter": 3_000_000, "disk-builder": 4_000_000}
 
@@ -14,7 +16,7 @@ LARGEST_PROGRAM = {"disk-mounter": 3_000_000, "disk-builder": 4_000_000}
 def build(folder, program, **environment):
     """Builds the image of a program and gives its name with the digest, and its archive."""
     done = subprocess.run(
-        ["tools/scripts/image.sh", folder, program],
+        [XTASK, "image", folder, program],
         env=os.environ | environment,
         check=True,
         stdout=subprocess.PIPE,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 RELEASE = Path(os.environ["RELEASE"]).resolve()
 TARGET = os.environ["TARGET"]
+XTASK = RELEASE / "xtask"
 PROGRAMS = ["disk-mounter", "disk-builder"]
 # All paths in the tests start here.
 SOURCE = Path(__file__).resolve().parents[2]
@@ -31,9 +32,15 @@ def run(*command, **options):
 def install(root, *programs, **environment):
     """Installs programs under a folder, as a user with a strict umask would."""
     run(
-        "packaging/install.sh", "install", root, RELEASE, *(programs or PROGRAMS),
+        XTASK, "install", root, RELEASE, *(programs or PROGRAMS),
         env=os.environ | environment, umask=0o077,
     )
+
+
+def epoch():
+    """The time that everything bears, in seconds since 1970."""
+    git = ["git", "-c", f"safe.directory={SOURCE}"]
+    return os.environ.get("SOURCE_DATE_EPOCH") or run(*git, "log", "-1", "--format=%ct").strip()
 
 
 def make(target, *variables, cwd=SOURCE, **environment):

@@ -6,7 +6,7 @@ import os
 from email.message import Message
 from email.parser import Parser
 
-from place import PROGRAMS, RELEASE, TARGET, PlaceTest, files, run
+from place import PROGRAMS, RELEASE, TARGET, XTASK, PlaceTest, files, run
 
 PLACES = {"disk-mounter": "usr/sbin/disk-mounter", "disk-builder": "usr/bin/disk-builder"}
 # The root hash of a model with one empty JSON object in config.json, of layout 1.
@@ -19,7 +19,7 @@ class Packages(PlaceTest):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        run("packaging/deb.sh", cls.folder, RELEASE, TARGET, *PROGRAMS, umask=0o077)
+        run(XTASK, "deb", cls.folder, RELEASE, TARGET, *PROGRAMS, umask=0o077)
         cls.packages = {
             name: next(cls.folder.glob(f"{name}_*_*.deb")) for name in PROGRAMS
         }

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
-from place import PROGRAMS, RELEASE, SOURCE, TARGET, PlaceTest, files, make, run
+from place import PROGRAMS, RELEASE, SOURCE, TARGET, XTASK, PlaceTest, epoch, files, make, run
 from test_install import INSTALLED
 
 CARGO_HOME = Path(os.environ.get("CARGO_HOME") or Path.home() / ".cargo")
@@ -27,7 +27,7 @@ class Dist(PlaceTest):
     def setUpClass(cls):
         super().setUpClass()
         cls.dist = cls.folder / "dist"
-        run("packaging/dist.sh", cls.dist, RELEASE, TARGET, *PROGRAMS)
+        run(XTASK, "dist", cls.dist, RELEASE, TARGET, *PROGRAMS)
         cls.version = run(RELEASE / "disk-mounter", "--version").split()[1]
 
     def bill(self, name):
@@ -57,7 +57,7 @@ class Dist(PlaceTest):
         self.assertEqual(found, INSTALLED | dict.fromkeys(more, 0o644))
         names = [member.name for member in members]
         self.assertEqual(names, sorted(names, key=lambda name: name.split("/")))
-        time = int(run("packaging/date.sh", "+%s"))
+        time = int(epoch())
         for member in members:
             self.assertEqual((member.uid, member.gid, member.mtime), (0, 0, time))
 
@@ -125,7 +125,7 @@ class Dist(PlaceTest):
             HOME=str(home),
             CARGO_HOME=str(home / "cargo"),
             RUSTUP_HOME=str(RUSTUP_HOME),
-            SOURCE_DATE_EPOCH=run("packaging/date.sh", "+%s").strip(),
+            SOURCE_DATE_EPOCH=epoch(),
             TZ="Asia/Kathmandu",
             LC_ALL="C.UTF-8",
         )

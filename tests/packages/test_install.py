@@ -2,7 +2,7 @@
 
 import subprocess
 
-from place import PROGRAMS, RELEASE, SOURCE, PlaceTest, files, make, run
+from place import PROGRAMS, RELEASE, XTASK, PlaceTest, files, make, run
 
 INSTALLED = {
     "bin/disk-builder": 0o755,
@@ -51,7 +51,7 @@ class Install(PlaceTest):
         empty.mkdir()
         for arguments in [[empty, "disk-mounter"], [RELEASE, "disk-unmaker"]]:
             root = self.folder / "nothing"
-            command = [SOURCE / "packaging/install.sh", "install", root, *arguments]
+            command = [XTASK, "install", root, *arguments]
             done = subprocess.run(command, capture_output=True, text=True)
             self.assertEqual(done.returncode, 1)
             self.assertIn("missing: make build", done.stderr)

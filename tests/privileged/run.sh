@@ -11,7 +11,7 @@ shift 4
 tools/scripts/disk.sh "$builder"
 
 # The real image, for the container runtime.
-tools/scripts/image.sh target/image "$mounter"
+cargo run --quiet --locked --package xtask -- image target/image "$mounter"
 rm -rf target/image/rootfs
 tests/deploy/rootfs.py target/image/disk-mounter.oci.tar target/image/rootfs >/dev/null
 

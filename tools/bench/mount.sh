@@ -16,10 +16,10 @@ for part in 1 2 3 4; do
     head -c 64M /dev/urandom >"$work/model/model-0000$part-of-00004.safetensors"
 done
 echo '{"model_type": "benchmark"}' >"$work/model/config.json"
-"$builder" build "$work/model" --output "$work/disk.img" --json >"$work/built.json"
-field() { python3 -c 'import json, sys; print(json.load(sys.stdin)[sys.argv[1]])' "$1"; }
-root_hash=$(field root_hash <"$work/built.json")
-hash_offset=$("$builder" inspect "$work/disk.img" --json | field hash_offset)
+"$builder" build "$work/model" --output "$work/disk.img" >"$work/built"
+field() { sed -n "s/^$1:[[:space:]]*//p"; }
+root_hash=$(field "Root hash" <"$work/built")
+hash_offset=$("$builder" inspect "$work/disk.img" | field "Hash offset")
 
 programs=()
 for program in veritysetup mount umount sh find cat; do

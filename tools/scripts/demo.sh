@@ -3,11 +3,8 @@
 # somebody changed. Arguments: the programs disk-mounter, disk-builder and testvm.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-
 mounter=$1 builder=$2 testvm=$3
-started=$SECONDS
 step() { printf '\n== %s\n' "$*"; }
-
 step "A disk of a model"
 tools/scripts/disk.sh "$builder"
 disk=target/model/disk.img
@@ -17,20 +14,18 @@ step "The disk, checked block by block by disk-builder and by veritysetup, and i
 "$builder" verify "$disk" --root-hash "$root_hash"
 [ "$("$builder" root-hash "$(tools/scripts/model.sh)")" = "$root_hash" ]
 echo "root-hash of the model directory: the same"
-hash_offset=$("$builder" inspect "$disk" --json | python3 -c 'import json, sys; print(json.load(sys.stdin)["hash_offset"])')
+hash_offset=$("$builder" inspect "$disk" | sed -n 's/^Hash offset:[[:space:]]*//p')
 veritysetup verify "$disk" "$disk" "$root_hash" "--hash-offset=$hash_offset"
 echo "veritysetup verify: the root hash and every block are as they should be"
 
 step "Two changed copies: one byte of the weights, one byte of the root block"
-cp --reflink=auto "$disk" target/model/tampered-weights.img
-cp --reflink=auto "$disk" target/model/tampered-tree.img
-flip() { # FILE OFFSET
-    local byte
+tampered() { # FILE OFFSET
+    cp --reflink=auto "$disk" "$1"
     byte=$(od -An -tu1 -j "$2" -N 1 "$1")
     printf "\\x$(printf %02x $((byte ^ 1)))" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none
 }
-flip target/model/tampered-weights.img $((hash_offset / 2))
-flip target/model/tampered-tree.img $((hash_offset + 4096 + 5))
+tampered target/model/tampered-weights.img $((hash_offset / 2))
+tampered target/model/tampered-tree.img $((hash_offset + 4096 + 5))
 
 step "The kernel's dm-verity"
 "$testvm" run --timeout 300 \
@@ -40,18 +35,16 @@ step "The kernel's dm-verity"
     --env "ROOT_HASH=$root_hash" -- sh demo.sh
 rm target/model/tampered-weights.img target/model/tampered-tree.img
 
+step Summary
 files=$(wc -l <target/model/SHA256SUMS)
-bytes=$(stat -c %s "$disk")
 kind="the real model all-MiniLM-L6-v2"
 [ -e target/model/complete ] || kind="a GENERATED model (offline)"
 cat <<END
-
-== Summary
 Model:      $kind, $files files
-Disk:       $disk, $bytes bytes
+Disk:       $disk, $(stat -c %s "$disk") bytes
 Root hash:  $root_hash
 Mounted:    read-only under dm-verity; all $files files are as their source
 Tampered:   the changed weights cannot be read (I/O error, status: corrupt);
             the changed tree is not mounted (exit code 3)
-Time:       $((SECONDS - started)) s without installing and compiling
+Time:       $SECONDS s without installing and compiling
 END

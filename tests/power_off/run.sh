@@ -4,7 +4,7 @@
 # (`power::` of the privileged tests has many more moments, on a disk that also loses its own cache.)
 # Arguments: the programs disk-builder and testvm.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 builder=$1 testvm=$2
 
 work=$(mktemp -d)
@@ -14,51 +14,10 @@ head -c 64M /dev/urandom >"$work/model/weights"
 echo '{}' >"$work/model/config.json"
 root_hash=$("$builder" root-hash "$work/model")
 
-cat >"$work/build.sh" <<'GUEST'
-set -eu
-# A builder that has failed is not worth a reset.
-at_work() {
-    if grep -q '^State:.*zombie' "/proc/$1/status"; then
-        wait "$1"
-    fi
-}
-mkdir out
-mount -t ext4 "$TESTVM_DISKS" out
-disk-builder build model --output out/disk &
-case $1 in
-half-written) until [ "$(sed -n 's/^wchar: //p' /proc/$!/io)" -gt 32000000 ]; do at_work $!; done ;;
-named) until [ -e out/disk ]; do at_work $!; done ;;
-done) wait $! ;;
-esac
-echo b >/proc/sysrq-trigger
-sleep 1000
-GUEST
-
-cat >"$work/look.sh" <<'GUEST'
-set -eu
-mkdir out
-mount -t ext4 "$TESTVM_DISKS" out
-found=absent
-if [ -e out/disk ]; then
-    disk-builder verify out/disk --root-hash "$1" >&2
-    found=whole
-fi
-if [ -e out/disk.json ]; then
-    grep -q "\"root_hash\": \"$1\"" out/disk.json
-    found="$found with its manifest"
-fi
-# The next run finds nothing in its way, and leaves nothing of the first.
-disk-builder build model --output out/disk --force >&2
-left=$(ls -A out | tr '\n' ' ')
-[ "$left" = "disk disk.json lost+found " ] || { echo "left behind: $left" >&2 && exit 1; }
-umount out
-echo "$found"
-GUEST
-
 # boot SCRIPT ARGUMENT: runs a guest with the disk.
 boot() {
     "$testvm" run --writable-disk "$work/disk.img" --program "$builder" --program mount \
-        --file "$work/model:model" --file "$work/$1:$1" -- sh "$1" "$2" 2>"$work/log"
+        --file "$work/model:model" --file "tests/power_off/$1:$1" -- sh "$1" "$2" 2>"$work/log"
 }
 
 for moment in half-written named done; do

@@ -1,0 +1,92 @@
+//! Prepares a machine for this project, and installs and packages its programs: what `Makefile`
+//! runs besides Cargo.
+//!
+//! What lives where; each calls only what stands below it:
+//!
+//! | module | holds |
+//! |---|---|
+//! | `cli` | the command line |
+//! | `setup` | the Debian packages that are needed for some purpose |
+//! | `dist` | everything of a release |
+//! | `deb`, `control` | the Debian package of a program, and what it says of itself |
+//! | `sbom`, `notices` | the bill of materials, and the licences of what is linked in |
+//! | `image` | the container image of a program |
+//! | `install` | what `make install` and `make uninstall` do |
+//! | `parts`, `crates`, `libraries` | everything that is linked into a program |
+//! | `documents` | manual pages and completions |
+//! | `program` | the programs that are published, and where their files belong |
+//! | `archive` | archives that are the same wherever they are made |
+//! | `date` | the time that everything bears |
+//! | `child`, `files`, `source` | programs that are run, files that are written, the sources |
+
+mod archive;
+mod child;
+mod cli;
+mod control;
+mod crates;
+mod date;
+mod deb;
+mod dist;
+mod documents;
+mod files;
+mod image;
+mod install;
+mod libraries;
+mod notices;
+mod parts;
+mod program;
+mod sbom;
+mod setup;
+mod source;
+
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use anyhow::Result;
+use clap::Parser;
+
+use cli::{XtaskArguments, XtaskCommand};
+use date::Date;
+
+fn main() -> ExitCode {
+    match run(XtaskArguments::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: XtaskCommand) -> Result<()> {
+    match command {
+        XtaskCommand::Setup { purposes } => setup::setup(&purposes),
+        XtaskCommand::Documents { folder, date } => documents::write(&folder, &date),
+        XtaskCommand::Install(arguments) => install::install(
+            &arguments.root,
+            &arguments.release,
+            &arguments.programs,
+            &arguments.zsh_functions,
+        ),
+        XtaskCommand::Uninstall(arguments) => install::uninstall(
+            &arguments.root,
+            &arguments.programs,
+            &arguments.zsh_functions,
+        ),
+        XtaskCommand::Notices { target, programs } => print(&notices::notices(&target, &programs)?),
+        XtaskCommand::Sbom { program, target } => {
+            print(&sbom::bill(&program, &target, Date::of_the_sources()?)?)
+        }
+        XtaskCommand::Deb(release) => deb::packages(&release),
+        XtaskCommand::Dist(release) => print(&dist::release(&release)?),
+        XtaskCommand::Image { folder, program } => {
+            print(&format!("{}\n", image::image(&folder, &program)?))
+        }
+    }
+}
+
+fn print(text: &str) -> Result<()> {
+    Ok(io::stdout().write_all(text.as_bytes())?)
+}

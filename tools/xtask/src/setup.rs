@@ -1,0 +1,185 @@
+//! Installs the Debian packages that are missing for some purposes, and says which before it does.
+
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
+
+use crate::child::{bytes, command, is_on_path, run};
+
+/// What a machine is to be used for.
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
+pub(crate) enum Purpose {
+    /// The programs are built
+    Build,
+    /// Debian packages and releases are made of them
+    Packages,
+    /// They are compared with others
+    Peers,
+    /// They run in a virtual machine, on a real model
+    Machine,
+    /// They are fuzzed
+    Fuzz,
+    /// They are tested
+    Tests,
+}
+
+/// What tells that a package is there.
+#[derive(Clone, Copy)]
+enum Sign {
+    /// A program on PATH.
+    Program(&'static str),
+    /// The pattern of a file.
+    File(&'static str),
+}
+
+impl Sign {
+    fn is_there(self) -> Result<bool> {
+        match self {
+            Self::Program(name) => Ok(is_on_path(name)),
+            Self::File(pattern) => {
+                let found = glob::glob(pattern).with_context(|| format!("{pattern} is wrong"))?;
+                Ok(found.filter_map(Result::ok).next().is_some())
+            }
+        }
+    }
+}
+
+use Purpose::{Build, Fuzz, Machine, Packages, Peers, Tests};
+use Sign::{File, Program};
+
+/// Which Debian packages each purpose needs.
+const PACKAGES: &[(Purpose, &str, Sign)] = &[
+    (Build, "gcc", Program("cc")),
+    (Build, "libc6-dev", File("/usr/include/stdio.h")),
+    (Build, "pkg-config", Program("pkg-config")),
+    (
+        Build,
+        "libdevmapper-dev",
+        File("/usr/include/libdevmapper.h"),
+    ),
+    (
+        Build,
+        "libclang-dev",
+        File("/usr/lib/llvm-*/lib/libclang.so"),
+    ),
+    (Packages, "dpkg", Program("dpkg-deb")),
+    (Peers, "cryptsetup-bin", Program("veritysetup")),
+    (Peers, "erofs-utils", Program("mkfs.erofs")),
+    (Machine, "qemu-system-x86", Program("qemu-system-x86_64")),
+    (Machine, "busybox-static", File("/bin/busybox")),
+    (Machine, "python3", Program("python3")),
+    (Machine, "python3-pip", Program("pip3")),
+    (Machine, "unzip", Program("unzip")),
+    (Fuzz, "g++", Program("c++")),
+    (Tests, "dmsetup", Program("dmsetup")),
+    (Tests, "e2fsprogs", Program("mke2fs")),
+    (Tests, "squashfs-tools", Program("mksquashfs")),
+    (Tests, "strace", Program("strace")),
+    (Tests, "systemd", Program("systemd-repart")),
+    (Tests, "util-linux-extra", Program("fincore")),
+    (Tests, "xfsprogs", Program("mkfs.xfs")),
+    (Tests, "buildah", Program("buildah")),
+    (Tests, "crun", Program("crun")),
+    (Tests, "man-db", Program("man")),
+    (Tests, "mandoc", Program("mandoc")),
+    (Tests, "python3", Program("python3")),
+    (Tests, "python3-pip", Program("pip3")),
+    (Tests, "zsh", Program("zsh")),
+    (Tests, "fish", Program("fish")),
+];
+
+/// Installs what is missing, or says to a user who may not what to run.
+pub(crate) fn setup(purposes: &[Purpose]) -> Result<()> {
+    let mut missing = Vec::new();
+    for (package, sign) in needed(purposes) {
+        if !sign.is_there()? {
+            missing.push(package);
+        }
+    }
+    if !missing.is_empty() {
+        install(&missing)?;
+    }
+    if purposes.contains(&Tests) {
+        add_component("clippy", "clippy")?;
+        add_component("rustfmt", "fmt")?;
+    }
+    Ok(())
+}
+
+/// The packages for some purposes, each once.
+fn needed(purposes: &[Purpose]) -> Vec<(&'static str, Sign)> {
+    let mut needed: Vec<(&str, Sign)> = Vec::new();
+    for (purpose, package, sign) in PACKAGES {
+        let known = needed.iter().any(|(other, _)| other == package);
+        if purposes.contains(purpose) && !known {
+            needed.push((package, *sign));
+        }
+    }
+    needed
+}
+
+fn install(packages: &[&str]) -> Result<()> {
+    let list = packages.join(" ");
+    if !nix::unistd::geteuid().is_root() {
+        bail!(
+            "these Debian packages are missing; as root: \
+             apt-get install --no-install-recommends {list}"
+        );
+    }
+    println!("Installing the missing Debian packages: {list}");
+    run(&mut apt_get(&["update", "-qq"]))?;
+    let options = ["install", "-y", "-qq", "--no-install-recommends"];
+    run(apt_get(&options).args(packages))
+}
+
+fn apt_get(arguments: &[&str]) -> Command {
+    let mut apt_get = command("apt-get", arguments);
+    apt_get.env("DEBIAN_FRONTEND", "noninteractive");
+    apt_get
+}
+
+/// Adds a component to the Rust toolchain where its subcommand of Cargo is missing.
+fn add_component(component: &str, subcommand: &str) -> Result<()> {
+    if bytes(&mut command("cargo", [subcommand, "--version"])).is_err() {
+        println!("Installing the Rust component {component}");
+        run(&mut command("rustup", ["component", "add", component]))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(purposes: &[Purpose]) -> Vec<&'static str> {
+        needed(purposes).into_iter().map(|(name, _)| name).collect()
+    }
+
+    #[test]
+    fn each_purpose_has_packages_and_each_package_is_named_once() {
+        for purpose in Purpose::value_variants() {
+            assert!(!names(&[*purpose]).is_empty(), "{purpose:?}");
+        }
+        let all = names(Purpose::value_variants());
+        for name in &all {
+            assert_eq!(
+                all.iter().filter(|other| *other == name).count(),
+                1,
+                "{name}"
+            );
+        }
+        assert_eq!(names(&[Packages, Fuzz]), ["dpkg", "g++"]);
+        assert!(!names(&[Build, Packages]).contains(&"python3"));
+    }
+
+    #[test]
+    fn signs() {
+        for sign in [Program("sh"), File("/etc/pass*"), File("/bin/sh")] {
+            assert!(sign.is_there().unwrap());
+        }
+        for sign in [Program("no-such-program"), File("/no-such-*/file")] {
+            assert!(!sign.is_there().unwrap());
+        }
+    }
+}
