@@ -39,11 +39,11 @@ test: check test-testvm test-privileged test-power-off test-deploy test-packages
 .PHONY: check
 check: setup-tests
 	cargo fmt --all --check
-	cargo clippy --locked --workspace --all-targets --features xtask/documents --quiet -- -D warnings
+	cargo clippy --locked --workspace --all-targets --features xtask/packages --quiet -- -D warnings
 	cargo clippy --locked --test privileged --quiet -- -D warnings
-	cargo test --locked --workspace --exclude testvm --features xtask/documents --quiet
+	cargo test --locked --workspace --exclude testvm --features xtask/packages --quiet
 	cargo check --locked --package disk-mounter-fuzz --features libfuzzer --quiet
-	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --features xtask/documents --no-deps --quiet
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --features xtask/packages --no-deps --quiet
 
 ## make fuzz    each fuzz target for SECONDS=60 (FUZZ="disk erofs" names some); corpus: fuzz/corpus
 .PHONY: fuzz
@@ -133,7 +133,7 @@ build programs: published
 published: setup-build
 	cargo build --locked --release --package disk-mounter
 	cargo build --locked --release --package disk-builder
-	cargo build --locked --release --package xtask --features documents
+	cargo build --locked --release --package xtask --features packages
 
 # The Debian packages for each.
 .PHONY: setup-build setup-packages setup-bench setup-demo setup-fuzz setup-tests

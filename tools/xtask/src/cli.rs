@@ -25,6 +25,7 @@ pub(crate) enum XtaskCommand {
         #[arg(value_name = "PURPOSE", value_enum, required = true)]
         purposes: Vec<Purpose>,
     },
+    #[cfg(feature = "packages")]
     /// Write the manual pages and completions of both programs
     Documents {
         /// The folder; in it they lie as under `share` of an installation
@@ -33,10 +34,12 @@ pub(crate) enum XtaskCommand {
         #[arg(long, value_name = "YYYY-MM-DD", default_value = "")]
         date: String,
     },
+    #[cfg(feature = "packages")]
     /// Install programs with what belongs to them
     Install(InstallArguments),
     /// Remove what `install` has installed
     Uninstall(UninstallArguments),
+    #[cfg(feature = "packages")]
     /// Print the licences and notices of what is linked into programs
     Notices {
         /// The target that they were built for
@@ -45,6 +48,7 @@ pub(crate) enum XtaskCommand {
         #[arg(value_name = "PROGRAM", required = true)]
         programs: Vec<String>,
     },
+    #[cfg(feature = "packages")]
     /// Print the bill of materials of a program, as CycloneDX 1.5 in JSON
     Sbom {
         /// The program's file
@@ -52,8 +56,10 @@ pub(crate) enum XtaskCommand {
         /// The target that it was built for
         target: String,
     },
+    #[cfg(feature = "packages")]
     /// Make the Debian package of each program
     Deb(ReleaseArguments),
+    #[cfg(feature = "packages")]
     /// Make everything of a release, with checksums: archive, packages, bills of materials
     Dist(ReleaseArguments),
     /// Build the container image of a program, as FOLDER/NAME.oci.tar, and print NAME@DIGEST
@@ -69,6 +75,7 @@ pub(crate) enum XtaskCommand {
     },
 }
 
+#[cfg(feature = "packages")]
 #[derive(Args)]
 pub(crate) struct InstallArguments {
     /// Where: $DESTDIR$PREFIX
@@ -96,6 +103,7 @@ pub(crate) struct UninstallArguments {
 }
 
 /// What is to be published, and where to.
+#[cfg(feature = "packages")]
 #[derive(Args, Clone)]
 pub(crate) struct ReleaseArguments {
     /// The folder for what is made
@@ -109,6 +117,7 @@ pub(crate) struct ReleaseArguments {
     pub(crate) programs: Vec<String>,
 }
 
+#[cfg(feature = "packages")]
 impl ReleaseArguments {
     /// The same for another folder.
     pub(crate) fn for_folder(&self, folder: PathBuf) -> Self {
@@ -119,7 +128,7 @@ impl ReleaseArguments {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "packages"))]
 mod tests {
     use clap::CommandFactory;
 

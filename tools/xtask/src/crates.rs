@@ -12,7 +12,7 @@ use serde::Deserialize;
 use crate::{
     child::{command, text},
     files,
-    parts::{Key, Part, Parts},
+    parts::{Key, LinkedPart, Parts},
     source,
 };
 
@@ -89,7 +89,7 @@ impl Known {
         })
     }
 
-    fn part(&self, key: &Key) -> Result<Part> {
+    fn part(&self, key: &Key) -> Result<LinkedPart> {
         let (name, version) = key;
         let package = self
             .packages
@@ -100,7 +100,7 @@ impl Known {
             .as_ref()
             .with_context(|| format!("{name} {version} says no license"))?;
         let folder = package.manifest_path.parent();
-        Ok(Part {
+        Ok(LinkedPart {
             name: name.clone(),
             version: version.clone(),
             // As crates wrote it before SPDX had expressions.

@@ -14,7 +14,7 @@ use crate::{
     files::{self, READABLE, put, read},
     install, libraries,
     notices::notices,
-    program::{Document, Program, built, version},
+    program::{Document, PublishedProgram, built, version},
     source,
 };
 
@@ -27,13 +27,13 @@ pub(crate) fn packages(release: &ReleaseArguments) -> Result<()> {
     for name in &release.programs {
         let root = work.path().join(name);
         files::make_folder(&root)?;
-        package(Program::find(name)?, release, &root)?;
+        package(PublishedProgram::find(name)?, release, &root)?;
     }
     Ok(())
 }
 
 /// Makes the package of a program; `root` is an empty folder to put together in what is in it.
-fn package(program: &Program, release: &ReleaseArguments, root: &Path) -> Result<()> {
+fn package(program: &PublishedProgram, release: &ReleaseArguments, root: &Path) -> Result<()> {
     let (name, usr) = (program.name, root.join("usr"));
     let (date, maintainer) = (Date::of_the_sources()?, control::maintainer());
     let version = version(&built(&release.release, name)?, name)? + "-1";

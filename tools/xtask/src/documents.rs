@@ -3,7 +3,6 @@
 //! disk-mounter cannot write them itself, as disk-builder can: it is part of what must be trusted,
 //! and does not link what is needed for it.
 
-#[cfg(feature = "documents")]
 mod render;
 
 use std::path::Path;
@@ -15,21 +14,7 @@ use crate::{
     program::{Document, PROGRAMS},
 };
 
-#[cfg(feature = "documents")]
 pub(crate) use render::render;
-
-/// What a program that was built to run `setup` alone has in place of it.
-#[cfg(not(feature = "documents"))]
-pub(crate) fn render(
-    program: &crate::program::Program,
-    _document: Document,
-    _date: &str,
-) -> Result<Vec<u8>> {
-    anyhow::bail!(
-        "this xtask was built without the manual page of {}: make build",
-        program.name
-    )
-}
 
 /// Writes those of all programs into a folder, which is as `share` of an installation.
 pub(crate) fn write(folder: &Path, date: &str) -> Result<()> {

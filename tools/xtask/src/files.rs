@@ -38,9 +38,10 @@ pub(crate) fn put(path: &Path, mode: u32, content: &[u8]) -> Result<()> {
     let folder = path.parent().context("a file lies in a folder")?;
     make_folder(folder)?;
     let write = || -> io::Result<()> {
-        let mut file = NamedTempFile::new_in(match folder.as_os_str().is_empty() {
-            true => Path::new("."),
-            false => folder,
+        let mut file = NamedTempFile::new_in(if folder.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            folder
         })?;
         file.write_all(content)?;
         file.as_file()
@@ -92,9 +93,10 @@ pub(crate) fn walk(folder: &Path) -> Result<(Vec<PathBuf>, Vec<PathBuf>)> {
     let mut next = 0;
     while let Some(folder) = folders.get(next) {
         for path in list(folder)? {
-            match path.is_dir() {
-                true => folders.push(path),
-                false => files.push(path),
+            if path.is_dir() {
+                folders.push(path)
+            } else {
+                files.push(path)
             }
         }
         next += 1;

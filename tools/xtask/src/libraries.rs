@@ -7,22 +7,22 @@ use anyhow::{Context, Result};
 
 use crate::{
     child::{command, text},
-    parts::{Part, Parts},
+    parts::{LinkedPart, Parts},
 };
 
 /// A static library of a Debian package.
-struct Archive {
+struct StaticLibrary {
     /// Its file.
     name: &'static str,
     license: &'static str,
 }
 
-const ARCHIVES: [Archive; 2] = [
-    Archive {
+const ARCHIVES: [StaticLibrary; 2] = [
+    StaticLibrary {
         name: "libc.a",
         license: "LGPL-2.1-or-later",
     },
-    Archive {
+    StaticLibrary {
         name: "libgcc_eh.a",
         license: "GPL-3.0-or-later WITH GCC-exception-3.1",
     },
@@ -40,7 +40,7 @@ struct DebianPackage {
 /// All of them.
 pub(crate) fn libraries() -> Result<Parts> {
     let rust = rust_version(&text(&mut command("rustc", ["--version"]))?)?;
-    let mut found = vec![Part {
+    let mut found = vec![LinkedPart {
         name: "std".into(),
         version: rust.clone(),
         license: "MIT OR Apache-2.0".into(),
@@ -52,7 +52,7 @@ pub(crate) fn libraries() -> Result<Parts> {
     for archive in &ARCHIVES {
         let package = DebianPackage::with(archive)?;
         let (source, version) = (package.source, package.version);
-        found.push(Part {
+        found.push(LinkedPart {
             license: archive.license.into(),
             purl: format!("pkg:deb/debian/{source}@{version}?arch=source"),
             name: source,
@@ -78,7 +78,7 @@ pub(crate) fn built_using() -> Result<String> {
 
 impl DebianPackage {
     /// The package with an archive that gcc links.
-    fn with(archive: &Archive) -> Result<Self> {
+    fn with(archive: &StaticLibrary) -> Result<Self> {
         let option = format!("-print-file-name={}", archive.name);
         let path = PathBuf::from(text(&mut command("gcc", [&option]))?.trim());
         let path = fs::canonicalize(&path)

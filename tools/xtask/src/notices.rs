@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::{crates::crates, files, libraries::libraries, parts::Part};
+use crate::{crates::crates, files, libraries::libraries, parts::LinkedPart};
 
 /// What stands between two texts.
 const RULE: &str =
@@ -15,7 +15,7 @@ pub(crate) fn notices(target: &str, programs: &[String]) -> Result<String> {
         let (_, parts) = crates(program, target)?;
         linked.extend(parts);
     }
-    let others: Vec<&Part> = linked.values().filter(|part| !part.is_own()).collect();
+    let others: Vec<&LinkedPart> = linked.values().filter(|part| !part.is_own()).collect();
     let mut lines = vec![
         format!(
             "What is linked into {}, besides this project's own work:",
@@ -36,7 +36,7 @@ pub(crate) fn notices(target: &str, programs: &[String]) -> Result<String> {
 }
 
 /// Each text once, with all files that say it.
-fn texts(linked: &[&Part]) -> Result<Vec<(String, Vec<String>)>> {
+fn texts(linked: &[&LinkedPart]) -> Result<Vec<(String, Vec<String>)>> {
     let mut found: Vec<(String, Vec<String>)> = Vec::new();
     for part in linked {
         for path in &part.texts {
@@ -79,7 +79,7 @@ mod tests {
             ],
             vec![put("b/COPYING", b"\nOne\ntext")],
         ];
-        let [one, other] = texts_of.map(|texts| Part {
+        let [one, other] = texts_of.map(|texts| LinkedPart {
             name: "part".into(),
             version: texts.len().to_string(),
             license: String::new(),

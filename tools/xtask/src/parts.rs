@@ -13,11 +13,11 @@ use std::{
 pub(crate) type Key = (String, String);
 
 /// Parts in the order of their names.
-pub(crate) type Parts = BTreeMap<Key, Part>;
+pub(crate) type Parts = BTreeMap<Key, LinkedPart>;
 
 /// A crate or a library.
 #[derive(Clone, Debug)]
-pub(crate) struct Part {
+pub(crate) struct LinkedPart {
     pub(crate) name: String,
     pub(crate) version: String,
     /// As an expression of SPDX.
@@ -32,7 +32,7 @@ pub(crate) struct Part {
     pub(crate) needs: BTreeSet<Key>,
 }
 
-impl Part {
+impl LinkedPart {
     /// Whether it is of this project: it comes from no registry.
     pub(crate) fn is_own(&self) -> bool {
         self.purl.starts_with("pkg:cargo/") && self.sha256.is_none()

@@ -11,7 +11,7 @@ pub(crate) const ZSH_FUNCTIONS: &str = "share/zsh/site-functions";
 
 /// A program that is published.
 #[derive(Debug, PartialEq)]
-pub(crate) struct Program {
+pub(crate) struct PublishedProgram {
     /// Its name.
     pub(crate) name: &'static str,
     /// The folder for it below a prefix.
@@ -21,13 +21,13 @@ pub(crate) struct Program {
 }
 
 /// All of them.
-pub(crate) const PROGRAMS: [Program; 2] = [
-    Program {
+pub(crate) const PROGRAMS: [PublishedProgram; 2] = [
+    PublishedProgram {
         name: "disk-mounter",
         folder: "sbin",
         section: "8",
     },
-    Program {
+    PublishedProgram {
         name: "disk-builder",
         folder: "bin",
         section: "1",
@@ -48,7 +48,7 @@ impl Document {
     pub(crate) const ALL: [Self; 4] = [Self::ManualPage, Self::Bash, Self::Zsh, Self::Fish];
 }
 
-impl Program {
+impl PublishedProgram {
     /// The program of a name.
     pub(crate) fn find(name: &str) -> Result<&'static Self> {
         PROGRAMS
@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn documents_lie_where_they_are_looked_for() {
-        let program = Program::find("disk-mounter").unwrap();
+        let program = PublishedProgram::find("disk-mounter").unwrap();
         let expected = [
             "man/man8/disk-mounter.8",
             "bash-completion/completions/disk-mounter",
@@ -127,6 +127,6 @@ mod tests {
             Path::new("share/man/man8/disk-mounter.8")
         );
         assert_eq!(program.place(), Path::new("sbin/disk-mounter"));
-        assert!(Program::find("disk-unmaker").is_err());
+        assert!(PublishedProgram::find("disk-unmaker").is_err());
     }
 }

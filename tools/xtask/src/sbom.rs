@@ -24,7 +24,7 @@ use crate::{
     date::Date,
     files,
     libraries::libraries,
-    parts::{Key, Part, Parts},
+    parts::{Key, LinkedPart, Parts},
 };
 
 /// The bill of a program's file, which was built for a target. The same sources, compiler and C
@@ -74,7 +74,7 @@ fn describe(own: &Key, parts: &Parts, digest: &str, target: &str, date: Date) ->
     json(&bill)
 }
 
-fn component(part: &Part, kind: Classification) -> Result<Component> {
+fn component(part: &LinkedPart, kind: Classification) -> Result<Component> {
     let license = SpdxExpression::try_from(part.license.clone())
         .with_context(|| format!("the license of {} {}", part.name, part.version))?;
     let reference = Some(part.purl.clone());
@@ -94,7 +94,7 @@ fn sha256(digest: &str) -> Hashes {
 
 /// What each part uses itself.
 fn dependencies(parts: &Parts) -> Vec<Dependency> {
-    let dependencies = |part: &Part| {
+    let dependencies = |part: &LinkedPart| {
         let needs = part.needs.iter().filter_map(|need| parts.get(need));
         let mut needs: Vec<String> = needs.map(|need| need.purl.clone()).collect();
         needs.sort();
@@ -120,8 +120,8 @@ mod tests {
 
     use super::*;
 
-    fn part(name: &str, sha256: Option<&str>, needs: &[Key]) -> Part {
-        Part {
+    fn part(name: &str, sha256: Option<&str>, needs: &[Key]) -> LinkedPart {
+        LinkedPart {
             name: name.into(),
             version: "1.0.0".into(),
             license: "MIT OR Apache-2.0".into(),

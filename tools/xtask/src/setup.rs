@@ -28,7 +28,7 @@ pub(crate) enum Purpose {
 #[derive(Clone, Copy)]
 enum Sign {
     /// A program on PATH.
-    Program(&'static str),
+    PublishedProgram(&'static str),
     /// The pattern of a file.
     File(&'static str),
 }
@@ -36,7 +36,7 @@ enum Sign {
 impl Sign {
     fn is_there(self) -> Result<bool> {
         match self {
-            Self::Program(name) => Ok(is_on_path(name)),
+            Self::PublishedProgram(name) => Ok(is_on_path(name)),
             Self::File(pattern) => {
                 let found = glob::glob(pattern).with_context(|| format!("{pattern} is wrong"))?;
                 Ok(found.filter_map(Result::ok).next().is_some())
@@ -46,13 +46,13 @@ impl Sign {
 }
 
 use Purpose::{Build, Fuzz, Machine, Packages, Peers, Tests};
-use Sign::{File, Program};
+use Sign::{File, PublishedProgram};
 
 /// Which Debian packages each purpose needs.
 const PACKAGES: &[(Purpose, &str, Sign)] = &[
-    (Build, "gcc", Program("cc")),
+    (Build, "gcc", PublishedProgram("cc")),
     (Build, "libc6-dev", File("/usr/include/stdio.h")),
-    (Build, "pkg-config", Program("pkg-config")),
+    (Build, "pkg-config", PublishedProgram("pkg-config")),
     (
         Build,
         "libdevmapper-dev",
@@ -63,30 +63,34 @@ const PACKAGES: &[(Purpose, &str, Sign)] = &[
         "libclang-dev",
         File("/usr/lib/llvm-*/lib/libclang.so"),
     ),
-    (Packages, "dpkg", Program("dpkg-deb")),
-    (Peers, "cryptsetup-bin", Program("veritysetup")),
-    (Peers, "erofs-utils", Program("mkfs.erofs")),
-    (Machine, "qemu-system-x86", Program("qemu-system-x86_64")),
+    (Packages, "dpkg", PublishedProgram("dpkg-deb")),
+    (Peers, "cryptsetup-bin", PublishedProgram("veritysetup")),
+    (Peers, "erofs-utils", PublishedProgram("mkfs.erofs")),
+    (
+        Machine,
+        "qemu-system-x86",
+        PublishedProgram("qemu-system-x86_64"),
+    ),
     (Machine, "busybox-static", File("/bin/busybox")),
-    (Machine, "python3", Program("python3")),
-    (Machine, "python3-pip", Program("pip3")),
-    (Machine, "unzip", Program("unzip")),
-    (Fuzz, "g++", Program("c++")),
-    (Tests, "dmsetup", Program("dmsetup")),
-    (Tests, "e2fsprogs", Program("mke2fs")),
-    (Tests, "squashfs-tools", Program("mksquashfs")),
-    (Tests, "strace", Program("strace")),
-    (Tests, "systemd", Program("systemd-repart")),
-    (Tests, "util-linux-extra", Program("fincore")),
-    (Tests, "xfsprogs", Program("mkfs.xfs")),
-    (Tests, "buildah", Program("buildah")),
-    (Tests, "crun", Program("crun")),
-    (Tests, "man-db", Program("man")),
-    (Tests, "mandoc", Program("mandoc")),
-    (Tests, "python3", Program("python3")),
-    (Tests, "python3-pip", Program("pip3")),
-    (Tests, "zsh", Program("zsh")),
-    (Tests, "fish", Program("fish")),
+    (Machine, "python3", PublishedProgram("python3")),
+    (Machine, "python3-pip", PublishedProgram("pip3")),
+    (Machine, "unzip", PublishedProgram("unzip")),
+    (Fuzz, "g++", PublishedProgram("c++")),
+    (Tests, "dmsetup", PublishedProgram("dmsetup")),
+    (Tests, "e2fsprogs", PublishedProgram("mke2fs")),
+    (Tests, "squashfs-tools", PublishedProgram("mksquashfs")),
+    (Tests, "strace", PublishedProgram("strace")),
+    (Tests, "systemd", PublishedProgram("systemd-repart")),
+    (Tests, "util-linux-extra", PublishedProgram("fincore")),
+    (Tests, "xfsprogs", PublishedProgram("mkfs.xfs")),
+    (Tests, "buildah", PublishedProgram("buildah")),
+    (Tests, "crun", PublishedProgram("crun")),
+    (Tests, "man-db", PublishedProgram("man")),
+    (Tests, "mandoc", PublishedProgram("mandoc")),
+    (Tests, "python3", PublishedProgram("python3")),
+    (Tests, "python3-pip", PublishedProgram("pip3")),
+    (Tests, "zsh", PublishedProgram("zsh")),
+    (Tests, "fish", PublishedProgram("fish")),
 ];
 
 /// Installs what is missing, or says to a user who may not what to run.
@@ -175,10 +179,10 @@ mod tests {
 
     #[test]
     fn signs() {
-        for sign in [Program("sh"), File("/etc/pass*"), File("/bin/sh")] {
+        for sign in [PublishedProgram("sh"), File("/etc/pass*"), File("/bin/sh")] {
             assert!(sign.is_there().unwrap());
         }
-        for sign in [Program("no-such-program"), File("/no-such-*/file")] {
+        for sign in [PublishedProgram("no-such-program"), File("/no-such-*/file")] {
             assert!(!sign.is_there().unwrap());
         }
     }

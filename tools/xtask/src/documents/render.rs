@@ -6,7 +6,7 @@ use clap_complete::Shell;
 use disk_builder::documents::{ManualPage, completions};
 use disk_mounter::cli::MounterArguments;
 
-use crate::program::{Document, Program};
+use crate::program::{Document, PublishedProgram};
 
 const MOUNTER_PAGE: ManualPage<'static> = ManualPage {
     section: "8",
@@ -15,7 +15,11 @@ const MOUNTER_PAGE: ManualPage<'static> = ManualPage {
 };
 
 /// What a document of a program says, as of a day.
-pub(crate) fn render(program: &Program, document: Document, date: &str) -> Result<Vec<u8>> {
+pub(crate) fn render(
+    program: &PublishedProgram,
+    document: Document,
+    date: &str,
+) -> Result<Vec<u8>> {
     let (definition, page) = definition(program)?;
     Ok(match document {
         Document::ManualPage => ManualPage { date, ..page }.render(definition).into_bytes(),
@@ -26,7 +30,7 @@ pub(crate) fn render(program: &Program, document: Document, date: &str) -> Resul
 }
 
 /// The arguments of a program, and what else its manual page says.
-fn definition(program: &Program) -> Result<(Command, ManualPage<'static>)> {
+fn definition(program: &PublishedProgram) -> Result<(Command, ManualPage<'static>)> {
     match program.name {
         "disk-mounter" => Ok((MounterArguments::command(), MOUNTER_PAGE)),
         "disk-builder" => Ok((disk_builder::cli::definition(), disk_builder::cli::PAGE)),
