@@ -1,6 +1,10 @@
 //! `unmount`: takes back what `mount` made.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    thread,
+    time::Duration,
+};
 
 use nix::mount::{MntFlags, umount2};
 
@@ -12,6 +16,10 @@ use crate::{
     watchdog::telling,
 };
 use model_disk::{Escaped, ExitCode, FileError, HasExitCode};
+
+/// How often, and how long apart, a mount that is busy is tried again at once.
+const BUSY_TRIES: u32 = 5;
+const BUSY_POLL: Duration = Duration::from_millis(10);
 
 /// Why a disk stays mounted, or something of it behind.
 #[derive(Debug, thiserror::Error)]
@@ -105,24 +113,33 @@ fn take(
     flags: MntFlags,
 ) -> Result<(PathBuf, Left), UnmountError> {
     let device_mapper = DeviceMapper::open().map_err(StatusError::Mapping)?;
-    let (mount, found) = find(&device_mapper, mount_point)?;
-    let path = mount.mount_point;
-    if own.is_some_and(|own| mount.device != own.number || !own.is_of(&found)) {
-        return Err(StatusError::NotMounted(path).into());
-    }
-    let waits = format!(
-        "{}: a device does not answer; the kernel unmounts when the reads that were begun have ended",
-        Escaped::path(&path)
-    );
-    match telling(&waits, || umount2(&path, flags | MntFlags::UMOUNT_NOFOLLOW)) {
-        Ok(()) => {}
-        Err(nix::Error::EBUSY) => return Err(UnmountError::Busy(path)),
-        // Somebody else was faster.
-        Err(nix::Error::EINVAL) => return Err(StatusError::NotMounted(path).into()),
-        Err(errno) => {
-            return Err(FileError::new("unmount", &path)(errno).into());
+    let mut tries = 0;
+    let (path, found) = loop {
+        let (mount, found) = find(&device_mapper, mount_point)?;
+        let path = mount.mount_point;
+        if own.is_some_and(|own| mount.device != own.number || !own.is_of(&found)) {
+            return Err(StatusError::NotMounted(path).into());
         }
-    }
+        let waits = format!(
+            "{}: a device does not answer; the kernel unmounts when the reads that were begun have \
+             ended",
+            Escaped::path(&path)
+        );
+        match telling(&waits, || umount2(&path, flags | MntFlags::UMOUNT_NOFOLLOW)) {
+            Ok(()) => break (path, found),
+            // Whoever else unmounts it, or looks at it, at this moment makes it busy too.
+            Err(nix::Error::EBUSY) if tries < BUSY_TRIES => {
+                tries += 1;
+                thread::sleep(BUSY_POLL);
+            }
+            Err(nix::Error::EBUSY) => return Err(UnmountError::Busy(path)),
+            // Somebody else was faster.
+            Err(nix::Error::EINVAL) => return Err(StatusError::NotMounted(path).into()),
+            Err(errno) => {
+                return Err(FileError::new("unmount", &path)(errno).into());
+            }
+        }
+    };
     let left = if !found.own {
         Left::Theirs(found.name)
     } else if device_mapper.remove_unused(&found.name)? {

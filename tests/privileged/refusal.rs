@@ -33,6 +33,7 @@ pub(crate) const TESTS: &[Test] = &[
         a_device_that_is_mounted_without_verification,
     ),
     ("a_device_without_a_medium", a_device_without_a_medium),
+    ("blocks_larger_than_a_page", blocks_larger_than_a_page),
     ("a_device_that_is_cut_short", a_device_that_is_cut_short),
     (
         "another_filesystem_than_named",
@@ -205,6 +206,12 @@ fn a_device_without_a_medium() {
         4,
         &["a block device of size 0"],
     );
+}
+
+/// A good disk, for machines with larger pages.
+fn blocks_larger_than_a_page() {
+    let disk = TestDisk::with(&["--data-block-size", "8K"]);
+    refused(&disk.mount_line(""), 6, &["8192", "this machine's pages"]);
 }
 
 fn a_device_that_is_cut_short() {

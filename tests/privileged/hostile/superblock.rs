@@ -109,11 +109,12 @@ pub(super) fn superblocks_with_other_sizes() {
             ];
             hostile.is_refused(&options, 3, &reasons.concat());
         }
-        // Larger than a page, which no disk for this machine has: told as that.
+        // Larger than a page, which no disk for this machine has; but that is not the first fault.
         hostile
             .disk
             .set_superblock(&with_params(&old, (blocks / 2, 8192)));
-        hostile.is_refused(&options, 6, &["this machine's pages"]);
+        let reasons = [GEOMETRY, &["data blocks, the arguments say"]].concat();
+        hostile.is_refused(&options, 3, &reasons);
         hostile.restore();
         hostile.is_mounted(&options);
     }
