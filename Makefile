@@ -69,12 +69,12 @@ test-power-off: setup-tests programs
 
 # The container images and the Kubernetes manifests.
 .PHONY: test-deploy
-test-deploy: setup-tests programs
+test-deploy: setup-tests programs packager
 	tests/deploy/run.sh $(RELEASE)/disk-mounter $(RELEASE)/disk-builder
 
 # Manual pages, completions, installation, packages; and that all of it is reproducible.
 .PHONY: test-packages
-test-packages: setup-tests published
+test-packages: setup-tests published packager
 	tests/packages/run.sh $(RELEASE) $(HOST)
 
 ## make audit   what the programs are made of: licences, sources, and what is banned
@@ -87,13 +87,13 @@ audit:
 
 ## make image   the container images, in target/image, and their digests
 .PHONY: image
-image: published
+image: published packager
 	@$(XTASK) image target/image $(RELEASE)/disk-mounter
 	@$(XTASK) image target/image $(RELEASE)/disk-builder
 
 ## make install   the programs, manual pages and completions, under PREFIX=/usr/local
 .PHONY: install uninstall
-install: $(if $(shell command -v cargo),published)
+install: $(if $(shell command -v cargo),published packager)
 	@[ -x $(XTASK) ] || { echo "$(XTASK) is missing: make build" >&2; exit 1; }
 	@$(XTASK) install "$(DESTDIR)$(PREFIX)" $(RELEASE) $(PUBLISHED)
 
@@ -104,12 +104,12 @@ uninstall:
 
 ## make deb     a Debian package of each program, in target/dist
 .PHONY: deb
-deb: setup-packages published
+deb: setup-packages published packager
 	@$(XTASK) deb target/dist $(RELEASE) $(HOST) $(PUBLISHED)
 
 ## make dist    what is published of a release, reproducible: archive, packages, SBOMs, checksums
 .PHONY: dist
-dist: setup-packages published
+dist: setup-packages published packager
 	@$(XTASK) dist target/dist $(RELEASE) $(HOST) $(PUBLISHED)
 
 ## make bench   against veritysetup, mkfs.erofs and cp; BENCH="--quick" takes 2 minutes
@@ -124,7 +124,8 @@ bench-mount: setup-demo programs
 
 ## make build   the programs, in target/*/release
 .PHONY: build programs
-build programs: published
+build: programs packager
+programs: published
 	cargo build --locked --release --package testvm --package bench
 
 # Each program alone, so that what else is in the workspace changes neither what is linked into it
@@ -133,6 +134,10 @@ build programs: published
 published: setup-build
 	cargo build --locked --release --package disk-mounter
 	cargo build --locked --release --package disk-builder
+
+# What installs and packages them, and writes their manual pages.
+.PHONY: packager
+packager: setup-build
 	cargo build --locked --release --package xtask --features packages
 
 # The Debian packages for each.

@@ -17,7 +17,7 @@ pub(crate) struct Files {
     /// COMMAND's standard output and error.
     pub(crate) out: PathBuf,
     pub(crate) err: PathBuf,
-    /// The guest's last words.
+    /// The guest's closing line.
     pub(crate) closing: PathBuf,
     pub(crate) kernel_log: PathBuf,
     /// What QEMU itself says.

@@ -97,7 +97,7 @@ fn disk_names(count: usize) -> Result<Vec<String>> {
         .collect())
 }
 
-/// The exit code in the guest's last words, which are written when all output
+/// The exit code in the guest's closing line, which is written when all output
 /// of COMMAND has left the guest. Half a line is none.
 fn exit_code(closing: &[u8]) -> Option<u8> {
     std::str::from_utf8(closing)
