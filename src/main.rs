@@ -20,7 +20,6 @@ use std::{
     env,
     error::Error,
     io::{self, Write},
-    path::Path,
     process,
 };
 
@@ -30,7 +29,7 @@ use disk_mounter::{
     cli::{MounterArguments, MounterCommand, drop_in},
     log,
 };
-use model_disk::{ErrorChain, ExitCode, FileError, HasExitCode, inspect};
+use model_disk::{ErrorChain, ExitCode, HasExitCode, inspect};
 
 fn main() -> process::ExitCode {
     termination_log::allow(termination_log::has_some(env::args_os()));
@@ -135,8 +134,10 @@ fn to_json(status: &Status) -> Result<String, ProgramError> {
 }
 
 fn output_failed(source: io::Error) -> ProgramError {
-    let path = Path::new("/dev/stdout");
-    FileError::new("write to", path)(source).into()
+    ProgramError {
+        code: ExitCode::Failure,
+        message: format!("cannot write to the standard output: {source}"),
+    }
 }
 
 /// Prints a result. A reader that has gone away has what it wanted.

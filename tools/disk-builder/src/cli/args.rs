@@ -178,7 +178,7 @@ pub(super) struct VerifyArguments {
     #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
     pub(super) hash_device: Option<PathBuf>,
 
-    /// The filesystem on it, after which the superblock is looked for: erofs or squashfs
+    /// The filesystem on it, after which the superblock is looked for: erofs, squashfs, ext4 or xfs
     #[arg(long, value_name = "TYPE", default_value_t)]
     pub(super) fs_type: FsType,
 
