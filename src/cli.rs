@@ -62,7 +62,7 @@ Example:
       50d858e0985ecc7f60418aaf0cc5ab587f42c2570a884095a9e8ccacd0f6545c
 
 Ends with 3 as soon as a corrupt block is read, and says which file it lies in.")]
-    Sidecar(Box<MountArgs>),
+    Sidecar(Box<SidecarArgs>),
     /// Unmount a disk; its mapping and its loop device go as well, unless others made or use them
     #[command(after_help = "Example:\n  disk-mounter unmount /mnt/model")]
     Unmount {
@@ -70,13 +70,37 @@ Ends with 3 as soon as a corrupt block is read, and says which file it lies in."
         mount_point: PathBuf,
     },
     /// Tell whether a mounted disk is verified (exit code 0) or corrupt (3)
-    #[command(after_help = "Example:\n  disk-mounter status /mnt/model")]
+    #[command(after_help = "\
+Example:
+  disk-mounter status /mnt/model --root-hash \\
+      50d858e0985ecc7f60418aaf0cc5ab587f42c2570a884095a9e8ccacd0f6545c")]
     Status {
         /// Where the disk is mounted
         mount_point: PathBuf,
+        /// The root hash that it must have, in hex: then all of the disk must be mounted there, as
+        /// `mount` does it, and it must answer
+        #[arg(long, value_name = "HEX")]
+        root_hash: Option<RootHash>,
         /// Print a JSON object
         #[arg(long)]
         json: bool,
+    },
+    /// Check, as any user, that a path shows a verified disk, and become a command
+    #[command(after_help = "\
+Example:
+  disk-mounter expect /mnt/model --root-hash \\
+      50d858e0985ecc7f60418aaf0cc5ab587f42c2570a884095a9e8ccacd0f6545c -- ls /mnt/model
+
+Ends with 3 where another disk or none that is verified is mounted there, with 4 where nothing is.")]
+    Expect {
+        /// Where the disk is mounted
+        path: PathBuf,
+        /// The root hash that it must have, in hex
+        #[arg(long, value_name = "HEX")]
+        root_hash: RootHash,
+        /// The command that is run then, with its arguments
+        #[arg(last = true)]
+        command: Vec<OsString>,
     },
     /// Show what the superblocks of a disk claim, none of which is verified
     #[command(after_help = "Example:\n  disk-mounter inspect /dev/vdb")]
@@ -145,6 +169,10 @@ pub struct MountArgs {
     /// Read all files into the page cache, in parallel, as far as memory has room
     #[arg(long)]
     prefetch: bool,
+    /// Accept a mount point on virtiofs, 9p, FUSE or a network filesystem, whose other side could show
+    /// something else in the place of the disk
+    #[arg(long)]
+    allow_remote_mount_point: bool,
     /// How much the device reads ahead
     #[arg(long, value_name = "BYTES")]
     read_ahead: Option<Size>,
@@ -152,6 +180,27 @@ pub struct MountArgs {
     /// large disks, allocations that cannot wait may fail otherwise
     #[arg(long, value_name = "KIB")]
     min_free_kbytes: Option<u64>,
+}
+
+/// The options of `sidecar`.
+#[derive(Debug, Args)]
+pub struct SidecarArgs {
+    #[command(flatten)]
+    mount: MountArgs,
+    /// Go on where the capabilities and system calls that a waiting sidecar does not need cannot be
+    /// given up
+    #[arg(long)]
+    allow_unconfined: bool,
+}
+
+impl SidecarArgs {
+    /// Checks the options against each other.
+    pub fn check(self) -> Result<MountRequest, MounterUsageError> {
+        Ok(MountRequest {
+            allow_unconfined: self.allow_unconfined,
+            ..self.mount.check()?
+        })
+    }
 }
 
 /// The request in `NAME INDEX ROOT_HASH`: a sidecar for `/dev/modelweights-NAME-INDEX` at
@@ -266,6 +315,8 @@ impl MountArgs {
             read_ahead,
             min_free: self.min_free_kbytes,
             prefetch: self.prefetch,
+            allow_remote_mount_point: self.allow_remote_mount_point,
+            allow_unconfined: false,
         })
     }
 }

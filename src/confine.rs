@@ -6,6 +6,7 @@
 
 use std::{collections::BTreeMap, error::Error, io};
 
+use model_disk::{ExitCode, HasExitCode};
 use rustix::{
     io::Errno,
     thread::{
@@ -13,10 +14,13 @@ use rustix::{
         set_capabilities, set_no_new_privs,
     },
 };
-use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch, apply_filter};
+use seccompiler::{
+    BackendError, BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition,
+    SeccompFilter, SeccompRule, TargetArch, apply_filter,
+};
 
 /// The system calls of the waiting sidecar: those of its own code, and those that the standard
-/// library and the C library make for it.
+/// library and the C library make for it. Any other ends the process at once.
 const CALLS: &[libc::c_long] = &[
     // Waiting for signals and events, and taking them.
     libc::SYS_ppoll,
@@ -27,17 +31,16 @@ const CALLS: &[libc::c_long] = &[
     libc::SYS_clock_nanosleep,
     libc::SYS_clock_gettime,
     libc::SYS_restart_syscall,
-    // Asking device-mapper; with udev, by its semaphores.
-    libc::SYS_ioctl,
+    // Waiting for udev, by its semaphores, where that is visible.
     libc::SYS_semget,
     libc::SYS_semctl,
     libc::SYS_semop,
     libc::SYS_semtimedop,
-    // Looking at mounts, nodes and the disk, and reading its files ahead.
-    libc::SYS_openat,
+    // Looking at mounts and the disk, and reading its files ahead.
     libc::SYS_close,
     libc::SYS_statx,
     libc::SYS_fstat,
+    libc::SYS_fstatfs,
     libc::SYS_newfstatat,
     libc::SYS_readlinkat,
     libc::SYS_getcwd,
@@ -47,9 +50,6 @@ const CALLS: &[libc::c_long] = &[
     libc::SYS_pread64,
     libc::SYS_getdents64,
     libc::SYS_fcntl,
-    libc::SYS_mknodat,
-    libc::SYS_mkdirat,
-    libc::SYS_unlinkat,
     // Unmounting.
     libc::SYS_umount2,
     // Saying what happened.
@@ -57,18 +57,15 @@ const CALLS: &[libc::c_long] = &[
     libc::SYS_writev,
     libc::SYS_ftruncate,
     // Threads that do what may not end.
-    libc::SYS_clone,
-    libc::SYS_clone3,
+    libc::SYS_clone3, // which is said not to be there: see `OLD_CLONE`
     libc::SYS_set_robust_list,
     libc::SYS_rseq,
     libc::SYS_prctl,
     libc::SYS_sched_getaffinity,
     // Memory, threads that end, and the end.
     libc::SYS_brk,
-    libc::SYS_mmap,
     libc::SYS_munmap,
     libc::SYS_mremap,
-    libc::SYS_mprotect,
     libc::SYS_madvise,
     libc::SYS_futex,
     libc::SYS_sched_yield,
@@ -88,53 +85,112 @@ const CALLS: &[libc::c_long] = &[
 #[cfg(target_arch = "x86_64")]
 const OLDER_CALLS: &[libc::c_long] = &[
     libc::SYS_poll,
-    libc::SYS_open,
     libc::SYS_stat,
     libc::SYS_lstat,
     libc::SYS_access,
     libc::SYS_readlink,
-    libc::SYS_mkdir,
-    libc::SYS_mknod,
-    libc::SYS_unlink,
 ];
 #[cfg(not(target_arch = "x86_64"))]
 const OLDER_CALLS: &[libc::c_long] = &[];
 
-/// Why the sidecar keeps more than it needs.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ConfineError {
-    /// The capabilities stay.
-    #[error("cannot give up capabilities")]
-    Capabilities(#[source] io::Error),
-    /// The system calls stay.
-    #[error("cannot set a seccomp filter")]
-    Seccomp(#[source] Box<dyn Error>),
+/// What device-mapper is asked: which mappings there are, what they are, and to remove one. None of
+/// these makes a mapping or gives one another table.
+const IOCTLS: &[u8] = &[
+    0x00, // DM_VERSION
+    0x02, // DM_LIST_DEVICES
+    0x04, // DM_DEV_REMOVE
+    0x07, // DM_DEV_STATUS
+    0x0c, // DM_TABLE_STATUS
+];
+
+/// The number of a request to device-mapper: `_IOWR(0xfd, number, struct dm_ioctl)`.
+const fn device_mapper_request(number: u8) -> u64 {
+    /// `sizeof(struct dm_ioctl)`.
+    const SIZE: u64 = 312;
+    3 << 30 | SIZE << 16 | 0xfd << 8 | number as u64
 }
 
-/// What stays of the capabilities: to unmount, to look at a device, and to get to the mount point
-/// and the files whoever they belong to.
-const CAPABILITIES: CapabilitySet = CapabilitySet::SYS_ADMIN
-    .union(CapabilitySet::MKNOD)
-    .union(CapabilitySet::DAC_READ_SEARCH);
+/// Flags of open(2) with which a file could be changed or made.
+const WRITING: u64 =
+    (libc::O_ACCMODE | libc::O_CREAT | libc::O_TRUNC | libc::O_TMPFILE & !libc::O_DIRECTORY) as u64;
+
+/// Why the sidecar would keep more than it needs.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfineError {
+    /// The capabilities stay.
+    #[error(
+        "the sidecar cannot give up capabilities (--allow-unconfined lets it go on with more than it \
+         needs)"
+    )]
+    Capabilities(#[source] io::Error),
+    /// The system calls stay.
+    #[error(
+        "the sidecar cannot set a seccomp filter (--allow-unconfined lets it go on with more than it \
+         needs)"
+    )]
+    Seccomp(#[source] Box<dyn Error + Send + Sync>),
+}
+
+impl HasExitCode for ConfineError {
+    fn exit_code(&self) -> ExitCode {
+        ExitCode::Unsupported
+    }
+}
+
+/// What stays of the capabilities: to unmount, and to read files ahead whoever they belong to.
+const CAPABILITIES: CapabilitySet = CapabilitySet::SYS_ADMIN.union(CapabilitySet::DAC_READ_SEARCH);
 
 /// Gives up, for this thread and all that it starts, every capability but those above, new
-/// privileges, and all system calls but those above; these fail with EPERM. Threads that are
-/// there already keep what they have.
+/// privileges, and all system calls but those above. Files are opened to be read alone, nothing
+/// becomes executable, no process is started, and device-mapper makes nothing; whatever tries ends
+/// the process. Threads that are there already keep what they have.
 pub(crate) fn confine() -> Result<(), ConfineError> {
     keep_only(CAPABILITIES).map_err(ConfineError::Capabilities)?;
     filter_calls().map_err(ConfineError::Seccomp)
 }
 
-fn filter_calls() -> Result<(), Box<dyn Error>> {
+fn filter_calls() -> Result<(), Box<dyn Error + Send + Sync>> {
     let arch = TargetArch::try_from(std::env::consts::ARCH)?;
-    let calls: BTreeMap<_, _> = CALLS
-        .iter()
-        .chain(OLDER_CALLS)
-        .map(|call| (*call, vec![]))
-        .collect();
-    let refused = SeccompAction::Errno(libc::EPERM as u32);
-    let filter = SeccompFilter::new(calls, refused, SeccompAction::Allow, arch)?;
-    Ok(apply_filter(&BpfProgram::try_from(filter)?)?)
+    let calls = CALLS.iter().chain(OLDER_CALLS);
+    let mut rules: BTreeMap<_, _> = calls.map(|call| (*call, vec![])).collect();
+    let none_of = |argument, bits| masked(argument, bits, 0);
+    let exec = libc::PROT_EXEC as u64;
+    rules.insert(libc::SYS_openat, vec![none_of(2, WRITING)?]);
+    rules.insert(libc::SYS_mmap, vec![none_of(2, exec)?]);
+    rules.insert(libc::SYS_mprotect, vec![none_of(2, exec)?]);
+    let thread = libc::CLONE_THREAD as u64;
+    rules.insert(libc::SYS_clone, vec![masked(0, thread, thread)?]);
+    let requests = IOCTLS.iter().map(|number| {
+        let request = device_mapper_request(*number);
+        rule(1, SeccompCmpOp::Eq, request)
+    });
+    rules.insert(libc::SYS_ioctl, requests.collect::<Result<_, _>>()?);
+    // The flags of this one are in memory, where no filter sees them. Where it is missing, the older
+    // one is called.
+    let missing = BTreeMap::from([(libc::SYS_clone3, vec![])]);
+    for (rules, other, listed) in [
+        (
+            missing,
+            SeccompAction::Allow,
+            SeccompAction::Errno(libc::ENOSYS as u32),
+        ),
+        (rules, SeccompAction::KillProcess, SeccompAction::Allow),
+    ] {
+        let filter = SeccompFilter::new(rules, other, listed, arch)?;
+        apply_filter(&BpfProgram::try_from(filter)?)?;
+    }
+    Ok(())
+}
+
+/// A call whose argument has this value in these bits.
+fn masked(argument: u8, bits: u64, value: u64) -> Result<SeccompRule, BackendError> {
+    rule(argument, SeccompCmpOp::MaskedEq(bits), value)
+}
+
+/// System calls take these arguments as 32 bits, so the others do not count.
+fn rule(argument: u8, operator: SeccompCmpOp, value: u64) -> Result<SeccompRule, BackendError> {
+    let condition = SeccompCondition::new(argument, SeccompCmpArgLen::Dword, operator, value)?;
+    SeccompRule::new(vec![condition])
 }
 
 /// Gives up all capabilities of this thread but these, as far as it has them, for ever: no program

@@ -11,7 +11,8 @@
 //! | `device`, `block_sizes` | find a block device or an image file and open it once; what this kernel cannot read |
 //! | `loop_device`, `device_mapper`, `device_node` | the kernel's devices, and their nodes |
 //! | `mount_point`, `min_free` | made or changed for a mount, and changed back |
-//! | `mountinfo`, `uevent`, `signals`, `memory` | what the kernel says |
+//! | [`expect()`] | whether a path shows a verified disk, asked by anybody |
+//! | `mountinfo`, `sysfs`, `uevent`, `signals`, `memory` | what the kernel says |
 //! | `watchdog`, `pause` | how long a device may take to answer, and how anything waits |
 //! | `prefetch`, `confine` | what is done while a disk is served, and what the sidecar gives up |
 //! | [`log`] | what is said on standard error, by all of them |
@@ -40,6 +41,7 @@ mod confine;
 mod device;
 mod device_mapper;
 mod device_node;
+mod expect;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod log;
@@ -55,13 +57,16 @@ mod sidecar;
 mod signals;
 mod status;
 mod sys;
+mod sysfs;
 mod uevent;
 mod unmount;
 mod watchdog;
 
 pub use block_sizes::BlockSizeUnsupported;
+pub use confine::ConfineError;
 pub use device::DeviceError;
 pub use device_mapper::{BadName, MappingError, MappingName, VerityStatus};
+pub use expect::{ExpectError, become_command, expect};
 pub use loop_device::LoopError;
 pub use mount::{MountError, MountRequest, Mounted, check, mount};
 pub use mount_point::MountPointError;

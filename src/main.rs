@@ -87,7 +87,10 @@ fn run(command: MounterCommand) -> Result<ExitCode, ProgramError> {
             disk_mounter::mount(&args.check()?)?;
             Ok(ExitCode::Success)
         }
-        MounterCommand::Sidecar(args) => Ok(sidecar(&args.check()?)),
+        MounterCommand::Sidecar(args) => {
+            let request = args.check()?;
+            Ok(sidecar(&request))
+        }
         MounterCommand::DropIn(arguments) => match drop_in(&arguments) {
             Ok(request) => Ok(sidecar(&request)),
             Err(error) => Ok(usage(&error)),
@@ -96,8 +99,23 @@ fn run(command: MounterCommand) -> Result<ExitCode, ProgramError> {
             disk_mounter::unmount(&mount_point)?;
             Ok(ExitCode::Success)
         }
-        MounterCommand::Status { mount_point, json } => {
-            let status = disk_mounter::status(&mount_point)?;
+        MounterCommand::Expect {
+            path,
+            root_hash,
+            command,
+        } => {
+            disk_mounter::expect(&path, &root_hash)?;
+            if command.is_empty() {
+                return Ok(ExitCode::Success);
+            }
+            Err(disk_mounter::become_command(&command).into())
+        }
+        MounterCommand::Status {
+            mount_point,
+            root_hash,
+            json,
+        } => {
+            let status = disk_mounter::status(&mount_point, root_hash.as_ref())?;
             if json {
                 print(&to_json(&status)?)?;
             } else {
@@ -123,6 +141,7 @@ fn run(command: MounterCommand) -> Result<ExitCode, ProgramError> {
 
 /// Runs a sidecar to its end; what went wrong has been told by then.
 fn sidecar(request: &MountRequest) -> ExitCode {
+    termination_log::open();
     match disk_mounter::sidecar(request, &|error| tell(&ErrorChain(error).to_string())) {
         Ok(()) => ExitCode::Success,
         Err(error) => error.exit_code(),

@@ -1,34 +1,30 @@
 //! What is mounted: `/proc/self/mountinfo`, as proc_pid_mountinfo(5) describes it.
 
-use std::{
-    ffi::OsString,
-    fs, io,
-    os::unix::ffi::{OsStrExt, OsStringExt},
-    path::{Path, PathBuf},
-};
+use std::{ffi::OsString, fs, io, os::unix::ffi::OsStringExt, path::PathBuf};
 
 use dm_verity::DeviceNumber;
 
 /// One mount.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Mount {
+    /// Its number, which no other has as long as it is there.
+    pub(crate) id: u64,
     /// The device number of its filesystem.
     pub(crate) device: DeviceNumber,
     /// The folder of the filesystem that is its root: `/` where all of it is mounted.
     pub(crate) root: PathBuf,
+    /// Its options, `ro` or `rw` among them.
+    pub(crate) options: String,
     /// Where it is.
     pub(crate) mount_point: PathBuf,
     /// The kernel's name of its filesystem type.
     pub(crate) fs_type: String,
 }
 
-/// What is mounted at a directory, on top of all else that is mounted there. `mount_point` must
-/// be canonical.
-pub(crate) fn mounted_at(mount_point: &Path) -> io::Result<Option<Mount>> {
+/// The mount of this number; None where it is gone, or where this process does not see it.
+pub(crate) fn mount(id: u64) -> io::Result<Option<Mount>> {
     let text = fs::read("/proc/self/mountinfo")?;
-    Ok(parse(&text)
-        .into_iter()
-        .rfind(|mount| mount.mount_point == mount_point))
+    Ok(parse(&text).into_iter().find(|mount| mount.id == id))
 }
 
 /// All mounts, in the order in which they were made. A line of an unknown form is left out.
@@ -38,18 +34,35 @@ pub(super) fn parse(text: &[u8]) -> Vec<Mount> {
 
 fn line(line: &[u8]) -> Option<Mount> {
     let fields: Vec<&[u8]> = line.split(|byte| *byte == b' ').collect();
+    let id = str::from_utf8(fields.first()?).ok()?.parse().ok()?;
     let device = str::from_utf8(fields.get(2)?).ok()?.parse().ok()?;
     let root = unescape(fields.get(3)?);
     let mount_point = unescape(fields.get(4)?);
+    let options = String::from_utf8_lossy(fields.get(5)?).into_owned();
     // The optional fields end with a hyphen; the type comes next.
     let hyphen = 6 + fields.get(6..)?.iter().position(|field| *field == b"-")?;
     let fs_type = String::from_utf8_lossy(fields.get(hyphen + 1)?).into_owned();
     Some(Mount {
+        id,
         device,
         root,
+        options,
         mount_point,
         fs_type,
     })
+}
+
+impl Mount {
+    /// Those of these options that it lacks, separated by commas.
+    pub(crate) fn missing_options(&self, needed: &[&str]) -> String {
+        let has = |option: &&&str| self.options.split(',').any(|has| has == **option);
+        let missing: Vec<&str> = needed
+            .iter()
+            .filter(|option| !has(option))
+            .copied()
+            .collect();
+        missing.join(",")
+    }
 }
 
 /// Blanks, newlines and backslashes stand as `\` and three octal digits.
@@ -70,26 +83,10 @@ fn unescape(field: &[u8]) -> PathBuf {
     OsString::from_vec(path).into()
 }
 
-/// A path without `.`, `..` and links, whether its last component exists or not.
-pub(crate) fn canonical(path: &Path) -> io::Result<PathBuf> {
-    match fs::canonicalize(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
-                return Err(error);
-            };
-            let parent = if parent.as_os_str().as_bytes().is_empty() {
-                Path::new(".")
-            } else {
-                parent
-            };
-            Ok(canonical(parent)?.join(name))
-        }
-        result => result,
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     #[test]
@@ -104,7 +101,9 @@ mod tests {
             .iter()
             .map(|mount| {
                 (
+                    mount.id,
                     mount.device.to_string(),
+                    mount.missing_options(&["ro", "noatime"]),
                     mount.root.to_str().unwrap(),
                     mount.mount_point.to_str().unwrap(),
                     &*mount.fs_type,
@@ -114,9 +113,23 @@ mod tests {
         assert_eq!(
             seen,
             [
-                ("98:0".into(), "/mnt1", "/mnt2", "ext3"),
-                ("253:1".into(), "/", "/mnt/a b\\", "erofs"),
-                ("0:5".into(), "/", "/dev", "devtmpfs"),
+                (36, "98:0".into(), "ro".into(), "/mnt1", "/mnt2", "ext3"),
+                (
+                    37,
+                    "253:1".into(),
+                    "noatime".into(),
+                    "/",
+                    "/mnt/a b\\",
+                    "erofs"
+                ),
+                (
+                    38,
+                    "0:5".into(),
+                    "ro,noatime".into(),
+                    "/",
+                    "/dev",
+                    "devtmpfs"
+                ),
             ]
         );
     }
@@ -126,17 +139,5 @@ mod tests {
         assert_eq!(unescape(b"/a\\9"), Path::new("/a\\9"));
         assert_eq!(unescape(b"/a\\777"), Path::new("/a\\777"));
         assert_eq!(unescape(b"\\"), Path::new("\\"));
-    }
-
-    #[test]
-    fn a_path_that_does_not_exist_yet() {
-        let folder = tempfile::tempdir().unwrap();
-        let real = folder.path().canonicalize().unwrap();
-        assert_eq!(canonical(&folder.path().join("a/../b")).ok(), None);
-        assert_eq!(
-            canonical(&folder.path().join("a/b")).unwrap(),
-            real.join("a/b")
-        );
-        assert_eq!(canonical(folder.path()).unwrap(), real);
     }
 }

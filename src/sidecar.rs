@@ -4,16 +4,21 @@ use std::{
     cell::Cell,
     fs::File,
     io,
-    os::{fd::AsFd, unix::fs::FileExt},
+    os::{
+        fd::{AsFd, AsRawFd},
+        unix::fs::{FileExt, OpenOptionsExt},
+    },
     path::PathBuf,
+    sync::Arc,
     time::Duration,
 };
 
 use crate::{
-    confine::confine,
+    confine::{ConfineError, confine},
     device_mapper::{DeviceMapper, MappingError, VerityStatus},
     log,
     mount::{MountError, MountRequest, Mounted, mount_watched},
+    mount_point::ResolvedPath,
     mountinfo,
     prefetch::Prefetch,
     signals::{Signals, wait_for},
@@ -53,6 +58,15 @@ pub enum SidecarError {
     /// Somebody else has unmounted the disk.
     #[error("{}: not mounted any more; somebody else has unmounted it", Escaped::path(.0))]
     Gone(PathBuf),
+    /// The path leads to something else.
+    #[error(
+        "{}: another mount covers the disk, or another directory has taken its place",
+        Escaped::path(.0)
+    )]
+    Covered(PathBuf),
+    /// It would keep rights that it does not need.
+    #[error(transparent)]
+    Confine(#[from] ConfineError),
     /// Device-mapper does not tell the disk's state.
     #[error(transparent)]
     Mapping(#[from] MappingError),
@@ -74,7 +88,8 @@ impl HasExitCode for SidecarError {
         match self {
             Self::Mount(error) => error.exit_code(),
             Self::Corrupt { .. } => ExitCode::Integrity,
-            Self::Gone(_) => ExitCode::NotFound,
+            Self::Gone(_) | Self::Covered(_) => ExitCode::NotFound,
+            Self::Confine(error) => error.exit_code(),
             Self::Mapping(error) => error.exit_code(),
             Self::Unmount(error) => error.exit_code(),
             Self::Io { source, .. } => source.exit_code(),
@@ -130,18 +145,24 @@ fn run(request: &MountRequest, tell: &dyn Fn(&SidecarError)) -> Result<(), (Side
         }
         // A sidecar that was killed may have left it: nobody else would unmount it.
         Err(MountError::FoundCorrupt(mounted)) => {
-            let error = corrupt(request, None, &mounted);
+            let error = corrupt(request, None, &mounted, None);
             tell(&error);
-            return finish(Err(error), &mounted, &signals);
+            let device_mapper = DeviceMapper::open().map_err(|error| untold(error.into()))?;
+            return finish(Err(error), &mounted, &signals, &device_mapper);
         }
         mounted => mounted.map_err(|error| untold(error.into()))?,
     };
-    // Before any other thread is started, which would keep them.
+    // What is needed later is opened now: afterwards nothing can be opened but to be read.
+    let device_mapper = DeviceMapper::open().map_err(|error| untold(error.into()))?;
+    let device = MappingNode::open(&mounted);
+    // Before any other thread is started, which would keep its rights.
     if let Err(error) = confine() {
-        log::warn(format_args!(
-            "the sidecar keeps rights that it does not need: {}",
-            ErrorChain(&error)
-        ));
+        if !request.allow_unconfined {
+            let error = error.into();
+            tell(&error);
+            return finish(Err(error), &mounted, &signals, &device_mapper);
+        }
+        log::warn(format_args!("{}", ErrorChain(&error)));
     }
     let prefetch =
         (request.prefetch && !asked_to_end.get()).then(|| Prefetch::start(&mounted.mount_point));
@@ -153,14 +174,22 @@ fn run(request: &MountRequest, tell: &dyn Fn(&SidecarError)) -> Result<(), (Side
     let end = if asked_to_end.get() {
         Ok(())
     } else {
-        watch(request, &mounted, &signals, uevents.as_ref())
+        let uevents = uevents.as_ref();
+        watch(
+            request,
+            &mounted,
+            &signals,
+            uevents,
+            &device_mapper,
+            device.as_ref(),
+        )
     };
     if let Err(error) = &end {
         tell(error);
     }
     // Its open files would keep the mount busy.
     drop(prefetch);
-    finish(end, &mounted, &signals)
+    finish(end, &mounted, &signals, &device_mapper)
 }
 
 /// Unmounts at the end, of which an error has been told.
@@ -168,8 +197,9 @@ fn finish(
     end: Result<(), SidecarError>,
     mounted: &Mounted,
     signals: &Signals,
+    device_mapper: &DeviceMapper,
 ) -> Result<(), (SidecarError, Told)> {
-    match (end, take_down(mounted, signals)) {
+    match (end, take_down(mounted, signals, device_mapper)) {
         (Ok(()), taken_down) => taken_down.map_err(|error| (error, Told::No)),
         (Err(error), taken_down) => {
             if let Err(error) = taken_down {
@@ -190,8 +220,9 @@ fn watch(
     mounted: &Mounted,
     signals: &Signals,
     uevents: Option<&Uevents>,
+    device_mapper: &DeviceMapper,
+    device: Option<&MappingNode>,
 ) -> Result<(), SidecarError> {
-    let device_mapper = DeviceMapper::open()?;
     let event = || match uevents {
         Some(uevents) => uevents
             .corrupt_block(mounted.number)
@@ -209,7 +240,7 @@ fn watch(
             return Ok(());
         }
         if let Some(block) = event()? {
-            return Err(corrupt(request, Some(block), mounted));
+            return Err(corrupt(request, Some(block), mounted, device));
         }
         let status = device_mapper
             .describe(&mounted.name)?
@@ -218,25 +249,67 @@ fn watch(
         if status == Some(VerityStatus::Corrupt) {
             // The event follows the status at once.
             wait_for(&sources[1..], LATE_EVENT).map_err(SidecarError::io("wait for events"))?;
-            return Err(corrupt(request, event()?, mounted));
+            return Err(corrupt(request, event()?, mounted, device));
         }
-        let mount = mountinfo::mounted_at(&mounted.mount_point)
-            .map_err(SidecarError::io("read /proc/self/mountinfo"))?;
-        if status.is_none() || mount.is_none_or(|mount| mount.device != mounted.number) {
-            return Err(SidecarError::Gone(mounted.mount_point.clone()));
+        let path = &mounted.mount_point;
+        if status.is_none() || !is_there(mounted)? {
+            return Err(SidecarError::Gone(path.clone()));
+        }
+        let shown = ResolvedPath::look(path).map(|shown| shown.identity().mount_id);
+        if shown.as_ref().ok() != Some(&mounted.mount_id) {
+            return Err(SidecarError::Covered(path.clone()));
         }
     }
 }
 
-fn corrupt(request: &MountRequest, block: Option<CorruptBlock>, mounted: &Mounted) -> SidecarError {
+/// Whether the mount is there, wherever its directory may have gone.
+fn is_there(mounted: &Mounted) -> Result<bool, SidecarError> {
+    let mount = mountinfo::mount(mounted.mount_id);
+    let mount = mount.map_err(SidecarError::io("read /proc/self/mountinfo"))?;
+    Ok(mount.is_some_and(|mount| mount.device == mounted.number))
+}
+
+/// The node of a mapping, from when nodes could still be made. It does not keep the device open, which
+/// nobody could remove then.
+struct MappingNode(Arc<File>);
+
+impl MappingNode {
+    /// None where there is none to be had: then only the files in a corrupt block are not told.
+    fn open(mounted: &Mounted) -> Option<Self> {
+        let (node, _) = mounted.open_mapping().ok()??;
+        let mut options = File::options();
+        let opened = options
+            .read(true)
+            .custom_flags(libc::O_PATH)
+            .open(node.path());
+        Some(Self(Arc::new(opened.ok()?)))
+    }
+
+    /// Its device.
+    fn device(&self) -> io::Result<File> {
+        File::open(format!("/proc/self/fd/{}", self.0.as_raw_fd()))
+    }
+}
+
+/// `device` is that of the mapping, to look for the files in the block.
+fn corrupt(
+    request: &MountRequest,
+    block: Option<CorruptBlock>,
+    mounted: &Mounted,
+    device: Option<&MappingNode>,
+) -> SidecarError {
     SidecarError::Corrupt {
         device: request.device.clone(),
-        what: describe(block, mounted),
+        what: describe(block, mounted, device),
     }
 }
 
 /// The corrupt block in words, with the files that it lies in where the filesystem tells.
-fn describe(block: Option<CorruptBlock>, mounted: &Mounted) -> String {
+fn describe(
+    block: Option<CorruptBlock>,
+    mounted: &Mounted,
+    device: Option<&MappingNode>,
+) -> String {
     let name = &mounted.name;
     match block {
         None => format!("dm-verity says so of {name}, without naming a block"),
@@ -244,8 +317,12 @@ fn describe(block: Option<CorruptBlock>, mounted: &Mounted) -> String {
             format!("hash block {block} of {name} is not what the root hash says")
         }
         Some(CorruptBlock::Data(block)) => {
-            let mounted = mounted.clone();
-            let files = match run_with_timeout(FILES, move || files_of(block, &mounted)).flatten() {
+            let node = device.map(|node| MappingNode(Arc::clone(&node.0)));
+            let size = mounted.data_block_size.bytes();
+            // To open the device may take for ever, too.
+            let files =
+                run_with_timeout(FILES, move || files_of(block, size, &node?.device().ok()?));
+            let files = match files.flatten() {
                 Some(files) if !files.is_empty() => format!("; it lies in {}", files.join(", ")),
                 Some(_) => "; it lies in no file".to_owned(),
                 None => String::new(),
@@ -256,12 +333,9 @@ fn describe(block: Option<CorruptBlock>, mounted: &Mounted) -> String {
 }
 
 /// The files in a data block; None where the filesystem does not tell, or is corrupt itself.
-fn files_of(block: u64, mounted: &Mounted) -> Option<Vec<String>> {
-    // The node goes at once: the reads below may have no end.
-    let (_, device) = mounted.open_mapping().ok()??;
-    let size = mounted.data_block_size.bytes();
+fn files_of(block: u64, size: u64, device: &File) -> Option<Vec<String>> {
     let start = block.checked_mul(size)?;
-    let read = |buffer: &mut [u8], offset| File::read_exact_at(&device, buffer, offset);
+    let read = |buffer: &mut [u8], offset| File::read_exact_at(device, buffer, offset);
     let paths = erofs::paths_in(read, start..start.checked_add(size)?).ok()?;
     let shown = |path: Vec<u8>| Escaped::bytes(&path).to_string();
     Some(paths.into_iter().map(shown).collect())
@@ -270,7 +344,11 @@ fn files_of(block: u64, mounted: &Mounted) -> Option<Vec<String>> {
 /// Unmounts what was mounted, and nothing that has taken its place. A mount that is in use is tried
 /// again for a while, and then detached: it is gone for all who come, and goes for those who use it
 /// when they are done.
-fn take_down(mounted: &Mounted, signals: &Signals) -> Result<(), SidecarError> {
+fn take_down(
+    mounted: &Mounted,
+    signals: &Signals,
+    device_mapper: &DeviceMapper,
+) -> Result<(), SidecarError> {
     // Somebody else may be faster.
     let gone = |result| match result {
         Err(UnmountError::Status(error)) if error.exit_code() == ExitCode::NotFound => Ok(()),
@@ -278,7 +356,7 @@ fn take_down(mounted: &Mounted, signals: &Signals) -> Result<(), SidecarError> {
     };
     let tries = BUSY.as_millis() / BUSY_POLL.as_millis();
     for _ in 0..tries {
-        match gone(unmount_own(mounted)) {
+        match gone(unmount_own(device_mapper, mounted)) {
             Err(UnmountError::Busy(_)) => {}
             result => return Ok(result?),
         }
@@ -287,5 +365,5 @@ fn take_down(mounted: &Mounted, signals: &Signals) -> Result<(), SidecarError> {
             break;
         }
     }
-    Ok(gone(detach_own(mounted))?)
+    Ok(gone(detach_own(device_mapper, mounted))?)
 }

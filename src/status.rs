@@ -2,20 +2,35 @@
 
 use std::{
     fmt,
+    fs::OpenOptions,
+    io::{self, ErrorKind},
+    os::unix::fs::{FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
+    time::Duration,
 };
+
+use dm_verity::{DeviceNumber, LoadedTable, RootHash};
 
 use serde::{Serialize, Serializer};
 
 use crate::{
     device_mapper::{Description, DeviceMapper, MappingError, MappingName, VerityStatus},
+    mount_point::{MountPointError, ResolvedPath},
     mountinfo::{self, Mount},
+    sysfs,
+    watchdog::run_with_timeout,
 };
 use model_disk::{Escaped, ExitCode, FileError, HasExitCode};
 
 /// How often a mount without a mapping is looked at before it is taken for one: the mapping may
 /// just have gone, with a mount that was there a moment before.
 const LOOKS: u32 = 5;
+
+/// How long a device may take to answer.
+const ANSWER: Duration = Duration::from_secs(5);
+
+/// No block of a device is larger.
+const BLOCK: usize = 65536;
 
 /// The state of a mounted disk.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -81,6 +96,39 @@ pub enum StatusError {
         /// What is mounted there.
         fs_type: String,
     },
+    /// The mounted disk is not the one that is expected, or not mounted as it should be.
+    #[error("{}: {what}", Escaped::path(mount_point))]
+    NotExpected {
+        /// The directory.
+        mount_point: PathBuf,
+        /// In what it differs.
+        what: String,
+    },
+    /// The device below the mapping is gone, and no read can succeed any more.
+    #[error(
+        "{}: the device {device} that the disk is on is gone",
+        Escaped::path(mount_point)
+    )]
+    DeviceGone {
+        /// The directory.
+        mount_point: PathBuf,
+        /// Its number.
+        device: DeviceNumber,
+    },
+    /// The device does not answer.
+    #[error(
+        "{}: the disk does not answer: timed out after {seconds} s while reading its first block",
+        Escaped::path(mount_point)
+    )]
+    NoAnswer {
+        /// The directory.
+        mount_point: PathBuf,
+        /// How long it was waited for.
+        seconds: u64,
+    },
+    /// The path leads nowhere, or by a link.
+    #[error(transparent)]
+    Path(#[from] MountPointError),
     /// Device-mapper does not tell.
     #[error(transparent)]
     Mapping(#[from] MappingError),
@@ -92,61 +140,195 @@ pub enum StatusError {
 impl HasExitCode for StatusError {
     fn exit_code(&self) -> ExitCode {
         match self {
-            Self::NotMounted(_) => ExitCode::NotFound,
-            Self::NotVerity { .. } => ExitCode::Integrity,
+            Self::NotMounted(_) | Self::DeviceGone { .. } | Self::NoAnswer { .. } => {
+                ExitCode::NotFound
+            }
+            Self::NotVerity { .. } | Self::NotExpected { .. } => ExitCode::Integrity,
+            Self::Path(error) => error.exit_code(),
             Self::Mapping(error) => error.exit_code(),
             Self::File(error) => error.exit_code(),
         }
     }
 }
 
-/// Asks the kernel about the disk that is mounted at a directory.
-pub fn status(mount_point: &Path) -> Result<Status, StatusError> {
-    let device_mapper = DeviceMapper::open()?;
-    let (mount, found) = find(&device_mapper, mount_point)?;
+/// Asks the kernel about the disk that is mounted at a directory. With a root hash it must be all of
+/// that disk, mounted as `mount` does it, and it must answer.
+pub fn status(mount_point: &Path, expected: Option<&RootHash>) -> Result<Status, StatusError> {
+    let (device_mapper, shown, mut found) = find(mount_point)?;
+    let path = shown.resolved.path();
+    let loaded = found.loaded_table()?;
+    if let Some(device) = gone(shown.mount.device, &loaded) {
+        return Err(StatusError::DeviceGone {
+            mount_point: path.to_owned(),
+            device,
+        });
+    }
+    if let Some(root_hash) = expected {
+        if let Some(what) = difference(&shown.mount, &found, &loaded, root_hash) {
+            return Err(StatusError::NotExpected {
+                mount_point: path.to_owned(),
+                what,
+            });
+        }
+        if let Err(error) = read_a_block(path, shown.mount.device, &found) {
+            // It may have found out just now.
+            match device_mapper.describe(&found.name)? {
+                Some(now) if now.status == VerityStatus::Corrupt => found = now,
+                _ => return Err(error),
+            }
+        }
+    }
     Ok(Status {
-        mount_point: mount.mount_point,
-        root_hash: found.loaded_table()?.root_hash,
+        mount_point: path.to_owned(),
+        root_hash: loaded.root_hash,
         verity: found.status,
         name: found.name,
     })
 }
 
-/// The topmost mount at a directory, and its mapping.
-pub(crate) fn find(
-    device_mapper: &DeviceMapper,
+/// The device of a mapping that it does not hold any more, if there is one.
+pub(crate) fn gone(mapping: DeviceNumber, loaded: &LoadedTable) -> Option<DeviceNumber> {
+    let devices = [loaded.data_device, loaded.hash_device];
+    let is_gone = |device: &DeviceNumber| sysfs::holds(mapping, *device) == Some(false);
+    devices.into_iter().find(is_gone)
+}
+
+/// In what a mount is not all of the disk that is expected, in words.
+fn difference(
+    mount: &Mount,
+    found: &Description,
+    loaded: &LoadedTable,
+    root_hash: &RootHash,
+) -> Option<String> {
+    if loaded.root_hash != root_hash.to_string() {
+        return Some(format!(
+            "the disk with the root hash {} is mounted there, and not that with {root_hash}",
+            loaded.root_hash
+        ));
+    }
+    if mount.root != Path::new("/") || found.sectors.checked_mul(512) != Some(loaded.data_bytes) {
+        return Some("only a part of the disk is mounted there".to_owned());
+    }
+    let missing = mount.missing_options(&["ro", "nodev", "nosuid", "noexec"]);
+    (!missing.is_empty()).then(|| format!("the disk is mounted there, but without {missing}"))
+}
+
+/// Reads the first block of a mapping past all caches.
+fn read_a_block(
     mount_point: &Path,
-) -> Result<(Mount, Description), StatusError> {
-    let path = mountinfo::canonical(mount_point).map_err(FileError::new("resolve", mount_point))?;
-    match look(device_mapper, &path)? {
-        None => Err(StatusError::NotMounted(path)),
-        Some((mount, Some(found))) => Ok((mount, found)),
-        Some((mount, None)) => Err(StatusError::NotVerity {
-            mount_point: mount.mount_point,
-            fs_type: mount.fs_type,
+    number: DeviceNumber,
+    found: &Description,
+) -> Result<(), StatusError> {
+    let (name, own) = (found.name.clone(), found.own);
+    let read = move || -> io::Result<()> {
+        let Some((node, _)) = name.open(number, own)? else {
+            return Err(io::ErrorKind::NotFound.into());
+        };
+        let device = OpenOptions::new()
+            .read(true)
+            .custom_flags(libc::O_DIRECT)
+            .open(node.path())?;
+        // Direct reads go to whole blocks of memory.
+        let mut memory = vec![0; 2 * BLOCK];
+        let start = memory.as_ptr().align_offset(BLOCK);
+        let block = memory.get_mut(start..start + BLOCK).unwrap_or_default();
+        // The smallest disks are shorter.
+        device.read_at(block, 0).map(|_| ())
+    };
+    match run_with_timeout(ANSWER, read) {
+        Some(read) => Ok(read.map_err(FileError::new("read the disk at", mount_point))?),
+        None => Err(StatusError::NoAnswer {
+            mount_point: mount_point.to_owned(),
+            seconds: ANSWER.as_secs(),
         }),
     }
 }
 
-/// The topmost mount at a directory, if there is one, and its mapping, if it is one of dm-verity.
-/// `mount_point` must be canonical.
+/// A mount that is shown at a path.
+pub(crate) struct ShownMount {
+    /// The path, and what is at it.
+    pub(crate) resolved: ResolvedPath,
+    pub(crate) mount: Mount,
+    /// Its mapping, if it is one of dm-verity.
+    pub(crate) mapping: Option<Description>,
+}
+
+/// The mount that is shown at a directory, and its mapping.
+pub(crate) fn find(
+    mount_point: &Path,
+) -> Result<(DeviceMapper, ShownMount, Description), StatusError> {
+    // Where nothing is mounted, nobody asks whether there is a device-mapper.
+    if !is_mount_point(mount_point)? {
+        return Err(StatusError::NotMounted(mount_point.to_owned()));
+    }
+    let device_mapper = DeviceMapper::open()?;
+    let (shown, mapping) = find_by(&device_mapper, mount_point)?;
+    Ok((device_mapper, shown, mapping))
+}
+
+/// The same by a device-mapper that is open.
+pub(crate) fn find_by(
+    device_mapper: &DeviceMapper,
+    mount_point: &Path,
+) -> Result<(ShownMount, Description), StatusError> {
+    match look(device_mapper, mount_point)? {
+        None => Err(StatusError::NotMounted(mount_point.to_owned())),
+        Some(mut shown) => match shown.mapping.take() {
+            Some(mapping) => Ok((shown, mapping)),
+            None => Err(StatusError::NotVerity {
+                mount_point: mount_point.to_owned(),
+                fs_type: shown.mount.fs_type,
+            }),
+        },
+    }
+}
+
+/// Whether something is mounted at a path.
+fn is_mount_point(path: &Path) -> Result<bool, StatusError> {
+    Ok(resolve(path)?.is_some_and(|resolved| resolved.identity().is_mount_root))
+}
+
+/// What is at a path; None where it leads to nothing.
+fn resolve(path: &Path) -> Result<Option<ResolvedPath>, StatusError> {
+    match ResolvedPath::look(path) {
+        Ok(resolved) => Ok(Some(resolved)),
+        Err(MountPointError::File(error)) if error.source.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The mount that is shown at a directory, if there is one.
 pub(crate) fn look(
     device_mapper: &DeviceMapper,
     mount_point: &Path,
-) -> Result<Option<(Mount, Option<Description>)>, StatusError> {
+) -> Result<Option<ShownMount>, StatusError> {
     let mut seen = None;
     for _ in 0..LOOKS {
-        let mounted = mountinfo::mounted_at(mount_point)
-            .map_err(FileError::new("look for the mount at", mount_point))?;
-        let Some(mount) = mounted else {
+        let Some(resolved) = resolve(mount_point)? else {
             return Ok(None);
         };
-        if let Some(name) = device_mapper.find(mount.device)?
+        let identity = resolved.identity();
+        if !identity.is_mount_root {
+            return Ok(None);
+        }
+        let mount = mountinfo::mount(identity.mount_id)
+            .map_err(FileError::new("look for the mount at", mount_point))?;
+        // It has just gone, or is one that this process cannot see the root of.
+        let Some(mount) = mount else {
+            continue;
+        };
+        let mut shown = ShownMount {
+            resolved,
+            mount,
+            mapping: None,
+        };
+        if let Some(name) = device_mapper.find(shown.mount.device)?
             && let Some(found) = device_mapper.describe(&name)?
         {
-            return Ok(Some((mount, Some(found))));
+            shown.mapping = Some(found);
+            return Ok(Some(shown));
         }
-        seen = Some((mount, None));
+        seen = Some(shown);
     }
     Ok(seen)
 }

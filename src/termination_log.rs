@@ -1,16 +1,23 @@
-//! The last words of a container, which Kubernetes shows with the pod.
+//! The termination log of a container, which Kubernetes shows with the pod.
 
 use std::{
     ffi::OsString,
-    fs::OpenOptions,
-    io::Write,
-    sync::atomic::{AtomicBool, Ordering},
+    fs::{File, OpenOptions},
+    io::{Seek, Write},
+    os::unix::fs::OpenOptionsExt,
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 /// Where Kubernetes looks for them, if it is there.
 const TERMINATION_LOG: &str = "/dev/termination-log";
 
 static ALLOWED: AtomicBool = AtomicBool::new(false);
+
+/// None where there is no such file.
+static FILE: OnceLock<Option<File>> = OnceLock::new();
 
 /// Whether a command line, right or wrong, is one that a container is made for: one that mounts a
 /// disk. The others also run as probes beside it, in the same container, and must not write over
@@ -28,23 +35,35 @@ pub(crate) fn has_some(words: impl IntoIterator<Item = OsString>) -> bool {
     false
 }
 
-/// Whether there are to be last words. There are none before this was called.
+/// Whether there is to be one. There is none before this was called.
 pub(crate) fn allow(allowed: bool) {
     ALLOWED.store(allowed, Ordering::Relaxed);
 }
 
-/// Leaves the error as the last words, if there are to be any.
-pub(crate) fn leave(error: &str) {
-    if !ALLOWED.load(Ordering::Relaxed) {
-        return;
+/// Opens it, if there is to be one, for a program that cannot do so later.
+pub(crate) fn open() {
+    if ALLOWED.load(Ordering::Relaxed) {
+        FILE.get_or_init(|| {
+            OpenOptions::new()
+                .write(true)
+                // Whoever can make a link there chooses what is written over.
+                .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
+                .open(TERMINATION_LOG)
+                .ok()
+        });
     }
-    let file = OpenOptions::new()
-        .write(true)
-        .truncate(true)
-        .open(TERMINATION_LOG);
-    if let Ok(mut file) = file {
+}
+
+/// Leaves the error in it, if there is to be one.
+pub(crate) fn leave(error: &str) {
+    open();
+    if let Some(Some(file)) = FILE.get() {
+        let mut file: &File = file;
         // The error has been told; this is a second copy of it.
-        let _ = writeln!(file, "{}", error.trim_end());
+        let _ = file
+            .set_len(0)
+            .and_then(|()| file.rewind())
+            .and_then(|()| writeln!(file, "{}", error.trim_end()));
     }
 }
 

@@ -12,7 +12,8 @@ use crate::{
     device_mapper::{DeviceMapper, MappingError, MappingName},
     log,
     mount::Mounted,
-    status::{StatusError, find},
+    mountinfo,
+    status::{StatusError, find, find_by},
     watchdog::telling,
 };
 use model_disk::{Escaped, ExitCode, FileError, HasExitCode};
@@ -67,25 +68,45 @@ enum Left {
 /// Unmounts a disk. Its mapping and its loop device go as well, unless another mount uses them, or
 /// another program has made the mapping.
 pub fn unmount(mount_point: &Path) -> Result<(), UnmountError> {
-    unmount_if(mount_point, None)
+    let (device_mapper, ..) = find(mount_point)?;
+    unmount_if(&device_mapper, mount_point, None)
 }
 
 /// The same for what was mounted, or found, by this program. Anything else that is mounted there
 /// by now counts as "not mounted".
-pub(crate) fn unmount_own(mounted: &Mounted) -> Result<(), UnmountError> {
-    unmount_if(&mounted.mount_point, Some(mounted))
+pub(crate) fn unmount_own(
+    device_mapper: &DeviceMapper,
+    mounted: &Mounted,
+) -> Result<(), UnmountError> {
+    unmount_if(device_mapper, &place(mounted)?, Some(mounted))
 }
 
-fn unmount_if(mount_point: &Path, own: Option<&Mounted>) -> Result<(), UnmountError> {
-    let (mount_point, left) = take(mount_point, own, MntFlags::empty())?;
-    let place = Escaped::path(&mount_point);
+/// Where a mount is now: its directory may have been renamed where nobody sees that something is
+/// mounted on it.
+fn place(mounted: &Mounted) -> Result<PathBuf, UnmountError> {
+    let path = &mounted.mount_point;
+    let mount = mountinfo::mount(mounted.mount_id);
+    let mount = mount.map_err(FileError::new("look for the mount at", path))?;
+    match mount {
+        Some(mount) => Ok(mount.mount_point),
+        None => Err(StatusError::NotMounted(path.clone()).into()),
+    }
+}
+
+fn unmount_if(
+    device_mapper: &DeviceMapper,
+    mount_point: &Path,
+    own: Option<&Mounted>,
+) -> Result<(), UnmountError> {
+    let (mount_point, left) = take(device_mapper, mount_point, own, MntFlags::empty())?;
+    let shown = Escaped::path(&mount_point);
     match left {
-        Left::Nothing => log::info(format_args!("{place} is unmounted")),
+        Left::Nothing => log::info(format_args!("{shown} is unmounted")),
         Left::Shared => log::info(format_args!(
-            "{place} is unmounted; its mapping is in use by another mount"
+            "{shown} is unmounted; its mapping is in use by another mount"
         )),
         Left::Theirs(name) => log::info(format_args!(
-            "{place} is unmounted; its mapping {name} was made by another program, and stays"
+            "{shown} is unmounted; its mapping {name} was made by another program, and stays"
         )),
     }
     Ok(())
@@ -93,8 +114,12 @@ fn unmount_if(mount_point: &Path, own: Option<&Mounted>) -> Result<(), UnmountEr
 
 /// Takes a disk that is in use out of sight, if it is the one that was mounted. It stays for those
 /// who use it, and goes with the last of them.
-pub(crate) fn detach_own(mounted: &Mounted) -> Result<(), UnmountError> {
-    let (mount_point, left) = take(&mounted.mount_point, Some(mounted), MntFlags::MNT_DETACH)?;
+pub(crate) fn detach_own(
+    device_mapper: &DeviceMapper,
+    mounted: &Mounted,
+) -> Result<(), UnmountError> {
+    let path = place(mounted)?;
+    let (mount_point, left) = take(device_mapper, &path, Some(mounted), MntFlags::MNT_DETACH)?;
     let used = match left {
         Left::Nothing => "",
         Left::Shared | Left::Theirs(_) => "; those who use it still can, and it goes with the last",
@@ -108,16 +133,16 @@ pub(crate) fn detach_own(mounted: &Mounted) -> Result<(), UnmountError> {
 
 /// Unmounts, where `own` is given that alone; where the disk was mounted, and what is left.
 fn take(
+    device_mapper: &DeviceMapper,
     mount_point: &Path,
     own: Option<&Mounted>,
     flags: MntFlags,
 ) -> Result<(PathBuf, Left), UnmountError> {
-    let device_mapper = DeviceMapper::open().map_err(StatusError::Mapping)?;
     let mut tries = 0;
     let (path, found) = loop {
-        let (mount, found) = find(&device_mapper, mount_point)?;
-        let path = mount.mount_point;
-        if own.is_some_and(|own| mount.device != own.number || !own.is_of(&found)) {
+        let (shown, found) = find_by(device_mapper, mount_point)?;
+        let path = shown.resolved.path().to_owned();
+        if own.is_some_and(|own| shown.mount.id != own.mount_id || !own.is_of(&found)) {
             return Err(StatusError::NotMounted(path).into());
         }
         let waits = format!(
@@ -125,7 +150,10 @@ fn take(
              ended",
             Escaped::path(&path)
         );
-        match telling(&waits, || umount2(&path, flags | MntFlags::UMOUNT_NOFOLLOW)) {
+        let pinned = shown.resolved.pinned();
+        match telling(&waits, || {
+            umount2(&pinned, flags | MntFlags::UMOUNT_NOFOLLOW)
+        }) {
             Ok(()) => break (path, found),
             // Whoever else unmounts it, or looks at it, at this moment makes it busy too.
             Err(nix::Error::EBUSY) if tries < BUSY_TRIES => {

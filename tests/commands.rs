@@ -205,12 +205,14 @@ fn every_block_says_where_it_is_run() {
                     WITH_KERNEL.contains(&document.as_str()),
                     "{document} is unknown to tests/privileged/commands.rs"
                 ),
-                (Some("" | "text" | "yaml" | "json" | "mermaid"), None, None) => assert_eq!(
-                    first_lines(),
-                    None,
-                    "{document}: a command in a block that is not marked: {}",
-                    block.text
-                ),
+                (Some("" | "dockerfile" | "json" | "mermaid" | "text" | "yaml"), None, None) => {
+                    assert_eq!(
+                        first_lines(),
+                        None,
+                        "{document}: a command in a block that is not marked: {}",
+                        block.text
+                    )
+                }
                 _ => panic!("{document}: what is ```{}?", block.info),
             }
         }

@@ -7,7 +7,9 @@ use std::{
 
 use devicemapper::{DevId, DmFlags, DmOptions};
 
-use super::{DeviceMapper, Mapping, MappingError, MappingName, errno, failed, target::TARGET};
+use super::{
+    DeviceMapper, Mapping, MappingError, MappingName, Mark, errno, failed, target::TARGET,
+};
 use dm_verity::VerityTable;
 
 /// How long another process may take from the creation of a mapping to its activation. After
@@ -29,7 +31,7 @@ impl DeviceMapper {
         let text = table.to_string();
         let mut half_made_since = None;
         loop {
-            let mapping = match self.create(name)? {
+            let mapping = match self.create(name, table)? {
                 Some(mapping) if self.load(name, table, &text)? => Some(mapping),
                 Some(gone) => {
                     gone.leave();
@@ -65,10 +67,15 @@ impl DeviceMapper {
     }
 
     /// None where the name is taken.
-    fn create(&self, name: &MappingName) -> Result<Option<Mapping<'_>>, MappingError> {
+    fn create(
+        &self,
+        name: &MappingName,
+        table: &VerityTable,
+    ) -> Result<Option<Mapping<'_>>, MappingError> {
+        let uuid = Mark::uuid(name, &table.root_hash);
         match self
             .dm
-            .device_create(&name.0, Some(&name.uuid()), DmOptions::default())
+            .device_create(&name.0, Some(&uuid), DmOptions::default())
         {
             Ok(info) => Ok(Some(Mapping::new(self, name, &info, false))),
             Err(error) if errno(&error) == Some(libc::EBUSY) => Ok(None),
@@ -94,7 +101,7 @@ impl DeviceMapper {
         text: &str,
     ) -> Result<bool, MappingError> {
         // What another program makes under this name meanwhile is left alone.
-        let uuid = name.uuid();
+        let uuid = Mark::uuid(name, &table.root_hash);
         let id = DevId::Uuid(&uuid);
         let target = [(0, table.sectors(), TARGET.to_owned(), text.to_owned())];
         let read_only = DmOptions::default().set_flags(DmFlags::DM_READONLY);

@@ -20,7 +20,7 @@ use std::{
     path::Path,
 };
 
-use devicemapper::{DM, DevId, DeviceInfo, DmFlags, DmOptions};
+use devicemapper::{DM, DevId, DeviceInfo, DmFlags, DmOptions, DmUuidBuf};
 
 use super::device_node::ensure_misc;
 use dm_verity::DeviceNumber;
@@ -30,6 +30,7 @@ use target::TARGET;
 pub use error::MappingError;
 pub(crate) use mapping::Mapping;
 pub use name::{BadName, MappingName};
+pub(crate) use name::{Mark, root_hash_mark};
 pub(crate) use status::Description;
 pub use status::VerityStatus;
 
@@ -112,8 +113,11 @@ impl DeviceMapper {
     /// Removes a mapping of this project. False where it is in use; one that is gone already is no
     /// error. One of this name without the mark is another program's, and is never touched.
     fn remove(&self, name: &MappingName, flags: DmFlags) -> Result<bool, MappingError> {
+        let Some(uuid) = self.marked(name)? else {
+            return Ok(true);
+        };
         let options = DmOptions::default().set_flags(flags);
-        match self.dm.device_remove(&DevId::Uuid(&name.uuid()), options) {
+        match self.dm.device_remove(&DevId::Uuid(&uuid), options) {
             Ok(_) => Ok(true),
             Err(error) if errno(&error) == Some(libc::ENXIO) => Ok(true),
             Err(error) if errno(&error) == Some(libc::EBUSY) => Ok(false),
@@ -123,9 +127,20 @@ impl DeviceMapper {
 
     /// Removes a mapping of this project unless somebody uses it. Whether it is gone.
     pub(crate) fn remove_unused(&self, name: &MappingName) -> Result<bool, MappingError> {
-        match self.dm.device_info(&DevId::Uuid(&name.uuid())) {
+        match self.dm.device_info(&name.id()) {
             Ok(info) if info.open_count() > 0 => Ok(false),
             _ => self.remove(name, DmFlags::empty()),
+        }
+    }
+
+    /// The UUID of the mapping of this name, if it has this project's mark. What has another name by
+    /// then, or is another mapping, does not have this UUID.
+    fn marked(&self, name: &MappingName) -> Result<Option<DmUuidBuf>, MappingError> {
+        match self.dm.device_info(&name.id()) {
+            Ok(info) if name.is_marked(&info) => Ok(info.uuid().map(ToOwned::to_owned)),
+            Ok(_) => Ok(None),
+            Err(error) if errno(&error) == Some(libc::ENXIO) => Ok(None),
+            Err(error) => Err(failed(format!("look at {name}"))(error)),
         }
     }
 

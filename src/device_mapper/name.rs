@@ -3,6 +3,7 @@
 use std::{fmt, str::FromStr};
 
 use devicemapper::{DevId, DeviceInfo, DmNameBuf, DmUuidBuf};
+use dm_verity::{HashAlgorithm, RootHash};
 use sha2::{Digest as _, Sha256};
 
 /// A mapping's name: 1 to 127 bytes of the characters that udev leaves alone.
@@ -40,18 +41,59 @@ impl MappingName {
         DevId::Name(&self.0)
     }
 
-    /// Marks the mapping as this project's. A UUID has less room than two names could need.
-    #[expect(clippy::unreachable, reason = "the length of a digest in hex is fixed")]
-    pub(super) fn uuid(&self) -> DmUuidBuf {
-        let digest = Sha256::digest(self.to_string());
-        DmUuidBuf::new(format!("DISK-MOUNTER-{}", hex::encode(digest)))
-            .unwrap_or_else(|_| unreachable!("77 ASCII characters"))
+    /// Whether the mapping of this name has this project's mark.
+    pub(super) fn is_marked(&self, info: &DeviceInfo) -> bool {
+        let mark = info.uuid().map(ToString::to_string);
+        let mark = mark.as_deref().and_then(Mark::parse);
+        mark.is_some_and(|mark| mark.name == name_digest(self))
+    }
+}
+
+/// What this project's mappings have as their UUID: whose they are, which root hash their table has,
+/// and what their name is, as digests. Anybody may read it in sysfs, and only root can make it.
+///
+/// A UUID has no more than 128 bytes, which two names, or a root hash of SHA-512, would not fit into.
+pub(crate) struct Mark<'a> {
+    /// That of [`root_hash_mark`].
+    pub(crate) root_hash: &'a str,
+    name: &'a str,
+}
+
+const PREFIX: &str = "DISK-MOUNTER-";
+
+impl<'a> Mark<'a> {
+    /// None where it is the UUID of another program's mapping.
+    pub(crate) fn parse(uuid: &'a str) -> Option<Self> {
+        let (root_hash, name) = uuid.strip_prefix(PREFIX)?.split_once('-')?;
+        (root_hash.len() == 64 && name.len() == 32).then_some(Self { root_hash, name })
     }
 
-    /// Whether the mapping of this name has the mark.
-    pub(super) fn is_marked(&self, info: &DeviceInfo) -> bool {
-        info.uuid() == Some(&*self.uuid())
+    /// The UUID of a mapping.
+    #[expect(
+        clippy::unreachable,
+        reason = "the lengths of digests in hex are fixed"
+    )]
+    pub(super) fn uuid(name: &MappingName, root_hash: &RootHash) -> DmUuidBuf {
+        let (root_hash, name) = (root_hash_mark(root_hash), name_digest(name));
+        DmUuidBuf::new(format!("{PREFIX}{root_hash}-{name}"))
+            .unwrap_or_else(|_| unreachable!("110 ASCII characters"))
     }
+}
+
+/// How a root hash stands in the UUID of its mapping: one of SHA-256 as it is, another as its
+/// SHA-256 digest; in hex.
+pub(crate) fn root_hash_mark(root_hash: &RootHash) -> String {
+    match root_hash.algorithm() {
+        HashAlgorithm::Sha256 => root_hash.to_string(),
+        HashAlgorithm::Sha512 => hex::encode(Sha256::digest(root_hash.as_bytes())),
+    }
+}
+
+/// Half a digest of a name, in hex.
+fn name_digest(name: &MappingName) -> String {
+    let digest: [u8; 32] = Sha256::digest(name.to_string()).into();
+    let [half, _]: [[u8; 16]; 2] = zerocopy::transmute!(digest);
+    hex::encode(half)
 }
 
 #[cfg(test)]
@@ -79,8 +121,24 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_name_has_a_uuid() {
+    fn the_longest_name_and_root_hash_have_a_uuid() {
         let name: MappingName = "n".repeat(127).parse().unwrap();
-        assert_eq!(name.uuid().to_string().len(), 77);
+        for bytes in [32, 64] {
+            let root_hash: RootHash = "5a".repeat(bytes).parse().unwrap();
+            let uuid = Mark::uuid(&name, &root_hash).to_string();
+            assert_eq!(uuid.len(), 110);
+            let mark = Mark::parse(&uuid).unwrap();
+            assert_eq!(mark.root_hash, root_hash_mark(&root_hash));
+            assert_eq!(mark.root_hash == root_hash.to_string(), bytes == 32);
+            assert_eq!(mark.name, name_digest(&name));
+        }
+        for other in [
+            "",
+            "CRYPT-VERITY-0-x",
+            "DISK-MOUNTER-5a5a-5a",
+            "DISK-MOUNTER-",
+        ] {
+            assert!(Mark::parse(other).is_none(), "{other}");
+        }
     }
 }

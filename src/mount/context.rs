@@ -8,16 +8,12 @@ use std::{
     ffi::OsStr,
     fs::File,
     io::{self, Read},
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
-    path::Path,
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
 };
 
-use rustix::{
-    fs::CWD,
-    mount::{
-        FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, fsconfig_create,
-        fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount,
-    },
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, UnmountFlags, fsconfig_create,
+    fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount, unmount,
 };
 
 /// A filesystem that is being set up.
@@ -68,10 +64,18 @@ impl FsContext {
 pub(super) struct DetachedMount(OwnedFd);
 
 impl DetachedMount {
-    /// Makes it appear at a directory.
-    pub(super) fn attach(self, mount_point: &Path) -> io::Result<()> {
-        let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
-        Ok(move_mount(&self.0, "", CWD, mount_point, flags)?)
+    /// Makes it appear at a directory, whatever that is called by now.
+    pub(super) fn attach(&self, directory: impl AsFd) -> io::Result<()> {
+        let flags =
+            MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+        Ok(move_mount(&self.0, "", directory, "", flags)?)
+    }
+
+    /// Takes it away from where it was attached.
+    pub(super) fn detach(self) -> io::Result<()> {
+        // The descriptor is the mount's root: the kernel follows it, and no path.
+        let path = format!("/proc/self/fd/{}", self.0.as_raw_fd());
+        Ok(unmount(path, UnmountFlags::DETACH)?)
     }
 }
 

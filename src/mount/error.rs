@@ -46,6 +46,12 @@ pub enum MountError {
         /// What is there.
         what: String,
     },
+    /// Something came over the mount at once.
+    #[error(
+        "{}: another mount, or another directory, took the place of the disk while it was mounted",
+        Escaped::path(.0)
+    )]
+    NotShown(PathBuf),
     /// The disk is mounted already, and has turned corrupt since.
     #[error("the disk is corrupt: dm-verity says so of {}", .0.name)]
     FoundCorrupt(Box<Mounted>),
@@ -113,7 +119,7 @@ impl HasExitCode for MountError {
             Self::Mapping(error) => error.exit_code(),
             Self::MountPoint(error) => error.exit_code(),
             Self::Status(error) => error.exit_code(),
-            Self::InTheWay { .. } => ExitCode::InTheWay,
+            Self::InTheWay { .. } | Self::NotShown(_) => ExitCode::InTheWay,
             Self::NoFilesystem(_) | Self::XfsSectors(_) | Self::NoThread(_) => {
                 ExitCode::Unsupported
             }

@@ -1,31 +1,34 @@
 //! Finds a mount that is there already, and checks it like one that is made.
 
-use std::{
-    fs::{File, OpenOptions},
-    io,
-    os::unix::fs::OpenOptionsExt,
-    path::Path,
-};
+use std::path::Path;
 
-use super::{
-    MountError, MountRequest, Mounted,
-    filesystem::{device, missing_flags},
-    read_header,
-};
+use super::{MountError, MountRequest, Mounted, filesystem::missing_flags, read_header};
 use crate::{
     VerityStatus,
     device::is_shown_by,
     device_mapper::{Description, DeviceMapper},
     log,
+    mount_point::{MountPoint, mount_id},
     mountinfo::Mount,
-    status::look,
+    status::{ShownMount, gone, look},
     watchdog::Steps,
 };
 use dm_verity::VerityTable;
 use model_disk::{Disk, Escaped, FileError};
+use rustix::mount::{UnmountFlags, unmount};
 
 /// How often it is looked again, where what is seen is another mount each time.
 const LOOKS: u32 = 10;
+
+/// What is mounted at a directory.
+pub(super) enum ExistingMount {
+    /// Nothing.
+    None,
+    /// Nothing any more; the directory is another than the one that was looked at.
+    Gone,
+    /// Just what is asked for.
+    Same(Mounted),
+}
 
 /// Looks for a mount that is just what is asked for, and checks it like one that is made here.
 /// Anything else at the mount point is an error.
@@ -34,44 +37,62 @@ pub(super) fn find_mounted(
     disk: &Disk,
     request: &MountRequest,
     steps: &Steps,
-    mount_point: &Path,
-) -> Result<Option<Mounted>, MountError> {
+    prepared: &MountPoint,
+) -> Result<ExistingMount, MountError> {
+    let mount_point = prepared.path();
+    if !prepared.resolved().identity().is_mount_root {
+        return Ok(ExistingMount::None);
+    }
     let in_the_way = |what: String| MountError::InTheWay {
         mount_point: mount_point.to_owned(),
         what,
     };
     for _ in 0..LOOKS {
-        let Some((mount, found)) = look(device_mapper, mount_point)? else {
-            return Ok(None);
+        let Some(shown) = look(device_mapper, mount_point)? else {
+            return Ok(ExistingMount::Gone);
         };
-        let Some(found) = found else {
+        let ShownMount {
+            resolved,
+            mount,
+            mapping,
+        } = shown;
+        let Some(found) = mapping else {
             return Err(in_the_way(format!(
                 "a filesystem of type {} without dm-verity",
                 mount.fs_type
             )));
         };
+        if is_dead(request, &mount, &found)? {
+            log::warn(format_args!(
+                "the disk that was mounted at {} has lost its device, and is mounted anew",
+                Escaped::path(mount_point)
+            ));
+            let flags = UnmountFlags::DETACH | UnmountFlags::NOFOLLOW;
+            unmount(resolved.pinned(), flags).map_err(FileError::new("unmount", mount_point))?;
+            device_mapper.remove_with_last_user(&found.name)?;
+            return Ok(ExistingMount::Gone);
+        }
         if let Some(other) = difference(disk, request, &mount, &found)? {
             return Err(in_the_way(other));
         }
         let mounted = Mounted {
             name: found.name,
             number: mount.device,
+            mount_id: mount.id,
             data_block_size: disk.params().data_block_size(),
             mount_point: mount_point.to_owned(),
             table: found.table,
             own: found.own,
         };
-        let root =
-            root(mount_point).map_err(FileError::new("look at the mount at", mount_point))?;
-        if device(&root)? != mount.device {
+        // The directory was opened when it was mounted there, or that has gone since.
+        let opened = mount_id(prepared);
+        if opened.map_err(FileError::new("tell the mount of", mount_point))? != mount.id {
             continue;
         }
-        let missing = missing_flags(&root)?;
+        let missing = missing_flags(prepared)?;
         if !missing.is_empty() {
             return Err(in_the_way(format!("the disk, but without {missing},")));
         }
-        // It would keep the mount busy.
-        drop(root);
         if found.status == VerityStatus::Corrupt {
             return Err(MountError::FoundCorrupt(Box::new(mounted)));
         }
@@ -85,9 +106,18 @@ pub(super) fn find_mounted(
             Escaped::path(&request.device),
             Escaped::path(mount_point)
         ));
-        return Ok(Some(mounted));
+        return Ok(ExistingMount::Same(mounted));
     }
     Err(in_the_way("a disk that another mount covers".to_owned()))
+}
+
+/// Whether a mount is one of this project and of the disk that is asked for, and nothing can be read
+/// from it any more: its device was unplugged, and may have come back under another number.
+fn is_dead(request: &MountRequest, mount: &Mount, found: &Description) -> Result<bool, MountError> {
+    let loaded = found.loaded_table()?;
+    Ok(found.own
+        && loaded.root_hash == request.root_hash.to_string()
+        && gone(mount.device, &loaded).is_some())
 }
 
 /// In what a mount is not the one that is asked for, in words.
@@ -132,14 +162,6 @@ fn difference(
         )));
     }
     Ok(None)
-}
-
-/// What is at the directory now.
-fn root(mount_point: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .read(true)
-        .custom_flags(libc::O_PATH | libc::O_DIRECTORY | libc::O_NOFOLLOW)
-        .open(mount_point)
 }
 
 /// Reads the start of the data through dm-verity, which must bind the geometry if nothing else

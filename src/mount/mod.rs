@@ -9,13 +9,7 @@ mod error;
 mod existing;
 mod filesystem;
 
-use std::{
-    fs::File,
-    io,
-    os::unix::fs::FileExt,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{fs::File, io, os::unix::fs::FileExt, path::PathBuf, time::Duration};
 
 use sha2::{Digest as _, Sha256};
 
@@ -26,7 +20,7 @@ use crate::{
     device_node::DeviceNode,
     log,
     min_free::MinFree,
-    mount_point::MountPoint,
+    mount_point::{MountPoint, ResolvedPath, mount_id},
     pause::{Deadline, Pause},
     prefetch::Prefetch,
     sys,
@@ -34,7 +28,7 @@ use crate::{
 };
 use dm_verity::{BlockSize, DeviceNumber, OnCorruption, RootHash, VerityTable};
 pub use error::MountError;
-use existing::find_mounted;
+use existing::{ExistingMount, find_mounted};
 use model_disk::{
     Binding, Disk, DiskArguments, Escaped, FileError, Interrupted, ParamsSource,
     filesystem::{FsType, HEADER_SIZE},
@@ -72,6 +66,10 @@ pub struct MountRequest {
     pub min_free: Option<u64>,
     /// Whether the files are read into the page cache.
     pub prefetch: bool,
+    /// The mount point may be on a filesystem that another machine, or another process, answers for.
+    pub allow_remote_mount_point: bool,
+    /// A sidecar that cannot give up what it does not need goes on all the same.
+    pub allow_unconfined: bool,
 }
 
 impl MountRequest {
@@ -95,6 +93,8 @@ impl MountRequest {
             read_ahead: None,
             min_free: None,
             prefetch: false,
+            allow_remote_mount_point: false,
+            allow_unconfined: false,
         }
     }
 
@@ -115,6 +115,8 @@ pub struct Mounted {
     pub name: MappingName,
     /// The device number of the mapping.
     pub number: DeviceNumber,
+    /// The kernel's number of the mount.
+    pub mount_id: u64,
     /// The unit in which its data is verified.
     pub data_block_size: BlockSize,
     /// Where it is mounted.
@@ -180,13 +182,24 @@ fn take_steps(request: &MountRequest, steps: &Steps) -> Result<Mounted, MountErr
     let disk = find_disk(request, &deadline, steps)?;
 
     steps.begin("preparing the mount point")?;
-    let mount_point = MountPoint::prepare(&request.mount_point, &deadline, pause)?;
+    let (path, remote) = (&request.mount_point, request.allow_remote_mount_point);
+    let mut mount_point = MountPoint::prepare(path, remote, &deadline, pause)?;
     let reserve = MinFree::raise(request.min_free)?;
     steps.begin("asking device-mapper for what is mounted")?;
     let device_mapper = DeviceMapper::open()?;
-    if let Some(found) = find_mounted(&device_mapper, &disk, request, steps, mount_point.path())? {
-        reserve.keep();
-        return Ok(found);
+    loop {
+        match find_mounted(&device_mapper, &disk, request, steps, &mount_point)? {
+            ExistingMount::None => break,
+            ExistingMount::Same(found) => {
+                reserve.keep();
+                return Ok(found);
+            }
+            // What is below it is another directory, to be checked in its turn.
+            ExistingMount::Gone => {
+                drop(mount_point);
+                mount_point = MountPoint::prepare(path, remote, &deadline, pause)?;
+            }
+        }
     }
 
     steps.begin("activating the mapping")?;
@@ -203,7 +216,7 @@ fn take_steps(request: &MountRequest, steps: &Steps) -> Result<Mounted, MountErr
     };
     let name = request.name.clone().unwrap_or_else(|| default_name(&table));
     let mapping = device_mapper.activate(&name, &table)?;
-    let binding = mount_mapping(&mapping, &disk, request, steps, mount_point.path())?;
+    let (binding, mount_id) = mount_mapping(&mapping, &disk, request, steps, &mount_point)?;
     let (number, own) = (mapping.number(), mapping.is_own());
     let joined = if mapping.is_joined() {
         ", in a mapping that was there"
@@ -222,6 +235,7 @@ fn take_steps(request: &MountRequest, steps: &Steps) -> Result<Mounted, MountErr
     Ok(Mounted {
         name,
         number,
+        mount_id,
         data_block_size: disk.params().data_block_size(),
         mount_point: mount_point.keep(),
         table: table.to_string(),
@@ -267,8 +281,8 @@ fn mount_mapping(
     disk: &Disk,
     request: &MountRequest,
     steps: &Steps,
-    mount_point: &Path,
-) -> Result<Binding, MountError> {
+    mount_point: &MountPoint,
+) -> Result<(Binding, u64), MountError> {
     let (node, device) = mapping.device();
     if let Some(sectors) = request.read_ahead {
         sys::block::set_read_ahead(device, sectors)
@@ -286,10 +300,20 @@ fn mount_mapping(
     let mount = mount?;
     // From here on nothing waits for a device, and the mount is seen.
     steps.begin("showing the mount")?;
+    let path = mount_point.path();
+    let mount_id = mount_id(&mount).map_err(FileError::new("tell the mount of", path))?;
     mount
         .attach(mount_point)
-        .map_err(FileError::new("mount onto", mount_point))?;
-    Ok(binding)
+        .map_err(FileError::new("mount onto", path))?;
+    // Whoever opens the path from now on must get this mount.
+    match ResolvedPath::look(path) {
+        Ok(shown) if shown.identity().mount_id == mount_id => Ok((binding, mount_id)),
+        other => {
+            mount.detach().map_err(FileError::new("unmount", path))?;
+            other?;
+            Err(MountError::NotShown(path.to_owned()))
+        }
+    }
 }
 
 /// Reads the first bytes of the data through dm-verity. `check_status` is asked whether an error

@@ -186,7 +186,8 @@ class Mounting(unittest.TestCase):
             mounter = mounter_of(variant)
             self.assertEqual(mounter["restartPolicy"], "Always")
             for probe in ["startupProbe", "livenessProbe"]:
-                command = ["/bin/disk-mounter", "status", mounter["args"][-1]]
+                _, option, root_hash, _, mount_point = mounter["args"]
+                command = ["/bin/disk-mounter", "status", option, root_hash, mount_point]
                 self.assertEqual(mounter[probe]["exec"], {"command": command})
 
     def test_an_init_container_ends(self):

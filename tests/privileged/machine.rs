@@ -44,6 +44,9 @@ impl Leftovers {
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
         found.extend(mounts.lines().map(|line| format!("mount {line}")));
         found.extend(names(Path::new("/dev/mapper")).map(|name| format!("/dev/mapper/{name}")));
+        for folder in ["/run/disk-mounter", "/dev/disk-mounter"] {
+            found.extend(names(Path::new(folder)).map(|name| format!("{folder}/{name}")));
+        }
         found.extend(names(Path::new("/tmp")).map(|name| format!("/tmp/{name}")));
         Self {
             all: found,
@@ -85,7 +88,8 @@ fn names(folder: &Path) -> impl Iterator<Item = String> {
 
 /// A mapping as a run of `disk-mounter` that was killed leaves it: with its mark, and no table.
 pub(crate) fn half_made(name: &str) {
-    let uuid = format!("DISK-MOUNTER-{}", hex::encode(Sha256::digest(name)));
+    let digest = hex::encode(Sha256::digest(name));
+    let uuid = format!("DISK-MOUNTER-{}-{}", "0".repeat(64), &digest[..32]);
     check("dmsetup", ["create", name, "--notable", "--uuid", &uuid]);
 }
 

@@ -22,6 +22,7 @@ mod hangs;
 mod hostile;
 mod machine;
 mod mounting;
+mod neighbour;
 mod oci;
 mod others;
 mod power;
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
         ("mounting", mounting::TESTS),
         ("refusal", refusal::TESTS),
         ("others", others::TESTS),
+        ("neighbour", neighbour::TESTS),
         ("corruption", corruption::TESTS),
         ("geometry", geometry::TESTS),
         ("hostile", hostile::TESTS),

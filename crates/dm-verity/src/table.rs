@@ -112,6 +112,8 @@ pub struct LoadedTable {
     pub data_device: DeviceNumber,
     /// The device with the tree.
     pub hash_device: DeviceNumber,
+    /// How many bytes of data there are.
+    pub data_bytes: u64,
     /// The root hash, in hex.
     pub root_hash: String,
 }
@@ -128,9 +130,11 @@ impl core::str::FromStr for LoadedTable {
     fn from_str(text: &str) -> Result<Self, NotATable> {
         let fields: Vec<&str> = text.split_ascii_whitespace().collect();
         let field = |index: usize| fields.get(index).copied().ok_or(NotATable);
+        let number = |index: usize| field(index)?.parse::<u64>().map_err(|_| NotATable);
         Ok(Self {
             data_device: field(1)?.parse()?,
             hash_device: field(2)?.parse()?,
+            data_bytes: number(3)?.checked_mul(number(5)?).ok_or(NotATable)?,
             root_hash: field(8)?.to_owned(),
         })
     }
@@ -184,12 +188,15 @@ mod tests {
         let loaded: LoadedTable = table.to_string().parse().unwrap();
         assert_eq!(loaded.data_device, table.data_device);
         assert_eq!(loaded.hash_device, table.hash_device);
+        assert_eq!(loaded.data_bytes, table.params.data_bytes());
         assert_eq!(loaded.root_hash, table.root_hash.to_string());
         for bad in [
             "",
             "1",
             "1 7:0",
             "1 7:0 7:x 4096 4096 1 1 sha256 ab -",
+            "1 7:0 7:0 4096 4096 x 1 sha256 ab -",
+            "1 7:0 7:0 4096 4096 18446744073709551615 1 sha256 ab -",
             "1 7:0 7:0 4096 4096 1 1 sha256",
         ] {
             assert_eq!(bad.parse::<LoadedTable>(), Err(NotATable), "{bad:?}");

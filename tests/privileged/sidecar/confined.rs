@@ -15,8 +15,8 @@ use crate::{
     faults::sidecar_line,
 };
 
-/// To get to the mount point and read files, to unmount, and to look at the device.
-const KEPT: u64 = CAP_DAC_READ_SEARCH | 1 << 21 | 1 << 27;
+/// To get to the mount point and read files, and to unmount.
+const KEPT: u64 = CAP_DAC_READ_SEARCH | 1 << 21;
 const CAP_DAC_READ_SEARCH: u64 = 1 << 2;
 
 /// Every thread has these capabilities alone, no new privileges, and a filter of system calls.
@@ -108,7 +108,7 @@ pub(super) fn ends_where_udev_runs() {
     assert!(udev.stop() >= 1, "device-mapper did not wait for udev");
 }
 
-/// The directory and the files belong to somebody else, who shows them to nobody.
+/// The files belong to somebody else, who shows them to nobody; and the directory is root's alone.
 pub(super) fn below_a_private_directory() {
     let private = |path: &Path, mode| {
         chown(path, Some(1000), Some(1000)).unwrap();
@@ -120,7 +120,7 @@ pub(super) fn below_a_private_directory() {
     });
     let folder = disk.path("private");
     fs::create_dir(&folder).unwrap();
-    private(&folder, 0o700);
+    fs::set_permissions(&folder, Permissions::from_mode(0o700)).unwrap();
     let mount_point = folder.join("mnt");
     let line = sidecar_line(&disk, "--prefetch").replace(
         disk.mount_point().to_str().unwrap(),

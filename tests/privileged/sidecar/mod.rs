@@ -2,6 +2,7 @@
 
 mod confined;
 mod control_group;
+mod injected;
 mod memory;
 mod process;
 mod threads;
@@ -39,6 +40,10 @@ pub(crate) const TESTS: &[Test] = &[
     (
         "gives_up_what_it_does_not_have",
         confined::gives_up_what_it_does_not_have,
+    ),
+    (
+        "nothing_that_is_injected_succeeds",
+        injected::nothing_that_is_injected_succeeds,
     ),
     ("ends_where_udev_runs", confined::ends_where_udev_runs),
     (

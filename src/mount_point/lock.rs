@@ -1,0 +1,152 @@
+//! One run at a time has a directory in hand: two would both find nothing mounted there.
+//!
+//! What is locked is a file in a folder that nobody else can get into, named after the directory's
+//! device and inode. A lock on the directory itself could be taken, and kept, by whoever may read it.
+
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
+    io::{self, Read, Write},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+};
+
+use model_disk::FileError;
+use rustix::process::geteuid;
+
+use super::resolve::DirectoryIdentity;
+
+/// Where the folder can be: the second for containers whose root cannot be written to.
+const FOLDERS: [&str; 2] = ["/run/disk-mounter", "/dev/disk-mounter"];
+
+/// A lock that is held until this is dropped.
+#[derive(Debug)]
+pub(super) struct DirectoryHold {
+    path: PathBuf,
+    file: File,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub(super) enum Tried {
+    Held(DirectoryHold),
+    /// Another process has it, this one if it says so.
+    Other(Option<u32>),
+}
+
+impl DirectoryHold {
+    /// Tries to get the lock of a directory.
+    pub(super) fn try_take(directory: &DirectoryIdentity) -> Result<Tried, FileError> {
+        let folder = folder()?;
+        remove_abandoned(&folder);
+        let (major, minor) = directory.device;
+        let path = folder.join(format!("{major}:{minor}-{}", directory.inode));
+        loop {
+            let open = |new| {
+                OpenOptions::new()
+                    .read(true)
+                    .write(true)
+                    .create_new(new)
+                    .mode(0o600)
+                    .custom_flags(libc::O_NOFOLLOW)
+                    .open(&path)
+            };
+            let (mut file, made) = match open(true) {
+                Ok(file) => (file, true),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => match open(false) {
+                    Ok(file) => (file, false),
+                    // It has just gone.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                    Err(error) => return Err(FileError::new("open", &path)(error)),
+                },
+                // The last one has just removed the folder.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    make(&folder).map_err(FileError::new("make the folder", &folder))?;
+                    continue;
+                }
+                Err(error) => return Err(FileError::new("make", &path)(error)),
+            };
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => return Ok(Tried::Other(holder(&mut file))),
+                Err(TryLockError::Error(error)) => {
+                    if made {
+                        let _ = fs::remove_file(&path);
+                    }
+                    return Err(FileError::new("lock", &path)(error));
+                }
+            }
+            // Whoever had it before has removed it.
+            if file.metadata().is_ok_and(|metadata| metadata.nlink() == 0) {
+                continue;
+            }
+            // From here on it is removed with this.
+            let hold = Self { path, file };
+            let said = hold
+                .file
+                .set_len(0)
+                .and_then(|()| write!(&hold.file, "{}", std::process::id()));
+            said.map_err(FileError::new("write to", &hold.path))?;
+            return Ok(Tried::Held(hold));
+        }
+    }
+}
+
+impl Drop for DirectoryHold {
+    fn drop(&mut self) {
+        // Before it is unlocked, so that nobody takes one that goes.
+        let _ = fs::remove_file(&self.path);
+        if let Some(folder) = self.path.parent() {
+            // Others may have theirs in it.
+            let _ = fs::remove_dir(folder);
+        }
+    }
+}
+
+/// The folder, which is made where there is none.
+fn folder() -> Result<PathBuf, FileError> {
+    let mut refused = None;
+    for folder in FOLDERS.map(Path::new) {
+        match make(folder) {
+            Ok(()) => return Ok(folder.to_owned()),
+            Err(error) => refused = Some(FileError::new("make the folder", folder)(error)),
+        }
+    }
+    // There is at least one place.
+    Err(refused.unwrap_or_else(|| {
+        FileError::new("make the folder", Path::new("/"))(io::ErrorKind::NotFound)
+    }))
+}
+
+/// Makes a folder that is this user's alone, or sees that it is.
+fn make(folder: &Path) -> io::Result<()> {
+    match DirBuilder::new().mode(0o700).create(folder) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    let metadata = fs::symlink_metadata(folder)?;
+    let own =
+        metadata.is_dir() && metadata.uid() == geteuid().as_raw() && metadata.mode() & 0o077 == 0;
+    if own {
+        Ok(())
+    } else {
+        Err(io::ErrorKind::PermissionDenied.into())
+    }
+}
+
+fn holder(file: &mut File) -> Option<u32> {
+    let mut text = String::new();
+    file.read_to_string(&mut text).ok()?;
+    text.parse().ok()
+}
+
+/// Removes the files of runs that were killed.
+fn remove_abandoned(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if let Ok(file) = File::open(&path)
+            && file.try_lock().is_ok()
+        {
+            let _ = fs::remove_file(&path);
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! What the kernel tells anybody of its block devices, see sysfs(5).
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use dm_verity::DeviceNumber;
+
+fn folder(device: DeviceNumber) -> PathBuf {
+    Path::new("/sys/dev/block").join(device.to_string())
+}
+
+/// The UUID of a mapping of device-mapper; None where it is no mapping, or has none.
+pub(crate) fn mapping_uuid(device: DeviceNumber) -> io::Result<Option<String>> {
+    match fs::read_to_string(folder(device).join("dm/uuid")) {
+        Ok(uuid) => Ok(Some(uuid.trim_end().to_owned()).filter(|uuid| !uuid.is_empty())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether a device cannot be written to.
+pub(crate) fn is_read_only(device: DeviceNumber) -> io::Result<bool> {
+    let text = fs::read_to_string(folder(device).join("ro"))?;
+    Ok(text.trim() == "1")
+}
+
+/// Whether a mapping still holds the device of this number. One that was unplugged is held by nobody
+/// any more, whatever may have got its number since. None where sysfs does not tell.
+pub(crate) fn holds(mapping: DeviceNumber, device: DeviceNumber) -> Option<bool> {
+    if !folder(mapping).exists() {
+        return None;
+    }
+    let holders = fs::read_dir(folder(device).join("holders"));
+    let mut holders = holders.into_iter().flatten().flatten();
+    let is_mapping = |holder: fs::DirEntry| {
+        let number = fs::read_to_string(holder.path().join("dev")).ok();
+        number.and_then(|number| number.trim().parse().ok()) == Some(mapping)
+    };
+    Some(holders.any(is_mapping))
+}
