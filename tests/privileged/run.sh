@@ -17,7 +17,7 @@ tests/deploy/rootfs.py target/image/disk-mounter.oci.tar target/image/rootfs >/d
 
 programs=()
 for program in crun mkfs.erofs mksquashfs mke2fs mkfs.xfs systemd-repart veritysetup dmsetup losetup \
-    mount umount unshare setpriv fincore strace mknod sh cat cp find sleep sort; do
+    mount umount unshare setpriv fincore strace mknod sh cat cp mv find sleep sort; do
     programs+=(--program "$program")
 done
 # mksquashfs loads this one by itself, where ldd does not see it.
