@@ -14,7 +14,8 @@
 //! | [`expect()`] | whether a path shows a verified disk, asked by anybody |
 //! | `mountinfo`, `sysfs`, `uevent`, `signals`, `memory` | what the kernel says |
 //! | `watchdog`, `pause` | how long a device may take to answer, and how anything waits |
-//! | `prefetch`, `confine` | what is done while a disk is served, and what the sidecar gives up |
+//! | `prefetch` | what is done while a disk is served |
+//! | `holders` | who keeps a disk from being unmounted |
 //! | [`log`] | what is said on standard error, by all of them |
 //! | `termination_log` | what the program leaves for Kubernetes when it fails (in the program alone) |
 //! | `sys` | system calls that no crate wraps, and every `unsafe` |
@@ -37,13 +38,13 @@
 
 mod block_sizes;
 pub mod cli;
-mod confine;
 mod device;
 mod device_mapper;
 mod device_node;
 mod expect;
 #[doc(hidden)]
 pub mod fuzzing;
+mod holders;
 pub mod log;
 mod loop_device;
 mod memory;
@@ -63,13 +64,12 @@ mod unmount;
 mod watchdog;
 
 pub use block_sizes::BlockSizeUnsupported;
-pub use confine::ConfineError;
 pub use device::DeviceError;
 pub use device_mapper::{BadName, MappingError, MappingName, VerityStatus};
 pub use expect::{ExpectError, become_command, expect};
 pub use loop_device::LoopError;
 pub use mount::{MountError, MountRequest, Mounted, check, mount};
 pub use mount_point::MountPointError;
-pub use sidecar::{SidecarError, sidecar};
+pub use sidecar::{ConfineError, SidecarError, sidecar};
 pub use status::{Status, StatusError, status};
 pub use unmount::{UnmountError, unmount};

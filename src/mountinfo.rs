@@ -9,6 +9,8 @@ use dm_verity::DeviceNumber;
 pub(crate) struct Mount {
     /// Its number, which no other has as long as it is there.
     pub(crate) id: u64,
+    /// The mount that it is mounted on.
+    pub(super) parent: u64,
     /// The device number of its filesystem.
     pub(crate) device: DeviceNumber,
     /// The folder of the filesystem that is its root: `/` where all of it is mounted.
@@ -23,8 +25,23 @@ pub(crate) struct Mount {
 
 /// The mount of this number; None where it is gone, or where this process does not see it.
 pub(crate) fn mount(id: u64) -> io::Result<Option<Mount>> {
-    let text = fs::read("/proc/self/mountinfo")?;
-    Ok(parse(&text).into_iter().find(|mount| mount.id == id))
+    Ok(all()?.into_iter().find(|mount| mount.id == id))
+}
+
+/// A mount that is mounted on this one, or below its root.
+pub(crate) fn mounted_on(id: u64) -> io::Result<Option<Mount>> {
+    Ok(all()?.into_iter().find(|mount| mount.parent == id))
+}
+
+/// Where a device is mounted.
+pub(crate) fn places_of(device: DeviceNumber) -> io::Result<Vec<PathBuf>> {
+    let mounts = all()?.into_iter();
+    let of_device = mounts.filter(|mount| mount.device == device);
+    Ok(of_device.map(|mount| mount.mount_point).collect())
+}
+
+fn all() -> io::Result<Vec<Mount>> {
+    Ok(parse(&fs::read("/proc/self/mountinfo")?))
 }
 
 /// All mounts, in the order in which they were made. A line of an unknown form is left out.
@@ -35,6 +52,7 @@ pub(super) fn parse(text: &[u8]) -> Vec<Mount> {
 fn line(line: &[u8]) -> Option<Mount> {
     let fields: Vec<&[u8]> = line.split(|byte| *byte == b' ').collect();
     let id = str::from_utf8(fields.first()?).ok()?.parse().ok()?;
+    let parent = str::from_utf8(fields.get(1)?).ok()?.parse().ok()?;
     let device = str::from_utf8(fields.get(2)?).ok()?.parse().ok()?;
     let root = unescape(fields.get(3)?);
     let mount_point = unescape(fields.get(4)?);
@@ -44,6 +62,7 @@ fn line(line: &[u8]) -> Option<Mount> {
     let fs_type = String::from_utf8_lossy(fields.get(hyphen + 1)?).into_owned();
     Some(Mount {
         id,
+        parent,
         device,
         root,
         options,
@@ -101,7 +120,7 @@ mod tests {
             .iter()
             .map(|mount| {
                 (
-                    mount.id,
+                    (mount.id, mount.parent),
                     mount.device.to_string(),
                     mount.missing_options(&["ro", "noatime"]),
                     mount.root.to_str().unwrap(),
@@ -113,9 +132,16 @@ mod tests {
         assert_eq!(
             seen,
             [
-                (36, "98:0".into(), "ro".into(), "/mnt1", "/mnt2", "ext3"),
                 (
-                    37,
+                    (36, 35),
+                    "98:0".into(),
+                    "ro".into(),
+                    "/mnt1",
+                    "/mnt2",
+                    "ext3"
+                ),
+                (
+                    (37, 36),
                     "253:1".into(),
                     "noatime".into(),
                     "/",
@@ -123,7 +149,7 @@ mod tests {
                     "erofs"
                 ),
                 (
-                    38,
+                    (38, 35),
                     "0:5".into(),
                     "ro,noatime".into(),
                     "/",

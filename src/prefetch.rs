@@ -2,9 +2,13 @@
 //! in path order, and no more than there is memory for.
 
 use std::{
-    fs::{self, File},
+    ffi::OsStr,
+    fs::File,
     io,
-    os::unix::fs::FileExt,
+    os::{
+        fd::OwnedFd,
+        unix::{ffi::OsStrExt, fs::FileExt},
+    },
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -15,8 +19,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rustix::{
+    fs::{AtFlags, Dir, FileType, Mode, OFlags, openat, statat},
+    io::Errno,
+};
+
 use crate::{log, memory};
-use model_disk::Escaped;
+use model_disk::{Escaped, FileError};
 
 /// What a thread takes at a time, in bytes.
 const CHUNK: u64 = 8 << 20;
@@ -47,10 +56,13 @@ struct Shared {
     stopped: AtomicBool,
     /// How many bytes they have read.
     read: AtomicU64,
+    /// How many files and folders they may not read.
+    denied: AtomicU64,
 }
 
 /// What the threads do.
 struct Work<'a> {
+    folder: &'a OwnedFd,
     shared: &'a Shared,
     chunks: Vec<Chunk>,
     /// How many bytes of the chunks there is memory for.
@@ -71,13 +83,15 @@ struct Chunk {
 }
 
 impl Prefetch {
-    /// Starts to read the files below a folder.
-    pub(crate) fn start(folder: &Path) -> Self {
+    /// Starts to read the files below a folder, which is open for that.
+    pub(crate) fn start(folder: OwnedFd) -> Self {
         let shared = Arc::<Shared>::default();
         let (sender, ended) = mpsc::channel();
-        let (folder, threads) = (folder.to_owned(), Arc::clone(&shared));
+        let threads = Arc::clone(&shared);
         let thread = thread::Builder::new().spawn(move || {
             read_all(&folder, &threads);
+            // Whoever waits for the end wants to unmount.
+            drop(folder);
             drop(sender);
         });
         if let Err(error) = thread {
@@ -114,9 +128,9 @@ impl Drop for Prefetch {
 }
 
 /// Reads the files below a folder, in threads.
-fn read_all(folder: &Path, shared: &Shared) {
-    let files = list(folder).unwrap_or_else(|error| {
-        log::warn(format_args!("prefetch: {}: {error}", Escaped::path(folder)));
+fn read_all(folder: &OwnedFd, shared: &Shared) {
+    let files = list(folder, shared).unwrap_or_else(|error| {
+        log::warn(format_args!("prefetch: {error}"));
         Vec::new()
     });
     let total: u64 = files.iter().map(|(_, length)| length).sum();
@@ -133,6 +147,7 @@ fn read_all(folder: &Path, shared: &Shared) {
         )),
     }
     let work = Work {
+        folder,
         shared,
         chunks,
         bytes,
@@ -152,6 +167,13 @@ fn read_all(folder: &Path, shared: &Shared) {
         }
         work.run();
     });
+    let denied = shared.denied.load(Ordering::Relaxed);
+    if denied > 0 {
+        log::warn(format_args!(
+            "prefetch: left out {denied} files and folders that are not for everybody to read: the \
+             sidecar has no rights of its own"
+        ));
+    }
 }
 
 impl Work<'_> {
@@ -165,6 +187,12 @@ impl Work<'_> {
             match self.read(chunk, &mut buffer) {
                 Ok(()) if self.shared.stopped.load(Ordering::Relaxed) => return,
                 Ok(()) => {
+                    self.tell(self.done.fetch_add(chunk.length, Ordering::Relaxed) + chunk.length);
+                }
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                    self.shared
+                        .denied
+                        .fetch_add(u64::from(chunk.offset == 0), Ordering::Relaxed);
                     self.tell(self.done.fetch_add(chunk.length, Ordering::Relaxed) + chunk.length);
                 }
                 Err(error) => {
@@ -187,7 +215,7 @@ impl Work<'_> {
         reason = "no more is wanted than the buffer holds"
     )]
     fn read(&self, chunk: &Chunk, buffer: &mut [u8]) -> io::Result<()> {
-        let file = File::open(&chunk.path)?;
+        let file = File::from(openat(self.folder, &*chunk.path, FILE, Mode::empty())?);
         let mut offset = chunk.offset;
         let end = chunk.offset + chunk.length;
         while offset < end && !self.shared.stopped.load(Ordering::Relaxed) {
@@ -208,7 +236,8 @@ impl Work<'_> {
         let time = self.started.elapsed();
         if done == self.bytes {
             log::info(format_args!(
-                "prefetch: done, {done} bytes in {:.1} s",
+                "prefetch: done, {} bytes in {:.1} s",
+                self.shared.read.load(Ordering::Relaxed),
                 time.as_secs_f64()
             ));
             return;
@@ -223,23 +252,48 @@ impl Work<'_> {
     }
 }
 
+const FILE: OFlags = OFlags::RDONLY
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::CLOEXEC);
+
 /// The files below a folder with their lengths, in path order.
-fn list(folder: &Path) -> io::Result<Vec<(PathBuf, u64)>> {
+fn list(folder: &OwnedFd, shared: &Shared) -> Result<Vec<(PathBuf, u64)>, FileError> {
     let mut files = Vec::new();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder)? {
-            let entry = entry?;
-            let kind = entry.file_type()?;
-            if kind.is_dir() {
-                folders.push(entry.path());
-            } else if kind.is_file() {
-                files.push((entry.path(), entry.metadata()?.len()));
+    let mut folders = vec![PathBuf::from(".")];
+    while let Some(path) = folders.pop() {
+        match list_one(folder, &path, &mut folders, &mut files) {
+            Err(Errno::ACCESS) => {
+                shared.denied.fetch_add(1, Ordering::Relaxed);
             }
+            result => result.map_err(FileError::new("list", &path))?,
         }
     }
     files.sort();
     Ok(files)
+}
+
+fn list_one(
+    top: &OwnedFd,
+    path: &Path,
+    folders: &mut Vec<PathBuf>,
+    files: &mut Vec<(PathBuf, u64)>,
+) -> Result<(), Errno> {
+    let folder = openat(top, path, FILE.union(OFlags::DIRECTORY), Mode::empty())?;
+    for entry in Dir::read_from(&folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if matches!(name.to_bytes(), b"." | b"..") {
+            continue;
+        }
+        let found = statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        let path = path.join(OsStr::from_bytes(name.to_bytes()));
+        match FileType::from_raw_mode(found.st_mode) {
+            FileType::Directory => folders.push(path),
+            FileType::RegularFile => files.push((path, found.st_size as u64)),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Cuts files into chunks, until no more memory is available.
@@ -267,7 +321,13 @@ fn cut(files: Vec<(PathBuf, u64)>, mut available: u64) -> Vec<Chunk> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
+
+    fn open(folder: &Path) -> OwnedFd {
+        File::open(folder).unwrap().into()
+    }
 
     #[test]
     fn files_in_path_order() {
@@ -276,17 +336,12 @@ mod tests {
         for (name, size) in [("c", 1), ("b/2", 2), ("a", 3), ("b/1", 4)] {
             fs::write(folder.path().join(name), vec![0; size]).unwrap();
         }
-        let files = list(folder.path()).unwrap();
+        let files = list(&open(folder.path()), &Shared::default()).unwrap();
         let names: Vec<_> = files
             .iter()
-            .map(|(path, size)| {
-                (
-                    path.strip_prefix(folder.path()).unwrap().to_str().unwrap(),
-                    *size,
-                )
-            })
+            .map(|(path, size)| (path.to_str().unwrap(), *size))
             .collect();
-        assert_eq!(names, [("a", 3), ("b/1", 4), ("b/2", 2), ("c", 1)]);
+        assert_eq!(names, [("./a", 3), ("./b/1", 4), ("./b/2", 2), ("./c", 1)]);
     }
 
     #[test]
@@ -308,7 +363,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("a"), vec![1; 3 << 20]).unwrap();
         fs::write(folder.path().join("b"), b"").unwrap();
-        let prefetch = Prefetch::start(folder.path());
+        let prefetch = Prefetch::start(open(folder.path()));
         let shared = Arc::clone(&prefetch.shared);
         prefetch.finish(Duration::from_secs(600));
         assert_eq!(shared.read.load(Ordering::Relaxed), 3 << 20);

@@ -164,7 +164,7 @@ pub fn status(mount_point: &Path, expected: Option<&RootHash>) -> Result<Status,
         });
     }
     if let Some(root_hash) = expected {
-        if let Some(what) = difference(&shown.mount, &found, &loaded, root_hash) {
+        if let Some(what) = difference_from(&shown.mount, &found, &loaded, root_hash) {
             return Err(StatusError::NotExpected {
                 mount_point: path.to_owned(),
                 what,
@@ -194,7 +194,7 @@ pub(crate) fn gone(mapping: DeviceNumber, loaded: &LoadedTable) -> Option<Device
 }
 
 /// In what a mount is not all of the disk that is expected, in words.
-fn difference(
+pub(crate) fn difference_from(
     mount: &Mount,
     found: &Description,
     loaded: &LoadedTable,
@@ -322,9 +322,7 @@ pub(crate) fn look(
             mount,
             mapping: None,
         };
-        if let Some(name) = device_mapper.find(shown.mount.device)?
-            && let Some(found) = device_mapper.describe(&name)?
-        {
+        if let Some(found) = device_mapper.at(shown.mount.device)? {
             shown.mapping = Some(found);
             return Ok(Some(shown));
         }

@@ -26,6 +26,16 @@ pub(crate) fn is_read_only(device: DeviceNumber) -> io::Result<bool> {
     Ok(text.trim() == "1")
 }
 
+/// What is made of a device: the names of mappings, and the kernel's names of others.
+pub(crate) fn made_of(device: DeviceNumber) -> Vec<String> {
+    let holders = fs::read_dir(folder(device).join("holders"));
+    let name = |holder: fs::DirEntry| match fs::read_to_string(holder.path().join("dm/name")) {
+        Ok(name) => format!("the mapping {}", name.trim_end()),
+        Err(_) => holder.file_name().to_string_lossy().into_owned(),
+    };
+    holders.into_iter().flatten().flatten().map(name).collect()
+}
+
 /// Whether a mapping still holds the device of this number. One that was unplugged is held by nobody
 /// any more, whatever may have got its number since. None where sysfs does not tell.
 pub(crate) fn holds(mapping: DeviceNumber, device: DeviceNumber) -> Option<bool> {

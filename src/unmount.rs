@@ -10,12 +10,13 @@ use nix::mount::{MntFlags, umount2};
 
 use crate::{
     device_mapper::{DeviceMapper, MappingError, MappingName},
-    log,
+    holders, log,
     mount::Mounted,
     mountinfo,
     status::{StatusError, find, find_by},
     watchdog::telling,
 };
+use dm_verity::DeviceNumber;
 use model_disk::{Escaped, ExitCode, FileError, HasExitCode};
 
 /// How often, and how long apart, a mount that is busy is tried again at once.
@@ -29,11 +30,19 @@ pub enum UnmountError {
     #[error(transparent)]
     Status(#[from] StatusError),
     /// The mount is in use.
+    #[error("{}: in use by {by}", Escaped::path(path))]
+    Busy {
+        /// Where it is mounted.
+        path: PathBuf,
+        /// By whom, as far as that can be seen.
+        by: String,
+    },
+    /// Another mount hides it, and would go with it.
     #[error(
-        "{}: in use: a process has a file open there, or its working directory",
+        "{}: another mount covers the disk, which stays mounted below it: unmount that first",
         Escaped::path(.0)
     )]
-    Busy(PathBuf),
+    Covered(PathBuf),
     /// A system call failed.
     #[error(transparent)]
     File(#[from] FileError),
@@ -48,7 +57,7 @@ impl HasExitCode for UnmountError {
             // Somebody else's mount is not touched: it is in the way.
             Self::Status(StatusError::NotVerity { .. }) => ExitCode::InTheWay,
             Self::Status(error) => error.exit_code(),
-            Self::Busy(_) => ExitCode::InTheWay,
+            Self::Busy { .. } | Self::Covered(_) => ExitCode::InTheWay,
             Self::File(error) => error.exit_code(),
             Self::Mapping(error) => error.exit_code(),
         }
@@ -60,7 +69,7 @@ enum Left {
     /// It is gone.
     Nothing,
     /// Somebody else uses it.
-    Shared,
+    Shared(DeviceNumber),
     /// It was made by another program, and is for that to remove.
     Theirs(MappingName),
 }
@@ -69,16 +78,54 @@ enum Left {
 /// another program has made the mapping.
 pub fn unmount(mount_point: &Path) -> Result<(), UnmountError> {
     let (device_mapper, ..) = find(mount_point)?;
-    unmount_if(&device_mapper, mount_point, None)
+    let (path, left) = take(&device_mapper, mount_point, None, MntFlags::empty())?;
+    log::info(format_args!("{}", unmounted(&path, left)));
+    Ok(())
 }
 
-/// The same for what was mounted, or found, by this program. Anything else that is mounted there
-/// by now counts as "not mounted".
+/// The same for what was mounted, or found, by this program; what is to be said of it. Anything else
+/// that is mounted there by now counts as "not mounted".
 pub(crate) fn unmount_own(
     device_mapper: &DeviceMapper,
     mounted: &Mounted,
-) -> Result<(), UnmountError> {
-    unmount_if(device_mapper, &place(mounted)?, Some(mounted))
+) -> Result<String, UnmountError> {
+    let path = place(mounted)?;
+    let (path, left) = take(device_mapper, &path, Some(mounted), MntFlags::empty())?;
+    Ok(unmounted(&path, left))
+}
+
+/// Takes a disk that is in use out of sight, if it is the one that was mounted. It stays for those
+/// who use it, and goes with the last of them.
+pub(crate) fn detach_own(
+    device_mapper: &DeviceMapper,
+    mounted: &Mounted,
+) -> Result<String, UnmountError> {
+    let path = place(mounted)?;
+    let (path, left) = take(device_mapper, &path, Some(mounted), MntFlags::MNT_DETACH)?;
+    let used = match left {
+        Left::Nothing => "",
+        Left::Shared(_) | Left::Theirs(_) => {
+            "; those who use it still can, and it goes with the last"
+        }
+    };
+    Ok(format!(
+        "{} was in use and is detached{used}",
+        Escaped::path(&path)
+    ))
+}
+
+fn unmounted(path: &Path, left: Left) -> String {
+    let path = Escaped::path(path);
+    match left {
+        Left::Nothing => format!("{path} is unmounted"),
+        Left::Shared(mapping) => format!(
+            "{path} is unmounted; its mapping is in use by {}",
+            holders::of_mapping(mapping)
+        ),
+        Left::Theirs(name) => format!(
+            "{path} is unmounted; its mapping {name} was made by another program, and stays"
+        ),
+    }
 }
 
 /// Where a mount is now: its directory may have been renamed where nobody sees that something is
@@ -93,44 +140,6 @@ fn place(mounted: &Mounted) -> Result<PathBuf, UnmountError> {
     }
 }
 
-fn unmount_if(
-    device_mapper: &DeviceMapper,
-    mount_point: &Path,
-    own: Option<&Mounted>,
-) -> Result<(), UnmountError> {
-    let (mount_point, left) = take(device_mapper, mount_point, own, MntFlags::empty())?;
-    let shown = Escaped::path(&mount_point);
-    match left {
-        Left::Nothing => log::info(format_args!("{shown} is unmounted")),
-        Left::Shared => log::info(format_args!(
-            "{shown} is unmounted; its mapping is in use by another mount"
-        )),
-        Left::Theirs(name) => log::info(format_args!(
-            "{shown} is unmounted; its mapping {name} was made by another program, and stays"
-        )),
-    }
-    Ok(())
-}
-
-/// Takes a disk that is in use out of sight, if it is the one that was mounted. It stays for those
-/// who use it, and goes with the last of them.
-pub(crate) fn detach_own(
-    device_mapper: &DeviceMapper,
-    mounted: &Mounted,
-) -> Result<(), UnmountError> {
-    let path = place(mounted)?;
-    let (mount_point, left) = take(device_mapper, &path, Some(mounted), MntFlags::MNT_DETACH)?;
-    let used = match left {
-        Left::Nothing => "",
-        Left::Shared | Left::Theirs(_) => "; those who use it still can, and it goes with the last",
-    };
-    log::warn(format_args!(
-        "{} was in use and is detached{used}",
-        Escaped::path(&mount_point)
-    ));
-    Ok(())
-}
-
 /// Unmounts, where `own` is given that alone; where the disk was mounted, and what is left.
 fn take(
     device_mapper: &DeviceMapper,
@@ -139,28 +148,43 @@ fn take(
     flags: MntFlags,
 ) -> Result<(PathBuf, Left), UnmountError> {
     let mut tries = 0;
-    let (path, found) = loop {
-        let (shown, found) = find_by(device_mapper, mount_point)?;
+    let (path, number, found) = loop {
+        let shown = find_by(device_mapper, mount_point);
+        let (shown, found) = match own {
+            Some(own) => shown.map_err(|error| hidden(own, error))?,
+            None => shown?,
+        };
         let path = shown.resolved.path().to_owned();
-        if own.is_some_and(|own| shown.mount.id != own.mount_id || !own.is_of(&found)) {
-            return Err(StatusError::NotMounted(path).into());
+        if let Some(own) = own
+            && (shown.mount.id != own.mount_id || !own.is_of(&found))
+        {
+            return Err(hidden(own, StatusError::NotMounted(path)));
+        }
+        // What is mounted in it would go with it, and is somebody else's.
+        let inner = mountinfo::mounted_on(shown.mount.id);
+        if let Some(inner) = inner.map_err(FileError::new("look for mounts in", &path))? {
+            let by = format!("a mount in it, at {}", Escaped::path(&inner.mount_point));
+            return Err(UnmountError::Busy { path, by });
         }
         let waits = format!(
             "{}: a device does not answer; the kernel unmounts when the reads that were begun have \
              ended",
             Escaped::path(&path)
         );
-        let pinned = shown.resolved.pinned();
+        let (pinned, number) = (shown.resolved.pinned(), shown.mount.device);
         match telling(&waits, || {
             umount2(&pinned, flags | MntFlags::UMOUNT_NOFOLLOW)
         }) {
-            Ok(()) => break (path, found),
+            Ok(()) => break (path, number, found),
             // Whoever else unmounts it, or looks at it, at this moment makes it busy too.
             Err(nix::Error::EBUSY) if tries < BUSY_TRIES => {
                 tries += 1;
                 thread::sleep(BUSY_POLL);
             }
-            Err(nix::Error::EBUSY) => return Err(UnmountError::Busy(path)),
+            Err(nix::Error::EBUSY) => {
+                let by = holders::of_filesystem(number);
+                return Err(UnmountError::Busy { path, by });
+            }
             // Somebody else was faster.
             Err(nix::Error::EINVAL) => return Err(StatusError::NotMounted(path).into()),
             Err(errno) => {
@@ -174,7 +198,21 @@ fn take(
         // The kernel would have removed it on its own, but a moment later.
         Left::Nothing
     } else {
-        Left::Shared
+        Left::Shared(number)
     };
     Ok((path, left))
+}
+
+/// Why a mount of this program is not at its path: it is gone, or another covers it.
+fn hidden(own: &Mounted, error: StatusError) -> UnmountError {
+    let elsewhere = matches!(
+        error,
+        StatusError::NotMounted(_) | StatusError::NotVerity { .. }
+    );
+    match mountinfo::mount(own.mount_id) {
+        Ok(Some(mount)) if elsewhere && mount.device == own.number => {
+            UnmountError::Covered(mount.mount_point)
+        }
+        _ => error.into(),
+    }
 }

@@ -10,6 +10,7 @@ use devicemapper::{DevId, DmFlags, DmOptions};
 use super::{
     DeviceMapper, Mapping, MappingError, MappingName, Mark, errno, failed, target::TARGET,
 };
+use crate::holders;
 use dm_verity::VerityTable;
 
 /// How long another process may take from the creation of a mapping to its activation. After
@@ -46,7 +47,10 @@ impl DeviceMapper {
                             table,
                         });
                     }
-                    None => None,
+                    None => {
+                        self.check_uuid(name, table)?;
+                        None
+                    }
                 },
             };
             if let Some(mut mapping) = mapping
@@ -80,6 +84,18 @@ impl DeviceMapper {
             Ok(info) => Ok(Some(Mapping::new(self, name, &info, false))),
             Err(error) if errno(&error) == Some(libc::EBUSY) => Ok(None),
             Err(error) => Err(failed(format!("create {name}"))(error)),
+        }
+    }
+
+    /// Whether a mapping of another name has the UUID that a new one gets: it was given that name
+    /// since, or is somebody else's. No wait would end that.
+    fn check_uuid(&self, name: &MappingName, table: &VerityTable) -> Result<(), MappingError> {
+        match self.name_of(&Mark::uuid(name, &table.root_hash))? {
+            Some(by) if by != *name => Err(MappingError::UuidTaken {
+                name: name.clone(),
+                by,
+            }),
+            _ => Ok(()),
         }
     }
 
@@ -118,9 +134,10 @@ impl DeviceMapper {
                         "load the table of {name} (the kernel's log has the reason; table: {text})"
                     ))(error)
                 }
-                Some(errno @ libc::EBUSY) => {
-                    MappingError::DeviceInUse(io::Error::from_raw_os_error(errno))
-                }
+                Some(errno @ libc::EBUSY) => MappingError::DeviceInUse {
+                    by: holders::of_devices(&[table.data_device, table.hash_device]),
+                    source: io::Error::from_raw_os_error(errno),
+                },
                 _ => failed(format!("load the table of {name}"))(error),
             });
         }
@@ -141,7 +158,7 @@ impl DeviceMapper {
                     table: "not one of dm-verity".to_owned(),
                 })
             }
-            Ok(info) if !name.is_marked(&info) => Err(MappingError::NameTaken {
+            Ok(info) if !Mark::is_on(&info) => Err(MappingError::NameTaken {
                 name: name.clone(),
                 table: "none yet, and another program has made it".to_owned(),
             }),

@@ -52,11 +52,25 @@ pub enum MappingError {
         /// Its table, as the kernel shows it.
         table: String,
     },
-    /// A device of the table is in use by something else, most likely mounted.
+    /// A mapping of another name has the UUID that this one would get.
     #[error(
-        "the data or hash device is in use by something else (mounted without verification, or part of another mapping)"
+        "the mapping {by} has the UUID of {name}: it was that one and got another name, or it is \
+         somebody else's; `dmsetup rename {by} {name}`, or remove it"
     )]
-    DeviceInUse(#[source] io::Error),
+    UuidTaken {
+        /// The name that was to be made.
+        name: MappingName,
+        /// The mapping that is in the way.
+        by: MappingName,
+    },
+    /// A device of the table is in use by something else, most likely mounted.
+    #[error("the data or hash device is in use by {by}")]
+    DeviceInUse {
+        /// By what.
+        by: String,
+        /// With its errno.
+        source: io::Error,
+    },
     /// A block did not fit to the root hash.
     #[error("the disk is corrupt: dm-verity says so of {0}")]
     Corrupt(MappingName),
@@ -80,7 +94,9 @@ impl HasExitCode for MappingError {
             | Self::NoVerityTarget
             | Self::TooOld { .. }
             | Self::ForeignUdev => ExitCode::Unsupported,
-            Self::NameTaken { .. } | Self::DeviceInUse(_) => ExitCode::InTheWay,
+            Self::NameTaken { .. } | Self::UuidTaken { .. } | Self::DeviceInUse { .. } => {
+                ExitCode::InTheWay
+            }
             Self::OtherTable { .. } | Self::Corrupt(_) => ExitCode::Integrity,
             Self::Table(_) => ExitCode::Failure,
             Self::Io { source, .. } => source.exit_code(),

@@ -5,7 +5,8 @@ use std::{fs::File, io, os::unix::fs::MetadataExt, path::Path};
 use devicemapper::{DeviceInfo, DmFlags, DmOptions};
 
 use super::{
-    Description, DeviceMapper, MappingError, MappingName, VerityStatus, failed, target::TARGET,
+    Description, DeviceMapper, MappingError, MappingName, Mark, VerityStatus, failed,
+    target::TARGET,
 };
 use crate::{device_node::DeviceNode, log};
 use dm_verity::{DeviceNumber, VerityTable};
@@ -37,7 +38,7 @@ impl<'dm> Mapping<'dm> {
         Self {
             dm,
             name: name.clone(),
-            own: name.is_marked(info),
+            own: Mark::is_on(info),
             number: DeviceNumber {
                 major: device.major,
                 minor: device.minor,

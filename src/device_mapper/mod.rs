@@ -63,7 +63,7 @@ impl DeviceMapper {
     }
 
     /// The name of the mapping with this device number; None where it is no mapping, or gone.
-    pub(crate) fn find(&self, number: DeviceNumber) -> Result<Option<MappingName>, MappingError> {
+    fn find(&self, number: DeviceNumber) -> Result<Option<MappingName>, MappingError> {
         let devices = self
             .dm
             .list_devices()
@@ -72,6 +72,24 @@ impl DeviceMapper {
             .into_iter()
             .find(|(_, device, _)| (device.major, device.minor) == (number.major, number.minor))
             .map(|(name, ..)| MappingName(name)))
+    }
+
+    /// What the kernel says of the mapping with this device number, whatever its name is by now; None
+    /// where it is gone, or no active mapping of one verity target.
+    pub(crate) fn at(&self, number: DeviceNumber) -> Result<Option<Description>, MappingError> {
+        match self.find(number)? {
+            Some(name) => self.describe(&name),
+            None => Ok(None),
+        }
+    }
+
+    /// The name of the mapping with this UUID, if there is one.
+    fn name_of(&self, uuid: &DmUuidBuf) -> Result<Option<MappingName>, MappingError> {
+        match self.dm.device_info(&DevId::Uuid(uuid)) {
+            Ok(info) => Ok(info.name().map(|name| MappingName(name.to_owned()))),
+            Err(error) if errno(&error) == Some(libc::ENXIO) => Ok(None),
+            Err(error) => Err(failed("look for a UUID")(error)),
+        }
     }
 
     /// What the kernel says of a mapping; None where it has none of this name, or where it is no
@@ -89,7 +107,7 @@ impl DeviceMapper {
             table,
             sectors,
             status: VerityStatus::of_target(&status),
-            own: name.is_marked(&info),
+            own: Mark::is_on(&info),
         }))
     }
 
@@ -137,7 +155,7 @@ impl DeviceMapper {
     /// then, or is another mapping, does not have this UUID.
     fn marked(&self, name: &MappingName) -> Result<Option<DmUuidBuf>, MappingError> {
         match self.dm.device_info(&name.id()) {
-            Ok(info) if name.is_marked(&info) => Ok(info.uuid().map(ToOwned::to_owned)),
+            Ok(info) if Mark::is_on(&info) => Ok(info.uuid().map(ToOwned::to_owned)),
             Ok(_) => Ok(None),
             Err(error) if errno(&error) == Some(libc::ENXIO) => Ok(None),
             Err(error) => Err(failed(format!("look at {name}"))(error)),

@@ -40,23 +40,17 @@ impl MappingName {
     pub(super) fn id(&self) -> DevId<'_> {
         DevId::Name(&self.0)
     }
-
-    /// Whether the mapping of this name has this project's mark.
-    pub(super) fn is_marked(&self, info: &DeviceInfo) -> bool {
-        let mark = info.uuid().map(ToString::to_string);
-        let mark = mark.as_deref().and_then(Mark::parse);
-        mark.is_some_and(|mark| mark.name == name_digest(self))
-    }
 }
 
 /// What this project's mappings have as their UUID: whose they are, which root hash their table has,
 /// and what their name is, as digests. Anybody may read it in sysfs, and only root can make it.
 ///
 /// A UUID has no more than 128 bytes, which two names, or a root hash of SHA-512, would not fit into.
+/// The name is there since no two mappings may have one UUID. A mapping that was given another name
+/// keeps its mark.
 pub(crate) struct Mark<'a> {
     /// That of [`root_hash_mark`].
     pub(crate) root_hash: &'a str,
-    name: &'a str,
 }
 
 const PREFIX: &str = "DISK-MOUNTER-";
@@ -65,7 +59,13 @@ impl<'a> Mark<'a> {
     /// None where it is the UUID of another program's mapping.
     pub(crate) fn parse(uuid: &'a str) -> Option<Self> {
         let (root_hash, name) = uuid.strip_prefix(PREFIX)?.split_once('-')?;
-        (root_hash.len() == 64 && name.len() == 32).then_some(Self { root_hash, name })
+        (root_hash.len() == 64 && name.len() == 32).then_some(Self { root_hash })
+    }
+
+    /// Whether a mapping has this project's mark.
+    pub(super) fn is_on(info: &DeviceInfo) -> bool {
+        let uuid = info.uuid().map(ToString::to_string);
+        uuid.as_deref().and_then(Mark::parse).is_some()
     }
 
     /// The UUID of a mapping.
@@ -130,7 +130,7 @@ mod tests {
             let mark = Mark::parse(&uuid).unwrap();
             assert_eq!(mark.root_hash, root_hash_mark(&root_hash));
             assert_eq!(mark.root_hash == root_hash.to_string(), bytes == 32);
-            assert_eq!(mark.name, name_digest(&name));
+            assert!(uuid.ends_with(&name_digest(&name)));
         }
         for other in [
             "",

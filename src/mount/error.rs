@@ -135,6 +135,11 @@ impl HasExitCode for MountError {
 }
 
 impl MountError {
+    /// Whether the disk is refused, or not there: nothing else was looked at.
+    pub(crate) fn is_of_the_disk(&self) -> bool {
+        matches!(self, Self::Device(_) | Self::Disk(_) | Self::BlockSize(_))
+    }
+
     /// Whether the program was asked to end before anything was mounted.
     pub(crate) fn is_interrupted(&self) -> bool {
         matches!(

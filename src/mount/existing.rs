@@ -10,7 +10,7 @@ use crate::{
     log,
     mount_point::{MountPoint, mount_id},
     mountinfo::Mount,
-    status::{ShownMount, gone, look},
+    status::{ShownMount, difference_from, find, gone, look},
     watchdog::Steps,
 };
 use dm_verity::VerityTable;
@@ -109,6 +109,26 @@ pub(super) fn find_mounted(
         return Ok(ExistingMount::Same(mounted));
     }
     Err(in_the_way("a disk that another mount covers".to_owned()))
+}
+
+/// A mount of the disk that is asked for, as an earlier run has left it, where the disk itself cannot be
+/// looked at.
+pub(crate) fn left_behind(request: &MountRequest) -> Option<Mounted> {
+    let (_, shown, found) = find(&request.mount_point).ok()?;
+    let loaded = found.loaded_table().ok()?;
+    let differs = difference_from(&shown.mount, &found, &loaded, &request.root_hash);
+    if !found.own || differs.is_some() {
+        return None;
+    }
+    Some(Mounted {
+        name: found.name,
+        number: shown.mount.device,
+        mount_id: shown.mount.id,
+        data_block_size: loaded.data_block_size,
+        mount_point: shown.resolved.path().to_owned(),
+        table: found.table,
+        own: found.own,
+    })
 }
 
 /// Whether a mount is one of this project and of the disk that is asked for, and nothing can be read

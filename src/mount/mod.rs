@@ -9,7 +9,13 @@ mod error;
 mod existing;
 mod filesystem;
 
-use std::{fs::File, io, os::unix::fs::FileExt, path::PathBuf, time::Duration};
+use std::{
+    fs::File,
+    io,
+    os::{fd::OwnedFd, unix::fs::FileExt},
+    path::PathBuf,
+    time::Duration,
+};
 
 use sha2::{Digest as _, Sha256};
 
@@ -28,6 +34,7 @@ use crate::{
 };
 use dm_verity::{BlockSize, DeviceNumber, OnCorruption, RootHash, VerityTable};
 pub use error::MountError;
+pub(crate) use existing::left_behind;
 use existing::{ExistingMount, find_mounted};
 use model_disk::{
     Binding, Disk, DiskArguments, Escaped, FileError, Interrupted, ParamsSource,
@@ -121,17 +128,27 @@ pub struct Mounted {
     pub data_block_size: BlockSize,
     /// Where it is mounted.
     pub mount_point: PathBuf,
-    /// The table of the mapping: what tells it from one that came after it, with its name and its
-    /// number.
+    /// The table of the mapping: what tells it from one that came after it, with its number.
     table: String,
     /// Whether the mapping is one of this project.
     own: bool,
 }
 
 impl Mounted {
-    /// Whether a mapping is the one that was mounted.
+    /// Whether a mapping is the one that was mounted, whatever its name is by now.
     pub(super) fn is_of(&self, mapping: &Description) -> bool {
-        (&mapping.name, &mapping.table) == (&self.name, &self.table)
+        mapping.table == self.table
+    }
+
+    /// Opens the directory that is the root of the mount.
+    pub(super) fn open_root(&self) -> Result<OwnedFd, MountError> {
+        let path = &self.mount_point;
+        let root = ResolvedPath::look(path)?.open_readable()?;
+        let id = mount_id(&root).map_err(FileError::new("tell the mount of", path))?;
+        if id != self.mount_id {
+            return Err(MountError::NotShown(path.clone()));
+        }
+        Ok(root)
     }
 
     /// Opens the block device of the mapping; None where it has gone.
@@ -144,7 +161,7 @@ impl Mounted {
 pub fn mount(request: &MountRequest) -> Result<Mounted, MountError> {
     let mounted = mount_watched(request, &|| false)?;
     if request.prefetch {
-        Prefetch::start(&mounted.mount_point).finish(patience(request));
+        Prefetch::start(mounted.open_root()?).finish(patience(request));
     }
     Ok(mounted)
 }

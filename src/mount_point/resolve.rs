@@ -160,6 +160,13 @@ impl ResolvedPath {
         Ok((now.is_same_as(&self.identity)).then_some(directory))
     }
 
+    /// Opens it so that its entries can be read.
+    pub(crate) fn open_readable(&self) -> Result<OwnedFd, MountPointError> {
+        let flags = DIRECTORY.difference(OFlags::PATH);
+        let opened = openat(&self.parent, &self.name, flags, Mode::empty());
+        Ok(opened.map_err(FileError::new("open", &self.path))?)
+    }
+
     /// A path of it that no link or rename further up can change, for system calls that take no
     /// descriptor. Its last component must not be followed if it is a link.
     pub(crate) fn pinned(&self) -> PathBuf {

@@ -6,3 +6,4 @@
 
 pub(crate) mod block;
 pub(crate) mod loop_control;
+pub(crate) mod process;

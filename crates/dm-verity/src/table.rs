@@ -3,7 +3,7 @@
 use alloc::{borrow::ToOwned, string::String, vec::Vec};
 use core::fmt;
 
-use super::{HashArea, RootHash, VerityParams};
+use super::{BlockSize, HashArea, RootHash, VerityParams};
 
 /// The number of a block device, written `major:minor`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -112,6 +112,8 @@ pub struct LoadedTable {
     pub data_device: DeviceNumber,
     /// The device with the tree.
     pub hash_device: DeviceNumber,
+    /// The unit in which the data is verified.
+    pub data_block_size: BlockSize,
     /// How many bytes of data there are.
     pub data_bytes: u64,
     /// The root hash, in hex.
@@ -131,10 +133,15 @@ impl core::str::FromStr for LoadedTable {
         let fields: Vec<&str> = text.split_ascii_whitespace().collect();
         let field = |index: usize| fields.get(index).copied().ok_or(NotATable);
         let number = |index: usize| field(index)?.parse::<u64>().map_err(|_| NotATable);
+        let data_block_size = BlockSize::new(number(3)?).map_err(|_| NotATable)?;
         Ok(Self {
+            data_block_size,
             data_device: field(1)?.parse()?,
             hash_device: field(2)?.parse()?,
-            data_bytes: number(3)?.checked_mul(number(5)?).ok_or(NotATable)?,
+            data_bytes: data_block_size
+                .bytes()
+                .checked_mul(number(5)?)
+                .ok_or(NotATable)?,
             root_hash: field(8)?.to_owned(),
         })
     }

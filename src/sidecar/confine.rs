@@ -1,17 +1,20 @@
-//! What the waiting sidecar gives up: all that it does not need to read a disk ahead, to watch it
-//! and to unmount it.
+//! What the two processes of a sidecar give up: all that they do not need.
 //!
-//! It has taken in bytes of a hostile disk by then. All of them were verified or refused, but
-//! should that have had a hole, little can be done with it.
+//! The watcher has taken in bytes of a hostile disk by then, and goes on to: the filesystem of a block
+//! that turned corrupt, the names and files of a prefetch. All of them were verified or refused, but
+//! should that have had a hole, the watcher is nobody: it has no capability and no user's rights, and
+//! opens files to read them alone. The helper has one capability, and takes in one byte at a time.
 
 use std::{collections::BTreeMap, error::Error, io};
 
 use model_disk::{ExitCode, HasExitCode};
 use rustix::{
     io::Errno,
+    process::{DumpableBehavior, Gid, Uid, set_dumpable_behavior},
     thread::{
         CapabilitySet, CapabilitySets, capabilities, remove_capability_from_bounding_set,
-        set_capabilities, set_no_new_privs,
+        set_capabilities, set_no_new_privs, set_thread_groups, set_thread_res_gid,
+        set_thread_res_uid,
     },
 };
 use seccompiler::{
@@ -19,45 +22,21 @@ use seccompiler::{
     SeccompFilter, SeccompRule, TargetArch, apply_filter,
 };
 
-/// The system calls of the waiting sidecar: those of its own code, and those that the standard
-/// library and the C library make for it. Any other ends the process at once.
+/// The system calls of both: those of their own code, and those that the standard library and the C
+/// library make for it. Any that is not in a list ends the process at once.
 const CALLS: &[libc::c_long] = &[
-    // Waiting for signals and events, and taking them.
-    libc::SYS_ppoll,
+    // Looking at files, and reading them.
     libc::SYS_read,
-    libc::SYS_recvfrom,
-    libc::SYS_wait4,
-    libc::SYS_nanosleep,
-    libc::SYS_clock_nanosleep,
-    libc::SYS_clock_gettime,
-    libc::SYS_restart_syscall,
-    // Waiting for udev, by its semaphores, where that is visible.
-    libc::SYS_semget,
-    libc::SYS_semctl,
-    libc::SYS_semop,
-    libc::SYS_semtimedop,
-    // Looking at mounts and the disk, and reading its files ahead.
     libc::SYS_close,
     libc::SYS_statx,
     libc::SYS_fstat,
-    libc::SYS_fstatfs,
-    libc::SYS_newfstatat,
-    libc::SYS_readlinkat,
-    libc::SYS_getcwd,
-    libc::SYS_faccessat,
-    libc::SYS_faccessat2,
     libc::SYS_lseek,
-    libc::SYS_pread64,
-    libc::SYS_getdents64,
     libc::SYS_fcntl,
-    // Unmounting.
-    libc::SYS_umount2,
     // Saying what happened.
     libc::SYS_write,
     libc::SYS_writev,
-    libc::SYS_ftruncate,
     // Threads that do what may not end.
-    libc::SYS_clone3, // which is said not to be there: see `OLD_CLONE`
+    libc::SYS_clone3, // which is said not to be there: see `filter_calls`
     libc::SYS_set_robust_list,
     libc::SYS_rseq,
     libc::SYS_prctl,
@@ -77,21 +56,37 @@ const CALLS: &[libc::c_long] = &[
     libc::SYS_rt_sigprocmask,
     libc::SYS_rt_sigreturn,
     libc::SYS_sigaltstack,
+    libc::SYS_nanosleep,
+    libc::SYS_clock_nanosleep,
+    libc::SYS_clock_gettime,
+    libc::SYS_restart_syscall,
     libc::SYS_exit,
     libc::SYS_exit_group,
 ];
 
-/// The older forms of some of them, which only some architectures have.
-#[cfg(target_arch = "x86_64")]
-const OLDER_CALLS: &[libc::c_long] = &[
+/// Those of the watcher: waiting for signals, events and replies, and reading ahead.
+const WATCHER_CALLS: &[libc::c_long] = &[
+    libc::SYS_ppoll,
+    #[cfg(target_arch = "x86_64")]
     libc::SYS_poll,
-    libc::SYS_stat,
-    libc::SYS_lstat,
-    libc::SYS_access,
-    libc::SYS_readlink,
+    libc::SYS_recvfrom,
+    libc::SYS_recvmsg,
+    libc::SYS_wait4,
+    libc::SYS_pread64,
+    libc::SYS_getdents64,
+    libc::SYS_ftruncate,
 ];
-#[cfg(not(target_arch = "x86_64"))]
-const OLDER_CALLS: &[libc::c_long] = &[];
+
+/// Those of the helper: replies, unmounting, and waiting for udev by its semaphores, where that is
+/// visible.
+const HELPER_CALLS: &[libc::c_long] = &[
+    libc::SYS_sendmsg,
+    libc::SYS_umount2,
+    libc::SYS_semget,
+    libc::SYS_semctl,
+    libc::SYS_semop,
+    libc::SYS_semtimedop,
+];
 
 /// What device-mapper is asked: which mappings there are, what they are, and to remove one. None of
 /// these makes a mapping or gives one another table.
@@ -117,6 +112,18 @@ const WRITING: u64 =
 /// Why the sidecar would keep more than it needs.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfineError {
+    /// There is no second process.
+    #[error(
+        "the sidecar cannot start its helper process (--allow-unconfined lets it go on with more than \
+         it needs)"
+    )]
+    Process(#[source] io::Error),
+    /// It stays the user that it is.
+    #[error(
+        "the sidecar cannot become user {NOBODY} (--allow-unconfined lets it go on with more than it \
+         needs)"
+    )]
+    User(#[source] io::Error),
     /// The capabilities stay.
     #[error(
         "the sidecar cannot give up capabilities (--allow-unconfined lets it go on with more than it \
@@ -137,21 +144,40 @@ impl HasExitCode for ConfineError {
     }
 }
 
-/// What stays of the capabilities: to unmount, and to read files ahead whoever they belong to.
-const CAPABILITIES: CapabilitySet = CapabilitySet::SYS_ADMIN.union(CapabilitySet::DAC_READ_SEARCH);
+/// The user that has no rights.
+const NOBODY: u32 = 65534;
 
-/// Gives up, for this thread and all that it starts, every capability but those above, new
-/// privileges, and all system calls but those above. Files are opened to be read alone, nothing
-/// becomes executable, no process is started, and device-mapper makes nothing; whatever tries ends
-/// the process. Threads that are there already keep what they have.
-pub(crate) fn confine() -> Result<(), ConfineError> {
-    keep_only(CAPABILITIES).map_err(ConfineError::Capabilities)?;
-    filter_calls().map_err(ConfineError::Seccomp)
+/// Gives up, for this thread and all that it starts, every user's rights, all capabilities, and all
+/// system calls but those of a watcher. Files are opened to be read alone, nothing becomes executable,
+/// and no process is started; whatever tries ends the process. Other threads would keep what they have.
+pub(super) fn confine_watcher() -> Result<(), ConfineError> {
+    // While there are the rights for it.
+    bound(CapabilitySet::empty()).map_err(ConfineError::Capabilities)?;
+    become_nobody().map_err(ConfineError::User)?;
+    keep_only(CapabilitySet::empty()).map_err(ConfineError::Capabilities)?;
+    filter_calls(WATCHER_CALLS, &[]).map_err(ConfineError::Seccomp)
 }
 
-fn filter_calls() -> Result<(), Box<dyn Error + Send + Sync>> {
+/// The same for the helper, which can unmount, and asks device-mapper for what makes no mapping.
+pub(super) fn confine_helper() -> Result<(), ConfineError> {
+    bound(CapabilitySet::SYS_ADMIN).map_err(ConfineError::Capabilities)?;
+    keep_only(CapabilitySet::SYS_ADMIN).map_err(ConfineError::Capabilities)?;
+    filter_calls(HELPER_CALLS, IOCTLS).map_err(ConfineError::Seccomp)
+}
+
+/// Nor can others of this user look into the process, or stop it.
+fn become_nobody() -> io::Result<()> {
+    let (user, group) = (Uid::from_raw(NOBODY), Gid::from_raw(NOBODY));
+    set_thread_groups(&[])?;
+    set_thread_res_gid(group, group, group)?;
+    set_thread_res_uid(user, user, user)?;
+    Ok(set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
+}
+
+/// Lets through these system calls and requests of ioctl(2), and those of both processes.
+fn filter_calls(own: &[libc::c_long], requests: &[u8]) -> Result<(), Box<dyn Error + Send + Sync>> {
     let arch = TargetArch::try_from(std::env::consts::ARCH)?;
-    let calls = CALLS.iter().chain(OLDER_CALLS);
+    let calls = CALLS.iter().chain(own);
     let mut rules: BTreeMap<_, _> = calls.map(|call| (*call, vec![])).collect();
     let none_of = |argument, bits| masked(argument, bits, 0);
     let exec = libc::PROT_EXEC as u64;
@@ -160,11 +186,13 @@ fn filter_calls() -> Result<(), Box<dyn Error + Send + Sync>> {
     rules.insert(libc::SYS_mprotect, vec![none_of(2, exec)?]);
     let thread = libc::CLONE_THREAD as u64;
     rules.insert(libc::SYS_clone, vec![masked(0, thread, thread)?]);
-    let requests = IOCTLS.iter().map(|number| {
-        let request = device_mapper_request(*number);
-        rule(1, SeccompCmpOp::Eq, request)
-    });
-    rules.insert(libc::SYS_ioctl, requests.collect::<Result<_, _>>()?);
+    if !requests.is_empty() {
+        let requests = requests.iter().map(|number| {
+            let request = device_mapper_request(*number);
+            rule(1, SeccompCmpOp::Eq, request)
+        });
+        rules.insert(libc::SYS_ioctl, requests.collect::<Result<_, _>>()?);
+    }
     // The flags of this one are in memory, where no filter sees them. Where it is missing, the older
     // one is called.
     let missing = BTreeMap::from([(libc::SYS_clone3, vec![])]);
@@ -193,9 +221,9 @@ fn rule(argument: u8, operator: SeccompCmpOp, value: u64) -> Result<SeccompRule,
     SeccompRule::new(vec![condition])
 }
 
-/// Gives up all capabilities of this thread but these, as far as it has them, for ever: no program
-/// that it could start gets them back. See capabilities(7).
-fn keep_only(kept: CapabilitySet) -> io::Result<()> {
+/// No program that this thread could start gets other capabilities than these back. See
+/// capabilities(7).
+fn bound(kept: CapabilitySet) -> io::Result<()> {
     set_no_new_privs(true)?;
     for number in 0..u64::BITS {
         // Those too that the kernel knows, and the library does not yet.
@@ -210,6 +238,11 @@ fn keep_only(kept: CapabilitySet) -> io::Result<()> {
             Err(error) => return Err(error.into()),
         }
     }
+    Ok(())
+}
+
+/// Gives up all capabilities of this thread but these, as far as it has them.
+fn keep_only(kept: CapabilitySet) -> io::Result<()> {
     let has = capabilities(None)?;
     // More than there is would be EPERM.
     let permitted = has.permitted & kept;

@@ -1,0 +1,166 @@
+//! The watcher: waits for the end, and for what may go wrong before it.
+
+use std::{
+    fs::File,
+    os::{fd::AsFd, unix::fs::FileExt},
+    time::Duration,
+};
+
+use super::{
+    SidecarError,
+    channel::{DiskState, Reply, Request},
+    split::Asked,
+};
+use crate::{
+    log,
+    mount::{MountRequest, Mounted},
+    signals::{Signals, wait_for},
+    uevent::{CorruptBlock, Uevents},
+    watchdog::run_with_timeout,
+};
+use model_disk::{Escaped, erofs};
+
+/// How long a corruption stays unknown at most, where the kernel's event is lost.
+const POLL: Duration = Duration::from_secs(1);
+
+/// How long the kernel's event may come after the status that it tells of.
+const LATE_EVENT: Duration = Duration::from_millis(200);
+
+/// How long the files in a corrupt block are looked for, on a disk that may not answer any more.
+const FILES: Duration = Duration::from_secs(5);
+
+/// What is watched, and whom it is told to.
+pub(super) struct Watch<'a> {
+    pub(super) request: &'a MountRequest,
+    pub(super) mounted: &'a Mounted,
+    pub(super) signals: &'a Signals,
+    pub(super) uevents: Option<&'a Uevents>,
+    pub(super) asked: &'a Asked<'a>,
+    pub(super) tell: &'a dyn Fn(&SidecarError),
+}
+
+/// Why there is nothing to watch any more.
+pub(super) enum End {
+    /// The sidecar was asked to end. The error has been told before.
+    Asked(Option<SidecarError>),
+    /// It ends by itself, and leaves what is mounted.
+    Alone(SidecarError),
+}
+
+impl Watch<'_> {
+    /// Returns when the sidecar is asked to end, or has to. `error` is what is wrong with the disk
+    /// already.
+    pub(super) fn run(&self, error: Option<SidecarError>) -> End {
+        let mut error = error;
+        loop {
+            match self.step(error.is_some()) {
+                Ok(Step::Asked) => return End::Asked(error),
+                Ok(Step::Well) => {}
+                Ok(Step::Corrupt(block)) => {
+                    let corrupt = self.corrupt(block);
+                    (self.tell)(&corrupt);
+                    let path = Escaped::path(&self.mounted.mount_point);
+                    log::warn(format_args!(
+                        "{path} stays mounted until this sidecar is asked to end: what is corrupt \
+                         cannot be read"
+                    ));
+                    error = Some(corrupt);
+                }
+                // What is wrong with the disk comes first.
+                Err(other) => return End::Alone(error.unwrap_or(other)),
+            }
+        }
+    }
+
+    /// Waits for the next that happens, but not for long. What is corrupt is not looked for where it
+    /// `is_known`.
+    fn step(&self, is_known: bool) -> Result<Step, SidecarError> {
+        let mut sources = vec![self.signals.as_fd()];
+        let uevents = self.uevents.filter(|_| !is_known);
+        sources.extend(uevents.map(AsFd::as_fd));
+        wait_for(&sources, POLL).map_err(SidecarError::io("wait for events"))?;
+        let asked = self.signals.end_requested();
+        if asked.map_err(SidecarError::io("read signals"))? {
+            return Ok(Step::Asked);
+        }
+        if let Some(uevents) = uevents
+            && let Some(block) = self.event(uevents)?
+        {
+            return Ok(Step::Corrupt(Some(block)));
+        }
+        let path = || self.mounted.mount_point.clone();
+        match self.asked.ask(Request::State)? {
+            Reply::State(DiskState::Verified) => Ok(Step::Well),
+            Reply::State(DiskState::Corrupt) if is_known => Ok(Step::Well),
+            Reply::State(DiskState::Corrupt) => {
+                let Some(uevents) = uevents else {
+                    return Ok(Step::Corrupt(None));
+                };
+                // The event follows the status at once.
+                let waited = wait_for(&[uevents.as_fd()], LATE_EVENT);
+                waited.map_err(SidecarError::io("wait for events"))?;
+                Ok(Step::Corrupt(self.event(uevents)?))
+            }
+            Reply::State(DiskState::Covered) => Err(SidecarError::Covered(path())),
+            Reply::State(DiskState::Gone) => Err(SidecarError::Gone(path())),
+            other => Err(SidecarError::unexpected(other)),
+        }
+    }
+
+    fn event(&self, uevents: &Uevents) -> Result<Option<CorruptBlock>, SidecarError> {
+        let block = uevents.corrupt_block(self.mounted.number);
+        block.map_err(SidecarError::io("read the kernel's events"))
+    }
+
+    /// The corruption in words, with the files that the block lies in where the filesystem tells.
+    fn corrupt(&self, block: Option<CorruptBlock>) -> SidecarError {
+        let name = &self.mounted.name;
+        let what = match block {
+            None => return SidecarError::corrupt(self.request, self.mounted),
+            Some(CorruptBlock::Hash(block)) => {
+                format!("hash block {block} of {name} is not what the root hash says")
+            }
+            Some(CorruptBlock::Data(block)) => {
+                let files = match self.files(block) {
+                    Some(files) if !files.is_empty() => {
+                        format!("; it lies in {}", files.join(", "))
+                    }
+                    Some(_) => "; it lies in no file".to_owned(),
+                    None => String::new(),
+                };
+                format!("data block {block} of {name} is not what the root hash says{files}")
+            }
+        };
+        SidecarError::Corrupt {
+            device: self.request.device.clone(),
+            what,
+        }
+    }
+
+    /// The files in a data block; None where the filesystem does not tell in time, or is corrupt
+    /// itself.
+    fn files(&self, block: u64) -> Option<Vec<String>> {
+        let Ok(Reply::Opened(Some(device))) = self.asked.ask(Request::Open) else {
+            return None;
+        };
+        let size = self.mounted.data_block_size.bytes();
+        let start = block.checked_mul(size)?;
+        let range = start..start.checked_add(size)?;
+        let paths = run_with_timeout(FILES, move || {
+            let read = |buffer: &mut [u8], offset| File::read_exact_at(&device, buffer, offset);
+            erofs::paths_in(read, range).ok()
+        })??;
+        let shown = |path: Vec<u8>| Escaped::bytes(&path).to_string();
+        Some(paths.into_iter().map(shown).collect())
+    }
+}
+
+/// What has happened.
+enum Step {
+    /// Nothing.
+    Well,
+    /// A signal came.
+    Asked,
+    /// A block was found corrupt; which one, where that is known.
+    Corrupt(Option<CorruptBlock>),
+}
