@@ -203,7 +203,7 @@ fn corruption_is_told() {
     sidecar.signal(Signal::SIGCONT);
     sidecar.wait_for(&format!("data block {} of", data / 4096));
     device.answer();
-    sidecar.end().is(3, &["is corrupt", "unmounted"]);
+    sidecar.terminate().is(3, &["is corrupt", "is unmounted"]);
 }
 
 /// The kernel does not unmount before a read that was begun has ended, even if its reader is gone.

@@ -7,7 +7,14 @@ use std::{
     process::Command,
 };
 
-use super::{Sidecar, udev::Udev, until};
+use nix::unistd::Pid;
+
+use super::{
+    Sidecar,
+    process::{status_field, threads},
+    udev::Udev,
+    until,
+};
 use crate::{
     container::VISIBLE_UDEV,
     disk::{TestDisk, in_the_largest_file},
@@ -15,20 +22,20 @@ use crate::{
     faults::sidecar_line,
 };
 
-/// To get to the mount point and read files, and to unmount.
-const KEPT: u64 = CAP_DAC_READ_SEARCH | 1 << 21;
-const CAP_DAC_READ_SEARCH: u64 = 1 << 2;
+/// To unmount.
+const CAP_SYS_ADMIN: u64 = 1 << 21;
 
-/// Every thread has these capabilities alone, no new privileges, and a filter of system calls.
+/// Every thread of a process is this user's, with these capabilities alone, no new privileges, and a
+/// filter of system calls.
 #[track_caller]
-fn has_kept_only(sidecar: &Sidecar, capabilities: u64) {
+fn has_kept_only(process: Pid, user: u32, capabilities: u64) {
     // One that has been joined is in the list for another moment, with what it had.
     until("those that have ended are gone", || {
         let kept = format!("CapEff:\t{capabilities:016x}\n");
-        let threads = sidecar.threads();
+        let threads = threads(process);
         threads.iter().all(|status| status.contains(&kept))
     });
-    for status in sidecar.threads() {
+    for status in threads(process) {
         let field = |name: &str| {
             let line = status.lines().find_map(|line| line.strip_prefix(name));
             line.unwrap().trim_start_matches(':').trim()
@@ -39,10 +46,27 @@ fn has_kept_only(sidecar: &Sidecar, capabilities: u64) {
         for set in ["CapInh", "CapAmb"] {
             assert_eq!(field(set), "0".repeat(16), "{set}");
         }
+        for set in ["Uid", "Gid"] {
+            assert_eq!(field(set), vec![user.to_string(); 4].join("\t"), "{set}");
+        }
         assert_eq!(field("NoNewPrivs"), "1");
         // Filtered.
         assert_eq!(field("Seccomp"), "2");
     }
+}
+
+/// Both processes.
+#[track_caller]
+fn is_confined(sidecar: &Sidecar, helpers: u64) {
+    has_kept_only(sidecar.pid(), 65534, 0);
+    assert_eq!(sidecar.status_field("Groups"), "");
+    has_kept_only(sidecar.helper(), 0, helpers);
+    // The helper has nothing open but the standard streams, the watcher, device-mapper and a path.
+    let open = fs::read_dir(format!("/proc/{}/fd", sidecar.helper())).unwrap();
+    let open: Vec<_> = open
+        .map(|entry| fs::read_link(entry.unwrap().path()).unwrap())
+        .collect();
+    assert!(open.len() <= 6, "{open:?}");
 }
 
 #[track_caller]
@@ -55,13 +79,16 @@ fn ends_well(sidecar: Sidecar) {
 pub(super) fn gives_up_what_it_does_not_need() {
     let mut disk = TestDisk::new();
     let sidecar = Sidecar::ready(&disk);
-    has_kept_only(&sidecar, KEPT);
-    let resident = sidecar.status_field("VmRSS");
-    let resident: u64 = resident.trim_end_matches(" kB").parse().unwrap();
-    println!("resident: {resident} KiB");
+    is_confined(&sidecar, CAP_SYS_ADMIN);
+    // Each has its own, and what they share counts in both.
+    let resident = [sidecar.pid(), sidecar.helper()].map(|process| {
+        let resident = status_field(process, "VmRSS");
+        resident.trim_end_matches(" kB").parse::<u64>().unwrap()
+    });
+    println!("resident: {resident:?} KiB");
     assert!(
-        resident <= 8 << 10,
-        "{resident} KiB of memory for nothing but waiting"
+        resident.iter().sum::<u64>() <= 8 << 10,
+        "{resident:?} KiB of memory for nothing but waiting"
     );
     ends_well(sidecar);
 
@@ -72,23 +99,31 @@ pub(super) fn gives_up_what_it_does_not_need() {
     let mut sidecar = Sidecar::start("disk-mounter", &sidecar_line(&disk, "--prefetch"));
     sidecar.wait_for("ready");
     until("it reads", || sidecar.threads().len() > 2);
-    has_kept_only(&sidecar, KEPT);
+    is_confined(&sidecar, CAP_SYS_ADMIN);
     device.answer();
     sidecar.wait_for("prefetch: done");
     ends_well(sidecar);
 }
 
-/// A container may lack one of those that are kept otherwise.
-pub(super) fn gives_up_what_it_does_not_have() {
+/// A container may lack what it takes to give up the rest: that ends the sidecar, unless it is allowed.
+pub(super) fn cannot_give_up_what_it_does_not_need() {
     let disk = TestDisk::new();
-    let line = format!(
-        "--bounding-set -dac_read_search disk-mounter {}",
-        sidecar_line(&disk, "")
-    );
-    let mut sidecar = Sidecar::start("setpriv", &line);
-    sidecar.wait_for("ready");
-    has_kept_only(&sidecar, KEPT & !CAP_DAC_READ_SEARCH);
-    ends_well(sidecar);
+    for (capability, words) in [
+        ("setuid", "cannot become user 65534"),
+        ("setgid", "cannot become user 65534"),
+    ] {
+        let start = |options: &str| {
+            let line = sidecar_line(&disk, options);
+            let line = format!("--bounding-set -{capability} disk-mounter {line}");
+            Sidecar::start("setpriv", &line)
+        };
+        let words = [words, "--allow-unconfined", "is unmounted"];
+        start("").end().is(6, &words);
+        let mut sidecar = start("--allow-unconfined");
+        sidecar.wait_for("cannot become user 65534");
+        sidecar.wait_for("ready");
+        sidecar.terminate().is(0, &["is unmounted"]);
+    }
 }
 
 /// Device-mapper waits for udev then, also when the mapping is removed.
@@ -108,7 +143,8 @@ pub(super) fn ends_where_udev_runs() {
     assert!(udev.stop() >= 1, "device-mapper did not wait for udev");
 }
 
-/// The files belong to somebody else, who shows them to nobody; and the directory is root's alone.
+/// The files belong to somebody else, who shows them to nobody; and the directory is root's alone. The
+/// disk is mounted and unmounted; what nobody may read is not read ahead.
 pub(super) fn below_a_private_directory() {
     let private = |path: &Path, mode| {
         chown(path, Some(1000), Some(1000)).unwrap();
@@ -128,5 +164,6 @@ pub(super) fn below_a_private_directory() {
     );
     let mut sidecar = Sidecar::start("disk-mounter", &line);
     sidecar.wait_for("prefetch: done");
-    ends_well(sidecar);
+    sidecar.wait_for("left out 2 files and folders");
+    sidecar.terminate().is(0, &["is unmounted"]);
 }

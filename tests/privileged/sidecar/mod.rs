@@ -38,8 +38,8 @@ pub(crate) const TESTS: &[Test] = &[
         confined::gives_up_what_it_does_not_need,
     ),
     (
-        "gives_up_what_it_does_not_have",
-        confined::gives_up_what_it_does_not_have,
+        "cannot_give_up_what_it_does_not_need",
+        confined::cannot_give_up_what_it_does_not_need,
     ),
     (
         "nothing_that_is_injected_succeeds",
@@ -71,7 +71,13 @@ pub(crate) const TESTS: &[Test] = &[
         "a_corrupt_disk_that_is_mounted_already",
         a_corrupt_disk_that_is_mounted_already,
     ),
+    (
+        "a_disk_that_cannot_be_mounted_any_more",
+        a_disk_that_cannot_be_mounted_any_more,
+    ),
     ("a_mount_in_use_is_detached", a_mount_in_use_is_detached),
+    ("a_mount_in_the_disk_stays", a_mount_in_the_disk_stays),
+    ("the_helper_is_killed", the_helper_is_killed),
     (
         "notices_that_somebody_else_unmounted",
         notices_that_somebody_else_unmounted,
@@ -134,11 +140,15 @@ fn ends_while_it_waits_for_the_device() {
     let absent = disk.path("absent");
     let line = line.replace(disk.image.to_str().unwrap(), absent.to_str().unwrap());
     let sidecar = Sidecar::start("disk-mounter", &line);
+    takes_signals(&sidecar);
+    sidecar.terminate().is(0, &["asked to end"]);
+}
+
+fn takes_signals(sidecar: &Sidecar) {
     until("it takes signals", || {
         let blocked = u64::from_str_radix(&sidecar.status_field("SigBlk"), 16).unwrap();
         blocked & 1 << (Signal::SIGTERM as u64 - 1) != 0
     });
-    sidecar.terminate().is(0, &["asked to end"]);
 }
 
 fn ends_when_the_device_does_not_come() {
@@ -154,20 +164,26 @@ fn ends_when_the_device_does_not_come() {
 
 fn tells_the_corrupt_block_and_its_file() {
     let disk = TestDisk::new();
-    let sidecar = Sidecar::ready(&disk);
+    let mut sidecar = Sidecar::ready(&disk);
     let offset = in_the_largest_file(&disk);
     disk.flip(offset);
     drop_caches();
     read(&disk).unwrap_err();
     let block = format!("data block {} of", offset / 4096);
-    let outcome = sidecar.end();
+    sidecar.wait_for("stays mounted until");
+    // Nothing else is uncovered: what is not corrupt can be read, and what is cannot.
+    read(&disk).unwrap_err();
+    let readme = fs::read(disk.mount_point().join("README.md")).unwrap();
+    assert_eq!(readme, fs::read(disk.path("model/README.md")).unwrap());
+    mounter(&disk.line("status")).is(3, &["corrupt"]);
+    let outcome = sidecar.terminate();
     outcome.is(
         3,
         &[
             "is corrupt",
             &block,
             "it lies in model.safetensors",
-            "unmounted",
+            "is unmounted",
         ],
     );
     assert_eq!(
@@ -182,9 +198,10 @@ fn tells_the_corrupt_hash_block() {
     // Before the start, as the kernel reads hash blocks ahead.
     let offset = on_the_way_to_the_last_block(&disk);
     disk.flip(offset);
-    let sidecar = Sidecar::ready(&disk);
+    let mut sidecar = Sidecar::ready(&disk);
     read(&disk).unwrap_err();
-    sidecar.end().is(
+    sidecar.wait_for("stays mounted until");
+    sidecar.terminate().is(
         3,
         &["is corrupt", &format!("hash block {} of", offset / 4096)],
     );
@@ -199,10 +216,50 @@ fn a_corrupt_disk_that_is_mounted_already() {
     disk.flip(in_the_largest_file(&disk));
     read(&disk).unwrap_err();
     let line = disk.mount_line("").replacen("mount", "sidecar", 1);
-    Sidecar::start("disk-mounter", &line)
-        .end()
-        .is(3, &["is corrupt", "is unmounted"]);
+    let mut sidecar = Sidecar::start("disk-mounter", &line);
+    sidecar.wait_for("is corrupt");
+    sidecar.wait_for("was mounted by an earlier run");
+    assert_ne!(mount_line(&disk.mount_point()), None);
+    sidecar.terminate().is(3, &["is unmounted"]);
     assert_eq!(mount_line(&disk.mount_point()), None);
+    before.check();
+}
+
+/// Of a sidecar that was killed; what it mounted is still verified, and nobody else would unmount it.
+fn a_disk_that_cannot_be_mounted_any_more() {
+    let disk = TestDisk::new();
+    fs::create_dir(disk.mount_point()).unwrap();
+    let before = Leftovers::look();
+    let line = disk.mount_line("--wait 0").replacen("mount", "sidecar", 1);
+    let (root_block, _) = disk.levels().into_iter().min().unwrap();
+    for (device, code, words) in [
+        (&disk.image, 3, "the root hash does not match"),
+        (&disk.path("absent"), 4, "absent: no such device"),
+    ] {
+        let first = Sidecar::ready(&disk);
+        first.signal(Signal::SIGKILL);
+        first.end();
+        disk.flip(root_block);
+        let line = line.replace(disk.image.to_str().unwrap(), device.to_str().unwrap());
+        let mut second = Sidecar::start("disk-mounter", &line);
+        second.wait_for(words);
+        second.wait_for("was mounted by an earlier run");
+        assert_eq!(files(&disk.mount_point()), disk.files);
+        disk.flip(root_block);
+        second.terminate().is(code, &["is unmounted"]);
+        before.check();
+    }
+    let first = Sidecar::ready(&disk);
+    first.signal(Signal::SIGKILL);
+    first.end();
+    let absent = disk.path("absent");
+    let line = disk
+        .mount_line("--wait 600")
+        .replacen("mount", "sidecar", 1);
+    let line = line.replace(disk.image.to_str().unwrap(), absent.to_str().unwrap());
+    let sidecar = Sidecar::start("disk-mounter", &line);
+    takes_signals(&sidecar);
+    sidecar.terminate().is(0, &["is unmounted"]);
     before.check();
 }
 
@@ -220,6 +277,44 @@ fn a_mount_in_use_is_detached() {
     let mut text = Vec::new();
     open.read_to_end(&mut text).unwrap();
     assert_eq!(text, fs::read(disk.path("model/README.md")).unwrap());
+}
+
+/// It is somebody else's, and would go with the disk.
+fn a_mount_in_the_disk_stays() {
+    let disk = TestDisk::new();
+    let sidecar = Sidecar::ready(&disk);
+    let inner = disk.mount_point().join("1_Pooling");
+    check("mount", ["-t", "tmpfs", "theirs", inner.to_str().unwrap()]);
+    mounter(&disk.line("unmount")).is(5, &["in use by a mount in it, at", "1_Pooling"]);
+    sidecar.signal(Signal::SIGTERM);
+    // Asked once more, it does not wait.
+    until("it has taken the first signal", || {
+        u64::from_str_radix(&sidecar.status_field("ShdPnd"), 16).unwrap() == 0
+    });
+    sidecar.terminate().is(5, &["in use by a mount in it"]);
+    assert_ne!(mount_line(&inner), None);
+    check("umount", [&inner]);
+    mounter(&disk.line("unmount")).is(0, &[]);
+}
+
+/// By whoever may: then nobody could unmount. The next run takes it over.
+fn the_helper_is_killed() {
+    let disk = TestDisk::new();
+    let sidecar = Sidecar::ready(&disk);
+    kill(sidecar.helper(), Signal::SIGKILL).unwrap();
+    sidecar
+        .end()
+        .is(1, &["helper process has ended", "stays mounted"]);
+    let line = disk.mount_line("").replacen("mount", "sidecar", 1);
+    let mut second = Sidecar::start("disk-mounter", &line);
+    second.wait_for("already");
+    second.wait_for("ready");
+    // And the other way round: a helper without a watcher ends.
+    let helper = second.helper();
+    second.signal(Signal::SIGKILL);
+    second.end();
+    until("the helper ends", || kill(helper, None).is_err());
+    mounter(&disk.line("unmount")).is(0, &[]);
 }
 
 fn notices_that_somebody_else_unmounted() {

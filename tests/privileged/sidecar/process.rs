@@ -66,24 +66,24 @@ impl Sidecar {
         Pid::from_raw(self.child.id() as i32)
     }
 
+    /// Its second process.
+    #[track_caller]
+    pub(crate) fn helper(&self) -> Pid {
+        let pid = self.pid();
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+        Pid::from_raw(children.trim().parse().unwrap())
+    }
+
     /// A field of its `/proc/PID/status`.
     #[track_caller]
     pub(crate) fn status_field(&self, name: &str) -> String {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
-        let mut lines = status.lines();
-        let line = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-        line.unwrap().trim().to_owned()
+        status_field(self.pid(), name)
     }
 
     /// The `/proc/PID/task/TID/status` of each of its threads.
     #[track_caller]
     pub(crate) fn threads(&self) -> Vec<String> {
-        let threads = fs::read_dir(format!("/proc/{}/task", self.pid())).unwrap();
-        let statuses = threads.map(|thread| {
-            // One that has just ended has none.
-            fs::read_to_string(thread.unwrap().path().join("status")).ok()
-        });
-        statuses.flatten().collect()
+        threads(self.pid())
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
@@ -107,6 +107,26 @@ impl Sidecar {
         self.signal(Signal::SIGTERM);
         self.end()
     }
+}
+
+/// A field of the `/proc/PID/status` of a process.
+#[track_caller]
+pub(super) fn status_field(process: Pid, name: &str) -> String {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let mut lines = status.lines();
+    let line = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    line.unwrap().trim().to_owned()
+}
+
+/// The `/proc/PID/task/TID/status` of each thread of a process.
+#[track_caller]
+pub(super) fn threads(process: Pid) -> Vec<String> {
+    let threads = fs::read_dir(format!("/proc/{process}/task")).unwrap();
+    let statuses = threads.map(|thread| {
+        // One that has just ended has none.
+        fs::read_to_string(thread.unwrap().path().join("status")).ok()
+    });
+    statuses.flatten().collect()
 }
 
 /// Looks again and again until something is so.
