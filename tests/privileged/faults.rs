@@ -19,6 +19,10 @@ pub(crate) const TESTS: &[Test] = &[
         read_errors_while_it_is_mounted,
     ),
     ("read_errors_under_a_mount", read_errors_under_a_mount),
+    (
+        "read_errors_are_no_corruption",
+        read_errors_are_no_corruption,
+    ),
     ("a_device_that_flickers", a_device_that_flickers),
     ("a_device_that_is_slow", a_device_that_is_slow),
     (
@@ -115,6 +119,20 @@ fn read_errors_under_a_mount() {
         device.recover();
         read(&disk).unwrap();
         sidecar.terminate().is(0, &["is unmounted"]);
+    }
+}
+
+/// The machine neither restarts nor panics.
+fn read_errors_are_no_corruption() {
+    let mut disk = TestDisk::new();
+    let device = FaultDevice::below(&mut disk);
+    for choice in ["restart", "panic"] {
+        mounter(&disk.mount_line(&format!("--on-corruption {choice}"))).is(0, &[]);
+        device.fail();
+        gives_an_error_soon(&disk);
+        mounter(&disk.line("status")).is(0, &["verified"]);
+        device.recover();
+        mounter(&disk.line("unmount")).is(0, &[]);
     }
 }
 
