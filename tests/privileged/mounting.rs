@@ -12,7 +12,7 @@ use nix::sys::stat::{major, minor};
 use crate::{
     Test,
     disk::{Loop, TestDisk, files},
-    machine::{Leftovers, mount_line},
+    machine::{Leftovers, kernel_is_before, mount_line},
     run::{check, mounter, run},
 };
 
@@ -264,12 +264,10 @@ fn on_corruption_goes_into_the_table() {
 /// Linux 6.12 and later have it, and the others say so before anything is activated.
 fn on_error_goes_into_the_table() {
     let disk = TestDisk::new();
-    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
-    let numbers: Vec<u32> = release.split('.').map_while(|n| n.parse().ok()).collect();
     for (choice, argument) in [("restart", "restart_on_error"), ("panic", "panic_on_error")] {
         let before = Leftovers::look();
         let line = disk.mount_line(&format!("--name verity --on-error {choice}"));
-        if numbers < vec![6, 12] {
+        if kernel_is_before([6, 12]) {
             let (_, version) = verity_version();
             mounter(&line).is(6, &[argument, &version, "Linux 6.12"]);
             before.check();
