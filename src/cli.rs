@@ -160,7 +160,7 @@ pub struct MountArgs {
     /// Seconds to wait for the device to appear, and for each later answer (at least 10)
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     wait: u64,
-    /// What the kernel does about a corrupt block; one that cannot be read is none
+    /// What the kernel does about a corrupt block; --on-error is for one that cannot be read
     #[arg(long, value_enum, default_value_t)]
     on_corruption: OnCorruptionArg,
     /// What the kernel does when a block cannot be read (all but eio need Linux 6.12)

@@ -179,18 +179,20 @@ impl LoopDevice {
         let Err(error) = self.read_ends() else {
             return Ok(());
         };
-        if direct && loop_control::set_direct_io(&self.open, false).is_ok() {
-            if self.read_ends().is_ok() {
-                log::info(format_args!(
-                    "{} is read through the page cache: its filesystem fails direct reads ({error})",
-                    Escaped::path(path)
-                ));
-                return Ok(());
-            }
+        if !direct || loop_control::set_direct_io(&self.open, false).is_err() {
+            return Err(failed(path, "read through it")(error));
+        }
+        let buffered = self.read_ends();
+        if buffered.is_ok() {
+            log::info(format_args!(
+                "{} is read through the page cache: its filesystem fails direct reads ({error})",
+                Escaped::path(path)
+            ));
+        } else {
             // It was not at fault, and others may be using the loop device: as it was, if it goes.
             let _ = loop_control::set_direct_io(&self.open, true);
         }
-        Err(failed(path, "read through it")(error))
+        buffered.map_err(failed(path, "read through it"))
     }
 
     /// Reads its first and its last block, past its own page cache.
