@@ -1,6 +1,6 @@
 //! Block sizes that only this kernel and these devices refuse.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use model_disk::{BackingFile, Disk, Escaped, ExitCode, FileError, HasExitCode};
 
@@ -60,13 +60,20 @@ pub(crate) fn check_block_sizes(disk: &Disk) -> Result<(), BlockSizeUnsupported>
 }
 
 fn check_device(file: &BackingFile, size: u32) -> Result<(), BlockSizeUnsupported> {
-    let logical = file.logical_block_size()?;
+    check_logical(file.path(), size, file.logical_block_size()?)
+}
+
+/// Refuses a device whose blocks are larger than those that it is to be read in.
+pub(crate) fn check_logical(
+    path: &Path,
+    size: u32,
+    logical: u32,
+) -> Result<(), BlockSizeUnsupported> {
     if size >= logical {
         return Ok(());
     }
-    let path = file.path().to_owned();
     Err(BlockSizeUnsupported::Device {
-        path,
+        path: path.to_owned(),
         size,
         logical,
     })
@@ -74,4 +81,21 @@ fn check_device(file: &BackingFile, size: u32) -> Result<(), BlockSizeUnsupporte
 
 fn page_size() -> u64 {
     rustix::param::page_size() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_with_larger_blocks_is_refused_with_both_sizes() {
+        let error = check_logical(Path::new("image"), 1024, 4096).unwrap_err();
+        assert_eq!(error.exit_code(), ExitCode::Unsupported);
+        let text = error.to_string();
+        for word in ["image", "1024", "4096"] {
+            assert!(text.contains(word), "{text}");
+        }
+        check_logical(Path::new("image"), 4096, 4096).unwrap();
+        check_logical(Path::new("image"), 4096, 512).unwrap();
+    }
 }

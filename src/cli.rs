@@ -5,7 +5,7 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, error::ErrorKind};
 
 use crate::{MappingName, MountRequest, log::LogFormat};
-use dm_verity::{BlockSize, HashAlgorithm, OnCorruption, RootHash, Salt};
+use dm_verity::{BlockSize, HashAlgorithm, OnCorruption, OnReadError, RootHash, Salt};
 use model_disk::{
     ArgumentsError, ErrorChain, ExitCode, ExpectedParams, HasExitCode, ParamsSource,
     filesystem::FsType,
@@ -160,9 +160,12 @@ pub struct MountArgs {
     /// Seconds to wait for the device to appear, and for each later answer (at least 10)
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     wait: u64,
-    /// What the kernel does about a corrupt block
+    /// What the kernel does about a corrupt block; --on-error is for one that cannot be read
     #[arg(long, value_enum, default_value_t)]
     on_corruption: OnCorruptionArg,
+    /// What the kernel does when a block cannot be read (all but eio need Linux 6.12)
+    #[arg(long, value_enum, default_value_t)]
+    on_error: OnErrorArg,
     /// The name of the device-mapper mapping [default: derived from what is mounted]
     #[arg(long)]
     name: Option<MappingName>,
@@ -254,6 +257,18 @@ enum OnCorruptionArg {
     Panic,
 }
 
+/// [`OnReadError`] on the command line.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum OnErrorArg {
+    /// The reader gets an I/O error
+    #[default]
+    Eio,
+    /// The machine restarts
+    Restart,
+    /// The kernel panics
+    Panic,
+}
+
 /// Options that do not go together.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MounterUsageError {
@@ -310,6 +325,11 @@ impl MountArgs {
                 OnCorruptionArg::Eio => OnCorruption::Eio,
                 OnCorruptionArg::Restart => OnCorruption::Restart,
                 OnCorruptionArg::Panic => OnCorruption::Panic,
+            },
+            on_error: match self.on_error {
+                OnErrorArg::Eio => OnReadError::Eio,
+                OnErrorArg::Restart => OnReadError::Restart,
+                OnErrorArg::Panic => OnReadError::Panic,
             },
             name: self.name,
             read_ahead,
@@ -396,6 +416,7 @@ mod tests {
         assert_eq!(request.fs_type, FsType::Erofs);
         assert_eq!(request.wait, Duration::from_secs(30));
         assert_eq!(request.on_corruption, OnCorruption::Eio);
+        assert_eq!(request.on_error, OnReadError::Eio);
         assert_eq!(
             (request.name, request.hash_device, request.read_ahead),
             (None, None, None)
@@ -446,6 +467,16 @@ mod tests {
     }
 
     #[test]
+    fn what_happens_on_corruption_and_on_an_error_is_told_apart() {
+        let request = parse(&["--on-corruption", "panic", "--on-error", "restart"]).unwrap();
+        assert_eq!(request.on_corruption, OnCorruption::Panic);
+        assert_eq!(request.on_error, OnReadError::Restart);
+        let request = parse(&["--on-error", "panic"]).unwrap();
+        assert_eq!(request.on_corruption, OnCorruption::Eio);
+        assert_eq!(request.on_error, OnReadError::Panic);
+    }
+
+    #[test]
     fn refused() {
         for (options, word) in [
             (&["--salt", "00"][..], "--no-superblock"),
@@ -455,6 +486,7 @@ mod tests {
             (&["--read-ahead", "3G"], "2 GiB"),
             (&["--hash-offset", "1X"], "K, M, G"),
             (&["--on-corruption", "ignore"], "possible values"),
+            (&["--on-error", "ignore"], "possible values"),
             (
                 &[
                     "--no-superblock",

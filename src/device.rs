@@ -2,7 +2,7 @@
 
 use std::{io, os::unix::fs::MetadataExt, path::Path, path::PathBuf, time::Duration};
 
-use dm_verity::DeviceNumber;
+use dm_verity::{BlockSize, DeviceNumber};
 use model_disk::{
     BackingFile, BackingFileError, BackingKind, Escaped, ExitCode, FileError, HasExitCode,
     Interrupted,
@@ -126,25 +126,33 @@ pub(crate) fn is_shown_by(file: &BackingFile, number: DeviceNumber) -> Result<bo
 #[derive(Debug)]
 pub(crate) struct BlockDevice {
     number: DeviceNumber,
-    _loop_device: Option<LoopDevice>,
+    loop_device: Option<LoopDevice>,
 }
 
 impl BlockDevice {
-    /// The block device with the content of a file: itself, or a read-only loop device.
-    pub(crate) fn of(file: &BackingFile) -> Result<Self, LoopError> {
+    /// The block device with the content of a file: itself, or a read-only loop device, which is
+    /// going to be read in blocks of `smallest` or more.
+    pub(crate) fn of(file: &BackingFile, smallest: BlockSize) -> Result<Self, LoopError> {
         match file.kind() {
             BackingKind::BlockDevice(number) => Ok(Self {
                 number,
-                _loop_device: None,
+                loop_device: None,
             }),
             BackingKind::File => {
-                let loop_device = LoopDevice::attach(file.file(), file.path())?;
+                let loop_device = LoopDevice::attach(file.file(), file.path(), smallest)?;
                 Ok(Self {
                     number: loop_device.number(),
-                    _loop_device: Some(loop_device),
+                    loop_device: Some(loop_device),
                 })
             }
         }
+    }
+
+    /// The smallest unit that it can be read in, in bytes, if it is a loop device. Any other has told
+    /// it already.
+    pub(crate) fn loop_block_size(&self) -> io::Result<Option<u32>> {
+        let loop_device = self.loop_device.as_ref();
+        loop_device.map(LoopDevice::logical_block_size).transpose()
     }
 
     /// Its number.

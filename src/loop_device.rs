@@ -2,14 +2,18 @@
 
 use std::{
     fs::{self, File},
-    io,
-    os::unix::fs::MetadataExt,
+    io::{self, Seek, SeekFrom},
+    os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
 use crate::device_node::{DeviceNode, DeviceNodeKind, ensure_misc};
-use crate::sys::loop_control::{self, Backing};
-use dm_verity::DeviceNumber;
+use crate::log;
+use crate::sys::{
+    block,
+    loop_control::{self, Backing},
+};
+use dm_verity::{BlockSize, DeviceNumber};
 use model_disk::{Escaped, ExitCode, HasExitCode};
 
 const CONTROL: &str = "/dev/loop-control";
@@ -18,12 +22,15 @@ const LOOP_MAJOR: u32 = 7;
 /// How often another process may take the loop device that was free a moment ago.
 const ATTEMPTS: u32 = 64;
 
+/// What is read to see whether a loop device can be read, in bytes at least.
+const TRIED: u64 = 4096;
+
 /// A loop device that is there as long as this, or the mapping on it, is.
 #[derive(Debug)]
 pub(crate) struct LoopDevice {
     number: DeviceNumber,
     /// Its being open is what keeps it.
-    _open: loopdev::LoopDevice,
+    open: loopdev::LoopDevice,
 }
 
 /// Why a file cannot be shown as a block device.
@@ -74,57 +81,64 @@ impl HasExitCode for LoopError {
 }
 
 impl LoopDevice {
-    /// Shows a file, which is open for reading only, as a block device. One that shows just this
-    /// file already is shared.
-    pub(crate) fn attach(file: &File, path: &Path) -> Result<Self, LoopError> {
-        let failed = |action: &str| {
-            let action = action.to_owned();
-            move |source| LoopError::Io {
-                path: path.to_owned(),
-                action,
-                source,
-            }
-        };
-        let metadata = file.metadata().map_err(failed("read its metadata"))?;
+    /// Shows a file, which is open for reading only, as a block device that has been read. One that
+    /// shows just this file already is shared, unless its blocks are larger than `smallest`, the
+    /// smallest that it is going to be read in.
+    pub(crate) fn attach(file: &File, path: &Path, smallest: BlockSize) -> Result<Self, LoopError> {
+        let metadata = file.metadata().map_err(failed(path, "read its metadata"))?;
         let backing = Backing {
             device: metadata.dev(),
             inode: metadata.ino(),
             whole_and_read_only: true,
         };
-        if let Some(shared) = Self::find(backing) {
-            return Ok(shared);
-        }
+        let device = match Self::find(backing, smallest) {
+            Some(shared) => shared,
+            None => Self::make(file, path, backing, smallest)?,
+        };
+        device.make_readable(path)?;
+        Ok(device)
+    }
+
+    /// Makes a free loop device show a file.
+    fn make(
+        file: &File,
+        path: &Path,
+        backing: Backing,
+        smallest: BlockSize,
+    ) -> Result<Self, LoopError> {
         match ensure_misc(Path::new(CONTROL), "loop-control") {
             Err(error) if error.raw_os_error() == Some(libc::ENODEV) => {
                 return Err(LoopError::NoDriver {
                     path: path.to_owned(),
                 });
             }
-            result => result.map_err(failed(&format!("make {CONTROL}")))?,
+            result => result.map_err(failed(path, &format!("make {CONTROL}")))?,
         }
         let control = File::options()
             .read(true)
             .write(true)
             .open(CONTROL)
-            .map_err(failed(&format!("open {CONTROL}")))?;
+            .map_err(failed(path, &format!("open {CONTROL}")))?;
+        // Newer kernels take the sectors of the file's own device otherwise, for direct I/O's sake.
+        let block_size = (smallest < BlockSize::DEFAULT).then(|| smallest.get());
         for _ in 0..ATTEMPTS {
-            let minor = loop_control::next_free(&control).map_err(failed("find a free one"))?;
+            let minor =
+                loop_control::next_free(&control).map_err(failed(path, "find a free one"))?;
             let number = DeviceNumber {
                 major: LOOP_MAJOR,
                 minor,
             };
-            let open = open(number, loopdev::LoopDevice::open)
-                .map_err(failed(&format!("open {}", Escaped::path(&path_of(number)))))?;
-            match loop_control::configure(&open, file) {
+            let open = open(number, loopdev::LoopDevice::open).map_err(failed(
+                path,
+                &format!("open {}", Escaped::path(&path_of(number))),
+            ))?;
+            match loop_control::configure(&open, file, block_size) {
                 Ok(()) if loop_control::backing(&open).ok() == Some(backing) => {
-                    return Ok(Self {
-                        number,
-                        _open: open,
-                    });
+                    return Ok(Self { number, open });
                 }
                 Ok(()) => {}
                 Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {}
-                Err(error) => return Err(failed("attach it")(error)),
+                Err(error) => return Err(failed(path, "attach it")(error)),
             }
         }
         Err(LoopError::AllTaken {
@@ -132,8 +146,9 @@ impl LoopDevice {
         })
     }
 
-    /// A loop device that shows just this. Where `/sys` is not there, none is found.
-    fn find(backing: Backing) -> Option<Self> {
+    /// A loop device that shows just this, in blocks that are small enough. Where `/sys` is not
+    /// there, none is found.
+    fn find(backing: Backing, smallest: BlockSize) -> Option<Self> {
         fs::read_dir("/sys/block")
             .ok()?
             .flatten()
@@ -149,11 +164,60 @@ impl LoopDevice {
                 };
                 let open = open(number, loopdev::LoopDevice::open).ok()?;
                 // It cannot go any more, now that it is open; before, it could.
-                (loop_control::backing(&open).ok()? == backing).then_some(Self {
-                    number,
-                    _open: open,
-                })
+                let fits = loop_control::backing(&open).ok()? == backing
+                    && block::logical_block_size(&open).ok()? <= smallest.get();
+                fits.then_some(Self { number, open })
             })
+    }
+
+    /// Reads through it, and lets it go on through the page cache where direct I/O fails: some
+    /// filesystems take it, and cannot read (an overlay over a tmpfs). One that is shared is tried
+    /// like one's own: who made it may not have come to it yet.
+    fn make_readable(&self, path: &Path) -> Result<(), LoopError> {
+        let direct =
+            loop_control::reads_directly(&self.open).map_err(failed(path, "look at it"))?;
+        let Err(error) = self.read_ends() else {
+            return Ok(());
+        };
+        if !direct || loop_control::set_direct_io(&self.open, false).is_err() {
+            return Err(failed(path, "read through it")(error));
+        }
+        let buffered = self.read_ends();
+        if buffered.is_ok() {
+            log::info(format_args!(
+                "{} is read through the page cache: its filesystem fails direct reads ({error})",
+                Escaped::path(path)
+            ));
+        } else {
+            // It was not at fault, and others may be using the loop device: as it was, if it goes.
+            let _ = loop_control::set_direct_io(&self.open, true);
+        }
+        buffered.map_err(failed(path, "read through it"))
+    }
+
+    /// Reads its first and its last block, past its own page cache.
+    fn read_ends(&self) -> io::Result<()> {
+        let mut device = open(self.number, |path| {
+            File::options()
+                .read(true)
+                .custom_flags(libc::O_DIRECT)
+                .open(path)
+        })?;
+        let unit = u64::from(self.logical_block_size()?).max(1);
+        let bytes = device.seek(SeekFrom::End(0))? / unit * unit;
+        let length = TRIED.max(unit).min(bytes);
+        // Direct reads go to whole blocks of memory.
+        let mut memory = vec![0; 2 * TRIED.max(unit) as usize];
+        let start = memory.as_ptr().align_offset(TRIED.max(unit) as usize);
+        let block = memory.get_mut(start..start + length as usize);
+        let block = block.unwrap_or_default();
+        device.read_exact_at(block, 0)?;
+        device.read_exact_at(block, bytes - length)
+    }
+
+    /// The smallest unit that it can be read in, in bytes.
+    pub(crate) fn logical_block_size(&self) -> io::Result<u32> {
+        block::logical_block_size(&self.open)
     }
 
     /// The number of the block device.
@@ -167,6 +231,16 @@ impl LoopDevice {
             return None;
         }
         loop_control::backing(&open(number, File::open).ok()?).ok()
+    }
+}
+
+/// Makes the error of a failed action.
+fn failed(path: &Path, action: &str) -> impl FnOnce(io::Error) -> LoopError {
+    let (path, action) = (path.to_owned(), action.to_owned());
+    move |source| LoopError::Io {
+        path,
+        action,
+        source,
     }
 }
 

@@ -5,13 +5,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use devicemapper::{DevId, DmFlags, DmOptions};
+use devicemapper::{DevId, DmError, DmFlags, DmOptions};
 
 use super::{
     DeviceMapper, Mapping, MappingError, MappingName, Mark, errno, failed, target::TARGET,
 };
 use crate::holders;
-use dm_verity::VerityTable;
+use dm_verity::{OnReadError, VerityTable};
 
 /// How long another process may take from the creation of a mapping to its activation. After
 /// that its maker is taken for dead.
@@ -28,7 +28,7 @@ impl DeviceMapper {
         name: &MappingName,
         table: &VerityTable,
     ) -> Result<Mapping<'_>, MappingError> {
-        self.check_option(table.on_corruption)?;
+        self.check_target(table.on_corruption, table.on_error)?;
         let text = table.to_string();
         let mut half_made_since = None;
         loop {
@@ -108,6 +108,13 @@ impl DeviceMapper {
         }
     }
 
+    /// Loads the table, and leaves what is active as it is.
+    fn load_inactive(&self, id: &DevId<'_>, table: &VerityTable) -> Result<(), DmError> {
+        let target = [(0, table.sectors(), TARGET.to_owned(), table.to_string())];
+        let read_only = DmOptions::default().set_flags(DmFlags::DM_READONLY);
+        self.dm.table_load(id, &target, read_only).map(|_| ())
+    }
+
     /// Loads the table and makes it the active one. False where somebody took the mapping for
     /// half made, and removed it.
     fn load(
@@ -119,9 +126,7 @@ impl DeviceMapper {
         // What another program makes under this name meanwhile is left alone.
         let uuid = Mark::uuid(name, &table.root_hash);
         let id = DevId::Uuid(&uuid);
-        let target = [(0, table.sectors(), TARGET.to_owned(), text.to_owned())];
-        let read_only = DmOptions::default().set_flags(DmFlags::DM_READONLY);
-        if let Err(error) = self.dm.table_load(&id, &target, read_only) {
+        if let Err(error) = self.load_inactive(&id, table) {
             return Err(match errno(&error) {
                 Some(libc::ENXIO) => return Ok(false),
                 // The kernel tries to load the module; now it would be in the list.
@@ -129,7 +134,8 @@ impl DeviceMapper {
                     MappingError::NoVerityTarget
                 }
                 Some(libc::EINVAL) => {
-                    self.check_option(table.on_corruption)?;
+                    self.check_target(table.on_corruption, table.on_error)?;
+                    self.check_on_error(&id, table)?;
                     failed(format!(
                         "load the table of {name} (the kernel's log has the reason; table: {text})"
                     ))(error)
@@ -141,10 +147,28 @@ impl DeviceMapper {
                 _ => failed(format!("load the table of {name}"))(error),
             });
         }
+        // Where the module came with the table, nobody has seen its version yet.
+        self.check_target(table.on_corruption, table.on_error)?;
         match self.dm.device_suspend(&id, DmOptions::default()) {
             Ok(_) => Ok(true),
             Err(error) if errno(&error) == Some(libc::ENXIO) => Ok(false),
             Err(error) => Err(failed(format!("activate {name}"))(error)),
+        }
+    }
+
+    /// Whether what happens on a read error is why a table was refused: the target's version need
+    /// not tell. What is loaded meanwhile is never made active.
+    fn check_on_error(&self, id: &DevId<'_>, table: &VerityTable) -> Result<(), MappingError> {
+        let Some((option, _, linux)) = table.on_error.argument() else {
+            return Ok(());
+        };
+        let without = VerityTable {
+            on_error: OnReadError::Eio,
+            ..table.clone()
+        };
+        match (self.load_inactive(id, &without), self.target_version()?) {
+            (Ok(_), Some(has)) => Err(MappingError::TooOld { option, has, linux }),
+            _ => Ok(()),
         }
     }
 

@@ -31,6 +31,19 @@ pub enum MappingError {
         /// The first version of Linux with it.
         linux: &'static str,
     },
+    /// The target is so old that what it maps need not stay verified.
+    #[error(
+        "this kernel's verity target ({}.{}) is too old: {}.{} is needed (Linux 6.0), as another \
+         target, which verifies nothing, can take the place of an older one (CVE-2022-2503); use a \
+         newer kernel",
+        has.0, has.1, needs.0, needs.1
+    )]
+    TargetTooOld {
+        /// The version of the target.
+        has: (u32, u32),
+        /// The oldest version that is accepted.
+        needs: (u32, u32),
+    },
     /// A udev that would have to answer through a semaphore that it cannot see.
     #[error(
         "/run/udev is visible, but this container has its own IPC namespace: udev could never answer. Do not mount /run/udev into the container"
@@ -93,6 +106,7 @@ impl HasExitCode for MappingError {
             Self::NoDeviceMapper
             | Self::NoVerityTarget
             | Self::TooOld { .. }
+            | Self::TargetTooOld { .. }
             | Self::ForeignUdev => ExitCode::Unsupported,
             Self::NameTaken { .. } | Self::UuidTaken { .. } | Self::DeviceInUse { .. } => {
                 ExitCode::InTheWay

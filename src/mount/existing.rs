@@ -157,6 +157,7 @@ fn difference(
         hash_area: disk.hash_area(),
         root_hash: request.root_hash,
         on_corruption: request.on_corruption,
+        on_error: request.on_error,
     };
     if !same_devices || found.table != table.to_string() || mount.fs_type != request.fs_type.name()
     {

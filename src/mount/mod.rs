@@ -20,7 +20,7 @@ use std::{
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    block_sizes::check_block_sizes,
+    block_sizes::{check_block_sizes, check_logical},
     device::{self, BlockDevice},
     device_mapper::{Description, DeviceMapper, Mapping, MappingName},
     device_node::DeviceNode,
@@ -32,12 +32,12 @@ use crate::{
     sys,
     watchdog::{Steps, Stuck, watched},
 };
-use dm_verity::{BlockSize, DeviceNumber, OnCorruption, RootHash, VerityTable};
+use dm_verity::{BlockSize, DeviceNumber, OnCorruption, OnReadError, RootHash, VerityTable};
 pub use error::MountError;
 pub(crate) use existing::left_behind;
 use existing::{ExistingMount, find_mounted};
 use model_disk::{
-    Binding, Disk, DiskArguments, Escaped, FileError, Interrupted, ParamsSource,
+    BackingFile, Binding, Disk, DiskArguments, Escaped, FileError, Interrupted, ParamsSource,
     filesystem::{FsType, HEADER_SIZE},
 };
 
@@ -65,6 +65,8 @@ pub struct MountRequest {
     pub wait: Duration,
     /// What the kernel does about a corrupt block.
     pub on_corruption: OnCorruption,
+    /// What the kernel does about a block that cannot be read.
+    pub on_error: OnReadError,
     /// The name of the mapping; derived from its table if not given.
     pub name: Option<MappingName>,
     /// How much the device reads ahead, in sectors of 512 bytes.
@@ -96,6 +98,7 @@ impl MountRequest {
             fs_type: FsType::default(),
             wait: Duration::from_secs(30),
             on_corruption: OnCorruption::default(),
+            on_error: OnReadError::default(),
             name: None,
             read_ahead: None,
             min_free: None,
@@ -204,6 +207,7 @@ fn take_steps(request: &MountRequest, steps: &Steps) -> Result<Mounted, MountErr
     let reserve = MinFree::raise(request.min_free)?;
     steps.begin("asking device-mapper for what is mounted")?;
     let device_mapper = DeviceMapper::open()?;
+    device_mapper.check_target(request.on_corruption, request.on_error)?;
     loop {
         match find_mounted(&device_mapper, &disk, request, steps, &mount_point)? {
             ExistingMount::None => break,
@@ -219,10 +223,9 @@ fn take_steps(request: &MountRequest, steps: &Steps) -> Result<Mounted, MountErr
         }
     }
 
-    steps.begin("activating the mapping")?;
     // The loop devices are held until the mapping holds them.
-    let data_device = BlockDevice::of(disk.data_file())?;
-    let hash_device = disk.separate_hash_file().map(BlockDevice::of).transpose()?;
+    let (data_device, hash_device) = show(&disk, steps)?;
+    steps.begin("activating the mapping")?;
     let table = VerityTable {
         data_device: data_device.number(),
         hash_device: hash_device.as_ref().unwrap_or(&data_device).number(),
@@ -230,6 +233,7 @@ fn take_steps(request: &MountRequest, steps: &Steps) -> Result<Mounted, MountErr
         hash_area: disk.hash_area(),
         root_hash: request.root_hash,
         on_corruption: request.on_corruption,
+        on_error: request.on_error,
     };
     let name = request.name.clone().unwrap_or_else(|| default_name(&table));
     let mapping = device_mapper.activate(&name, &table)?;
@@ -289,6 +293,29 @@ fn find_disk(
     let disk = Disk::check(data, hash, &request.disk_arguments())?;
     check_block_sizes(&disk)?;
     Ok(disk)
+}
+
+/// Shows the data and the tree to the kernel as block devices; none for a tree that is on the same.
+fn show(disk: &Disk, steps: &Steps) -> Result<(BlockDevice, Option<BlockDevice>), MountError> {
+    let show = |file: &BackingFile, smallest: BlockSize| -> Result<BlockDevice, MountError> {
+        let device = BlockDevice::of(file, smallest)?;
+        let logical = device.loop_block_size();
+        let logical = logical.map_err(FileError::new("read the block size of", file.path()))?;
+        if let Some(logical) = logical {
+            check_logical(file.path(), smallest.get(), logical)?;
+        }
+        Ok(device)
+    };
+    steps.begin("reading it through a loop device")?;
+    let data_size = disk.params().data_block_size();
+    let hash_size = disk.params().hash_block_size();
+    match disk.separate_hash_file() {
+        Some(hash) => Ok((
+            show(disk.data_file(), data_size)?,
+            Some(show(hash, hash_size)?),
+        )),
+        None => Ok((show(disk.data_file(), data_size.min(hash_size))?, None)),
+    }
 }
 
 /// The last steps, on an active mapping: its first bytes are read through dm-verity, they bind

@@ -40,6 +40,7 @@ mod ioctl {
     nix::ioctl_none_bad!(loop_ctl_get_free, 0x4C82);
     nix::ioctl_write_ptr_bad!(loop_configure, 0x4C0A, super::LoopConfig);
     nix::ioctl_read_bad!(loop_get_status64, 0x4C05, super::LoopInfo64);
+    nix::ioctl_write_int_bad!(loop_set_direct_io, 0x4C08);
 }
 
 /// What a loop device shows.
@@ -63,10 +64,18 @@ pub(crate) fn next_free(control: &File) -> io::Result<u32> {
 /// Makes a free loop device show a file: read-only, until the last user of the device has closed
 /// it. It is one step (in Linux since 5.8), so that a process that dies leaves nothing behind.
 /// EBUSY where the device shows something already.
-pub(crate) fn configure(device: &impl AsRawFd, file: &File) -> io::Result<()> {
+///
+/// The kernel chooses its logical block size, unless one is given: where direct I/O cannot be had in
+/// units of that size, it does without.
+pub(crate) fn configure(
+    device: &impl AsRawFd,
+    file: &File,
+    block_size: Option<u32>,
+) -> io::Result<()> {
     // SAFETY: all fields are integers, for which zeros are valid.
     let mut config: LoopConfig = unsafe { std::mem::zeroed() };
     config.fd = file.as_raw_fd() as u32;
+    config.block_size = block_size.unwrap_or_default();
     config.info.flags = LO_FLAGS_READ_ONLY | LO_FLAGS_AUTOCLEAR | LO_FLAGS_DIRECT_IO;
     // SAFETY: LOOP_CONFIGURE reads one `struct loop_config` from the pointer.
     unsafe { ioctl::loop_configure(device.as_raw_fd(), &config) }?;
@@ -75,11 +84,7 @@ pub(crate) fn configure(device: &impl AsRawFd, file: &File) -> io::Result<()> {
 
 /// What a loop device shows; ENXIO where it shows nothing.
 pub(crate) fn backing(device: &impl AsRawFd) -> io::Result<Backing> {
-    let mut info = std::mem::MaybeUninit::<LoopInfo64>::zeroed();
-    // SAFETY: LOOP_GET_STATUS64 writes one `struct loop_info64` to the pointer.
-    unsafe { ioctl::loop_get_status64(device.as_raw_fd(), info.as_mut_ptr()) }?;
-    // SAFETY: all fields are integers, for which zeros are valid, and the call has succeeded.
-    let info = unsafe { info.assume_init() };
+    let info = status(device)?;
     Ok(Backing {
         device: info.device,
         inode: info.inode,
@@ -87,4 +92,24 @@ pub(crate) fn backing(device: &impl AsRawFd) -> io::Result<Backing> {
             && info.size_limit == 0
             && info.flags & LO_FLAGS_READ_ONLY != 0,
     })
+}
+
+/// Whether a loop device reads past the page cache of its file.
+pub(crate) fn reads_directly(device: &impl AsRawFd) -> io::Result<bool> {
+    Ok(status(device)?.flags & LO_FLAGS_DIRECT_IO != 0)
+}
+
+/// Lets a loop device read past the page cache of its file, or no longer.
+pub(crate) fn set_direct_io(device: &impl AsRawFd, direct: bool) -> io::Result<()> {
+    // SAFETY: LOOP_SET_DIRECT_IO takes a number and touches no memory of this process.
+    unsafe { ioctl::loop_set_direct_io(device.as_raw_fd(), direct.into()) }?;
+    Ok(())
+}
+
+fn status(device: &impl AsRawFd) -> io::Result<LoopInfo64> {
+    let mut info = std::mem::MaybeUninit::<LoopInfo64>::zeroed();
+    // SAFETY: LOOP_GET_STATUS64 writes one `struct loop_info64` to the pointer.
+    unsafe { ioctl::loop_get_status64(device.as_raw_fd(), info.as_mut_ptr()) }?;
+    // SAFETY: all fields are integers, for which zeros are valid, and the call has succeeded.
+    Ok(unsafe { info.assume_init() })
 }

@@ -1,10 +1,11 @@
 //! A machine as a container sees it: no udev, no `/dev/mapper`, a `/dev` with little in it.
 
-use std::fs;
+use std::{fs, path::Path};
 
 use crate::{
     Test,
     disk::TestDisk,
+    machine::kernel_is_before,
     run::{Outcome, run},
 };
 
@@ -24,6 +25,10 @@ pub(crate) const TESTS: &[Test] = &[
         a_visible_udev_that_cannot_answer,
     ),
     ("without_the_right", without_the_right),
+    (
+        "an_image_on_an_overlay_over_a_tmpfs",
+        an_image_on_an_overlay_over_a_tmpfs,
+    ),
 ];
 
 /// Runs a script with mounts of its own, which stops at its first failure.
@@ -164,4 +169,44 @@ fn without_the_right() {
         &format!("{script} && umount {}", disk.mount_point().display()),
     )
     .is(0, &[]);
+}
+
+/// The root filesystem of a container that is kept in memory: the kernel takes direct I/O there, and
+/// every such read fails before Linux 6.6, in which tmpfs came to know it.
+fn an_image_on_an_overlay_over_a_tmpfs() {
+    let disk = TestDisk::new();
+    let (root_hash, folder) = (&disk.root_hash, disk.path("layers"));
+    fs::create_dir(&folder).unwrap();
+    let check = "for file in *; do [ ! -f $file ] || sha256sum $file; done";
+    // Below, above, and shown by another program's loop device.
+    let script = format!(
+        "cd {folder}
+        mount -t tmpfs tmpfs .
+        cd {folder}
+        mkdir lower upper work merged
+        cp {image} lower/below
+        cp {image} lower/shown
+        mount -t overlay overlay -o lowerdir=lower,upperdir=upper,workdir=work merged
+        cp {image} merged/above
+        shown=$(losetup --find --show --read-only merged/shown)
+        losetup --direct-io=on $shown
+        for image in below above shown; do
+            disk-mounter mount --root-hash {root_hash} merged/$image mnt
+            disk-mounter mount --root-hash {root_hash} merged/$image again
+            (cd mnt; {check})
+            disk-mounter unmount again
+            disk-mounter unmount mnt
+        done
+        losetup --detach $shown",
+        folder = folder.display(),
+        image = disk.image.display(),
+    );
+    let outcome = unshared("--mount", &script);
+    outcome.is(0, &["in a mapping that was there"]);
+    // Whoever comes second finds it as it should be.
+    let said = outcome.stderr.matches("is read through the page cache");
+    let expected = if kernel_is_before([6, 6]) { 3 } else { 0 };
+    assert_eq!(said.count(), expected, "{outcome:?}");
+    let model = &disk.files[Path::new("model.safetensors")];
+    assert_eq!(outcome.stdout.matches(model).count(), 3, "{outcome:?}");
 }

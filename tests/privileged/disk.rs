@@ -263,7 +263,13 @@ pub(crate) struct Loop(PathBuf);
 impl Loop {
     /// Attaches a file.
     pub(crate) fn new(file: &Path) -> Self {
-        let printed = check("losetup", ["--find", "--show", file.to_str().unwrap()]);
+        Self::with(file, &[])
+    }
+
+    /// Attaches a file with these options of `losetup`.
+    pub(crate) fn with(file: &Path, options: &[&str]) -> Self {
+        let arguments = ["--find", "--show", file.to_str().unwrap()];
+        let printed = check("losetup", [&arguments, options].concat());
         Self(printed.trim().into())
     }
 

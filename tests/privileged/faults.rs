@@ -8,7 +8,7 @@ use crate::{
     disk::{TestDisk, files, in_the_largest_file, on_the_way_to_the_last_block},
     fault_device::{FaultDevice, ForgetHashBlocks},
     machine::{Leftovers, drop_caches},
-    run::{check, mounter},
+    run::{check, mounter, text},
     sidecar::{Sidecar, until},
 };
 
@@ -18,7 +18,15 @@ pub(crate) const TESTS: &[Test] = &[
         "read_errors_while_it_is_mounted",
         read_errors_while_it_is_mounted,
     ),
+    (
+        "a_read_error_below_an_image_file",
+        a_read_error_below_an_image_file,
+    ),
     ("read_errors_under_a_mount", read_errors_under_a_mount),
+    (
+        "read_errors_are_no_corruption",
+        read_errors_are_no_corruption,
+    ),
     ("a_device_that_flickers", a_device_that_flickers),
     ("a_device_that_is_slow", a_device_that_is_slow),
     (
@@ -98,6 +106,38 @@ fn read_errors_while_it_is_mounted() {
     mounter(&disk.line("unmount")).is(0, &[]);
 }
 
+/// Its loop device is read before it is relied on. To do without direct I/O is no way out.
+fn a_read_error_below_an_image_file() {
+    let mut disk = TestDisk::new();
+    let (file, folder) = (disk.path("ext4"), disk.path("on-ext4"));
+    fs::File::create(&file).unwrap().set_len(64 << 20).unwrap();
+    let device = FaultDevice::over(&file);
+    let node = device.path();
+    check("mke2fs", ["-q", "-t", "ext4", "-b", "4096", text(&node)]);
+    fs::create_dir(&folder).unwrap();
+    check("mount", ["-t", "ext4", text(&node), text(&folder)]);
+    let image = fs::read(&disk.image).unwrap();
+    disk.image = folder.join("image");
+    fs::write(&disk.image, &image).unwrap();
+    drop_caches();
+    // Its last block is one of the tree, which nothing else reads that early.
+    let last = &image[image.len() - 4096..];
+    let on_disk = fs::read(&file).unwrap();
+    let place = on_disk.chunks(4096).rposition(|block| block == last);
+    let place = place.unwrap() as u64 * 4096;
+    device.fail_in(place..place + 4096);
+    let before = Leftovers::look();
+    let outcome = mounter(&disk.mount_line(""));
+    outcome.is(1, &["cannot read through it", "Input/output error"]);
+    assert!(!outcome.stderr.contains("page cache"), "{outcome:?}");
+    before.check();
+    device.recover();
+    mounter(&disk.mount_line("")).is(0, &[]);
+    read(&disk).unwrap();
+    mounter(&disk.line("unmount")).is(0, &[]);
+    check("umount", [&folder]);
+}
+
 /// An error is no corruption; when it is over, all is as before.
 fn read_errors_under_a_mount() {
     let mut disk = TestDisk::new();
@@ -115,6 +155,20 @@ fn read_errors_under_a_mount() {
         device.recover();
         read(&disk).unwrap();
         sidecar.terminate().is(0, &["is unmounted"]);
+    }
+}
+
+/// The machine neither restarts nor panics.
+fn read_errors_are_no_corruption() {
+    let mut disk = TestDisk::new();
+    let device = FaultDevice::below(&mut disk);
+    for choice in ["restart", "panic"] {
+        mounter(&disk.mount_line(&format!("--on-corruption {choice}"))).is(0, &[]);
+        device.fail();
+        gives_an_error_soon(&disk);
+        mounter(&disk.line("status")).is(0, &["verified"]);
+        device.recover();
+        mounter(&disk.line("unmount")).is(0, &[]);
     }
 }
 

@@ -99,6 +99,13 @@ pub(crate) fn drop_caches() {
     fs::write("/proc/sys/vm/drop_caches", "3").unwrap();
 }
 
+/// Whether the kernel is older than this version of Linux.
+pub(crate) fn kernel_is_before(version: [u32; 2]) -> bool {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut numbers = release.split('.').map(|number| number.parse().unwrap());
+    [(); 2].map(|()| numbers.next().unwrap()) < version
+}
+
 /// The line of `/proc/self/mounts` for a mount point.
 pub(crate) fn mount_line(mount_point: &Path) -> Option<String> {
     let mounts = fs::read_to_string("/proc/self/mounts").unwrap();

@@ -3,7 +3,7 @@
 use std::{
     fs,
     os::unix::fs::MetadataExt,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
@@ -12,7 +12,7 @@ use nix::sys::stat::{major, minor};
 use crate::{
     Test,
     disk::{Loop, TestDisk, files},
-    machine::{Leftovers, mount_line},
+    machine::{Leftovers, kernel_is_before, mount_line},
     run::{check, mounter, run},
 };
 
@@ -45,6 +45,16 @@ pub(crate) const TESTS: &[Test] = &[
     (
         "on_corruption_goes_into_the_table",
         on_corruption_goes_into_the_table,
+    ),
+    ("on_error_goes_into_the_table", on_error_goes_into_the_table),
+    (
+        "the_target_of_this_kernel_is_new_enough",
+        the_target_of_this_kernel_is_new_enough,
+    ),
+    ("an_image_is_read_directly", an_image_is_read_directly),
+    (
+        "blocks_smaller_than_the_sectors",
+        blocks_smaller_than_the_sectors,
     ),
     ("read_ahead_is_set", read_ahead_is_set),
     ("a_mount_point_with_blanks", a_mount_point_with_blanks),
@@ -249,6 +259,145 @@ fn on_corruption_goes_into_the_table() {
         );
         mounter(&disk.line("unmount")).is(0, &[]);
     }
+}
+
+/// Linux 6.12 and later have it, and the others say so before anything is activated.
+fn on_error_goes_into_the_table() {
+    let disk = TestDisk::new();
+    for (choice, argument) in [("restart", "restart_on_error"), ("panic", "panic_on_error")] {
+        let before = Leftovers::look();
+        let line = disk.mount_line(&format!("--name verity --on-error {choice}"));
+        if kernel_is_before([6, 12]) {
+            let (_, version) = verity_version();
+            mounter(&line).is(6, &[argument, &version, "Linux 6.12"]);
+            before.check();
+            continue;
+        }
+        mounter(&line).is(0, &[]);
+        let table = check("dmsetup", ["table", "verity"]);
+        assert!(table.ends_with(&format!(" 1 {argument}\n")), "{table}");
+        // The same disk with another option is another mapping.
+        mounter(&disk.mount_line("")).is(5, &["mounted there already"]);
+        mounter(&disk.line("unmount")).is(0, &[]);
+        let line = format!("{line} --on-corruption panic");
+        mounter(&line).is(0, &[]);
+        let table = check("dmsetup", ["table", "verity"]);
+        let end = format!(" 2 panic_on_corruption {argument}\n");
+        assert!(table.ends_with(&end), "{table}");
+        mounter(&disk.line("unmount")).is(0, &[]);
+    }
+}
+
+/// The version of the kernel's verity target, and its first two numbers as messages have them.
+fn verity_version() -> (Vec<u32>, String) {
+    let targets = check("dmsetup", ["targets"]);
+    let line = targets.lines().find(|line| line.starts_with("verity "));
+    let (_, version) = line.unwrap().rsplit_once('v').unwrap();
+    let numbers: Vec<u32> = version.split('.').map(|n| n.parse().unwrap()).collect();
+    let shown = format!("({}.{})", numbers[0], numbers[1]);
+    (numbers, shown)
+}
+
+fn the_target_of_this_kernel_is_new_enough() {
+    let (version, _) = verity_version();
+    assert!(version >= vec![1, 9], "{version:?}");
+    let disk = TestDisk::new();
+    reads_as_its_source(&disk, &disk.mount_line(""));
+}
+
+/// An ext4 on a loop device with sectors of this size, mounted. Dropped, it goes.
+struct OnExt4 {
+    folder: PathBuf,
+    _device: Loop,
+}
+
+impl OnExt4 {
+    fn new(disk: &TestDisk, sectors: &str) -> Self {
+        let (file, folder) = (disk.path("ext4"), disk.path("on-ext4"));
+        let created = fs::File::create(&file).unwrap();
+        created.set_len(64 << 20).unwrap();
+        let device = Loop::with(&file, &["--sector-size", sectors]);
+        let node = device.path().to_str().unwrap();
+        check("mke2fs", ["-q", "-t", "ext4", "-b", "4096", node]);
+        fs::create_dir_all(&folder).unwrap();
+        check("mount", ["-t", "ext4", node, folder.to_str().unwrap()]);
+        Self {
+            folder,
+            _device: device,
+        }
+    }
+
+    /// Copies a file onto it.
+    fn copy(&self, file: &Path) -> PathBuf {
+        let copy = self.folder.join("image");
+        fs::copy(file, &copy).unwrap();
+        copy
+    }
+}
+
+impl Drop for OnExt4 {
+    fn drop(&mut self) {
+        check("umount", [&self.folder]);
+    }
+}
+
+/// What is tried before is no reason to do without.
+fn an_image_is_read_directly() {
+    let mut disk = TestDisk::new();
+    let ext4 = OnExt4::new(&disk, "512");
+    disk.image = ext4.copy(&disk.image);
+    let outcome = mounter(&disk.mount_line(""));
+    outcome.is(0, &["is mounted at"]);
+    assert!(!outcome.stderr.contains("page cache"), "{outcome:?}");
+    let line = check(
+        "losetup",
+        [
+            "--noheadings",
+            "--output",
+            "DIO",
+            "--associated",
+            disk.image.to_str().unwrap(),
+        ],
+    );
+    assert_eq!(line.trim(), "1");
+    assert_eq!(files(&disk.mount_point()), disk.files);
+    mounter(&disk.line("unmount")).is(0, &[]);
+}
+
+/// A device cannot be read in them; an image file on such a device can, through the page cache.
+fn blocks_smaller_than_the_sectors() {
+    for (options, smallest) in [
+        (&["--data-block-size", "1024"][..], "1024"),
+        (&["--hash-block-size", "512"], "512"),
+        (
+            &["--data-block-size", "2048", "--hash-block-size", "1024"],
+            "2048",
+        ),
+    ] {
+        let mut disk = TestDisk::with(options);
+        let image = disk.image.clone();
+        {
+            let device = Loop::with(&image, &["--sector-size", "4096"]);
+            disk.image = device.path().to_owned();
+            let before = Leftovers::look();
+            let (blocks, sectors) = (format!("blocks of {smallest} bytes"), "blocks have 4096");
+            mounter(&disk.mount_line("")).is(6, &[&blocks, sectors]);
+            before.check();
+        }
+        disk.image = image;
+        {
+            // Another program's loop device would do, but for its sectors.
+            let _theirs = Loop::with(&disk.image, &["--read-only", "--sector-size", "4096"]);
+            reads_as_its_source(&disk, &disk.mount_line(""));
+        }
+        let ext4 = OnExt4::new(&disk, "4096");
+        disk.image = ext4.copy(&disk.image);
+        reads_as_its_source(&disk, &disk.mount_line(""));
+    }
+    let mut disk = TestDisk::new();
+    let ext4 = OnExt4::new(&disk, "4096");
+    disk.image = ext4.copy(&disk.image);
+    reads_as_its_source(&disk, &disk.mount_line(""));
 }
 
 fn read_ahead_is_set() {

@@ -57,6 +57,33 @@ impl OnCorruption {
     }
 }
 
+/// What the kernel does when a block cannot be read, which is no corruption.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnReadError {
+    /// The reader gets EIO.
+    #[default]
+    Eio,
+    /// The machine restarts.
+    Restart,
+    /// The kernel panics.
+    Panic,
+}
+
+impl OnReadError {
+    /// The optional argument of the table, with the version of the target and the first Linux that
+    /// have it. None for what needs no argument.
+    ///
+    /// The version is that of Linux 6.8 already: it was not raised when these came. An older one
+    /// surely lacks them, and of this one only loading a table tells.
+    pub fn argument(self) -> Option<(&'static str, (u32, u32), &'static str)> {
+        match self {
+            Self::Eio => None,
+            Self::Restart => Some(("restart_on_error", (1, 10), "6.12")),
+            Self::Panic => Some(("panic_on_error", (1, 10), "6.12")),
+        }
+    }
+}
+
 /// A table of one verity target, as it is loaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerityTable {
@@ -72,6 +99,8 @@ pub struct VerityTable {
     pub root_hash: RootHash,
     /// What happens on corruption.
     pub on_corruption: OnCorruption,
+    /// What happens when a block cannot be read.
+    pub on_error: OnReadError,
 }
 
 impl VerityTable {
@@ -98,10 +127,15 @@ impl fmt::Display for VerityTable {
             self.root_hash,
             params.salt(),
         )?;
-        match self.on_corruption.argument() {
-            Some((argument, ..)) => write!(f, " 1 {argument}"),
-            None => Ok(()),
+        // The kernel gives them back in this order, whatever they were given in.
+        let on_corruption = self.on_corruption.argument();
+        let on_error = self.on_error.argument();
+        let arguments = || on_corruption.iter().chain(&on_error);
+        match arguments().count() {
+            0 => return Ok(()),
+            count => write!(f, " {count}")?,
         }
+        arguments().try_for_each(|(argument, ..)| write!(f, " {argument}"))
     }
 }
 
@@ -171,6 +205,7 @@ mod tests {
             params,
             root_hash: "ab".repeat(32).parse().unwrap(),
             on_corruption,
+            on_error: OnReadError::Eio,
         }
     }
 
@@ -187,6 +222,36 @@ mod tests {
             table("00ff", OnCorruption::Panic).to_string(),
             format!("1 7:0 259:1048575 4096 1024 300 5 sha256 {root} 00ff 1 panic_on_corruption")
         );
+    }
+
+    #[test]
+    fn optional_arguments_are_counted_and_in_the_kernels_order() {
+        let corruption = [
+            (OnCorruption::Eio, None),
+            (OnCorruption::Restart, Some("restart_on_corruption")),
+            (OnCorruption::Panic, Some("panic_on_corruption")),
+        ];
+        let error = [
+            (OnReadError::Eio, None),
+            (OnReadError::Restart, Some("restart_on_error")),
+            (OnReadError::Panic, Some("panic_on_error")),
+        ];
+        for (on_corruption, first) in corruption {
+            for (on_error, second) in error {
+                let table = VerityTable {
+                    on_error,
+                    ..table("00ff", on_corruption)
+                };
+                let text = table.to_string();
+                let (_, end) = text.split_once(" 00ff").unwrap();
+                let expected = match (first, second) {
+                    (None, None) => String::new(),
+                    (Some(one), None) | (None, Some(one)) => format!(" 1 {one}"),
+                    (Some(first), Some(second)) => format!(" 2 {first} {second}"),
+                };
+                assert_eq!(end, expected);
+            }
+        }
     }
 
     #[test]
