@@ -30,6 +30,8 @@ const CALLS: &[libc::c_long] = &[
     libc::SYS_close,
     libc::SYS_statx,
     libc::SYS_fstat,
+    libc::SYS_newfstatat,
+    libc::SYS_getdents64,
     libc::SYS_lseek,
     libc::SYS_fcntl,
     // Saying what happened.
@@ -73,7 +75,6 @@ const WATCHER_CALLS: &[libc::c_long] = &[
     libc::SYS_recvmsg,
     libc::SYS_wait4,
     libc::SYS_pread64,
-    libc::SYS_getdents64,
     libc::SYS_ftruncate,
 ];
 

@@ -61,8 +61,8 @@ impl Watch<'_> {
                     (self.tell)(&corrupt);
                     let path = Escaped::path(&self.mounted.mount_point);
                     log::warn(format_args!(
-                        "{path} stays mounted until this sidecar is asked to end: what is corrupt \
-                         cannot be read"
+                        "{path} stays mounted until this sidecar is asked to end; reads of corrupt \
+                         blocks fail"
                     ));
                     error = Some(corrupt);
                 }

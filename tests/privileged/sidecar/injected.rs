@@ -99,7 +99,6 @@ fn attacks_on_the_watcher() -> Vec<Attack> {
 fn attacks_on_the_helper() -> Vec<Attack> {
     vec![
         ("get files", libc::SYS_recvmsg, [3, 0, 0, 0]),
-        ("list a folder", libc::SYS_getdents64, [3, 0, 0, 0]),
         ("cut a file", libc::SYS_ftruncate, [1, 0, 0, 0]),
         ("read a disk", libc::SYS_pread64, [3, 0, 0, 0]),
     ]

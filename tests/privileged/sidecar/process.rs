@@ -43,7 +43,8 @@ impl Sidecar {
     pub(crate) fn ready(disk: &TestDisk) -> Self {
         let line = disk.mount_line("").replacen("mount", "sidecar", 1);
         let mut sidecar = Self::start("disk-mounter", &line);
-        sidecar.wait_for("ready");
+        // (Not "already".)
+        sidecar.wait_for("ready:");
         sidecar
     }
 
