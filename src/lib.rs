@@ -11,6 +11,7 @@
 //! | `device`, `block_sizes` | find a block device or an image file and open it once; what this kernel cannot read |
 //! | `loop_device`, `device_mapper`, `device_node` | the kernel's devices, and their nodes |
 //! | `mount_point`, `min_free` | made or changed for a mount, and changed back |
+//! | `lock` | one run at a time has each of them in hand |
 //! | [`expect()`] | whether a path shows a verified disk, asked by anybody |
 //! | `mountinfo`, `sysfs`, `uevent`, `signals`, `memory` | what the kernel says |
 //! | `watchdog`, `pause` | how long a device may take to answer, and how anything waits |
@@ -45,6 +46,7 @@ mod expect;
 #[doc(hidden)]
 pub mod fuzzing;
 mod holders;
+mod lock;
 pub mod log;
 mod loop_device;
 mod memory;
@@ -68,6 +70,7 @@ pub use device::DeviceError;
 pub use device_mapper::{BadName, MappingError, MappingName, VerityStatus};
 pub use expect::{ExpectError, become_command, expect};
 pub use loop_device::LoopError;
+pub use min_free::MinFreeError;
 pub use mount::{MountError, MountRequest, Mounted, check, mount};
 pub use mount_point::MountPointError;
 pub use sidecar::{ConfineError, SidecarError, sidecar};

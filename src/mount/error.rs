@@ -4,7 +4,8 @@ use std::{io, path::PathBuf};
 
 use super::Mounted;
 use crate::{
-    BlockSizeUnsupported, DeviceError, LoopError, MappingError, MountPointError, StatusError,
+    BlockSizeUnsupported, DeviceError, LoopError, MappingError, MinFreeError, MountPointError,
+    StatusError,
 };
 use dm_verity::BlockSize;
 use model_disk::{
@@ -32,6 +33,9 @@ pub enum MountError {
     /// The directory cannot be used.
     #[error(transparent)]
     MountPoint(#[from] MountPointError),
+    /// The reserve of memory cannot be raised.
+    #[error(transparent)]
+    MinFree(#[from] MinFreeError),
     /// What is mounted there cannot be looked at.
     #[error(transparent)]
     Status(#[from] StatusError),
@@ -118,6 +122,7 @@ impl HasExitCode for MountError {
             Self::Loop(error) => error.exit_code(),
             Self::Mapping(error) => error.exit_code(),
             Self::MountPoint(error) => error.exit_code(),
+            Self::MinFree(error) => error.exit_code(),
             Self::Status(error) => error.exit_code(),
             Self::InTheWay { .. } | Self::NotShown(_) => ExitCode::InTheWay,
             Self::NoFilesystem(_) | Self::XfsSectors(_) | Self::NoThread(_) => {
@@ -147,6 +152,7 @@ impl MountError {
             Self::Interrupted(_)
                 | Self::Device(DeviceError::Interrupted(_))
                 | Self::MountPoint(MountPointError::Interrupted(_))
+                | Self::MinFree(MinFreeError::Interrupted(_))
         )
     }
 }
@@ -169,6 +175,7 @@ mod tests {
             MountError::from(Interrupted),
             DeviceError::from(Interrupted).into(),
             MountPointError::from(Interrupted).into(),
+            MinFreeError::from(Interrupted).into(),
         ] {
             assert!(error.is_interrupted(), "{error:?}");
         }

@@ -204,7 +204,7 @@ fn take_steps(request: &MountRequest, steps: &Steps) -> Result<Mounted, MountErr
     steps.begin("preparing the mount point")?;
     let (path, remote) = (&request.mount_point, request.allow_remote_mount_point);
     let mut mount_point = MountPoint::prepare(path, remote, &deadline, pause)?;
-    let reserve = MinFree::raise(request.min_free)?;
+    let reserve = MinFree::raise(request.min_free, &deadline, pause)?;
     steps.begin("asking device-mapper for what is mounted")?;
     let device_mapper = DeviceMapper::open()?;
     device_mapper.check_target(request.on_corruption, request.on_error)?;

@@ -5,7 +5,6 @@
 //! and whoever mounts may be able to put another directory in the place of any component.
 
 mod check;
-mod lock;
 mod resolve;
 
 use std::{
@@ -16,9 +15,11 @@ use std::{
 
 use model_disk::{Escaped, ExitCode, FileError, HasExitCode, Interrupted};
 
-use crate::pause::{Deadline, Pause};
+use crate::{
+    lock::{Lock, Tried, holder_name},
+    pause::{Deadline, Pause},
+};
 use check::{Checker, MadeDirectories};
-use lock::{DirectoryHold, Tried};
 pub(crate) use resolve::{ResolvedPath, mount_id};
 
 /// How often a directory that another run has in hand is tried.
@@ -77,7 +78,7 @@ pub enum MountPointError {
         "{}: {} is mounting onto it: timed out after {seconds} s while waiting for that to end \
          (--wait sets the time)",
         Escaped::path(path),
-        process(*holder)
+        holder_name(*holder)
     )]
     Busy {
         /// The directory.
@@ -93,13 +94,6 @@ pub enum MountPointError {
     /// A system call failed.
     #[error(transparent)]
     File(#[from] FileError),
-}
-
-fn process(number: Option<u32>) -> String {
-    match number {
-        Some(number) => format!("another disk-mounter (process {number})"),
-        None => "another disk-mounter".to_owned(),
-    }
 }
 
 impl HasExitCode for MountPointError {
@@ -124,7 +118,7 @@ pub(crate) struct MountPoint {
     resolved: ResolvedPath,
     directory: OwnedFd,
     made: MadeDirectories,
-    _hold: DirectoryHold,
+    _lock: Lock,
 }
 
 impl MountPoint {
@@ -140,8 +134,8 @@ impl MountPoint {
         loop {
             let mut checker = Checker::new(&mut made, allow_remote);
             let resolved = ResolvedPath::walk(path, &mut checker)?;
-            let holder = match DirectoryHold::try_take(&resolved.identity())? {
-                Tried::Held(hold) => {
+            let holder = match Lock::try_take(&resolved.identity().lock_name())? {
+                Tried::Held(lock) => {
                     // The last one who had it in hand may have removed it, or mounted there.
                     if let Some(directory) = resolved.open()? {
                         if !resolved.identity().is_mount_root {
@@ -151,7 +145,7 @@ impl MountPoint {
                             resolved,
                             directory,
                             made,
-                            _hold: hold,
+                            _lock: lock,
                         });
                     }
                     None

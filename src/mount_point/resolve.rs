@@ -178,6 +178,12 @@ impl ResolvedPath {
 }
 
 impl DirectoryIdentity {
+    /// What its lock is called, whatever paths lead to it.
+    pub(super) fn lock_name(&self) -> String {
+        let (major, minor) = self.device;
+        format!("{major}:{minor}-{}", self.inode)
+    }
+
     /// Whether both are one directory of one mount.
     pub(super) fn is_same_as(&self, other: &Self) -> bool {
         let key = |one: &Self| (one.mount_id, one.device, one.inode);

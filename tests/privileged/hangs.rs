@@ -51,7 +51,7 @@ fn reader(disk: &TestDisk) -> Child {
 }
 
 /// Whether a thread of a process has been waiting for a disk for a while.
-fn hangs(process: Pid) -> bool {
+pub(crate) fn hangs(process: Pid) -> bool {
     let waits = || -> Vec<String> {
         let threads = fs::read_dir(format!("/proc/{process}/task")).unwrap();
         let states = threads.flatten().filter_map(|thread| {

@@ -6,14 +6,17 @@ use std::{
     fs::{self, File, Permissions},
     os::unix::fs::{PermissionsExt, chown, symlink},
     path::Path,
+    process::{Command, Stdio},
 };
+
+use sha2::{Digest as _, Sha256};
 
 use crate::{
     Test,
     container::unshared,
     disk::{TestDisk, files},
     run::{Outcome, check, mounter, run, text},
-    sidecar::Sidecar,
+    sidecar::{Sidecar, until},
 };
 
 /// The tests of this group.
@@ -34,6 +37,20 @@ pub(crate) const TESTS: &[Test] = &[
     ("a_mount_over_the_parent", a_mount_over_the_parent),
     ("a_rename_from_elsewhere", a_rename_from_elsewhere),
     ("modes_whatever_the_umask", modes_whatever_the_umask),
+    (
+        "a_mapping_with_the_uuid_of_another",
+        a_mapping_with_the_uuid_of_another,
+    ),
+    ("a_renamed_mapping", a_renamed_mapping),
+    ("another_table_under_a_mount", another_table_under_a_mount),
+    (
+        "a_link_at_the_termination_log",
+        a_link_at_the_termination_log,
+    ),
+    (
+        "a_link_that_is_swapped_all_the_time",
+        a_link_that_is_swapped_all_the_time,
+    ),
     ("status_expects_a_root_hash", status_expects_a_root_hash),
     ("anybody_can_expect_a_disk", anybody_can_expect_a_disk),
 ];
@@ -216,6 +233,111 @@ fn a_rename_from_elsewhere() {
     assert_eq!(fs::read_dir(&mount_point).unwrap().count(), 0);
     fs::remove_dir(&mount_point).unwrap();
     fs::remove_dir(&other).unwrap();
+}
+
+/// It is named at once: no wait would end it.
+fn a_mapping_with_the_uuid_of_another() {
+    let disk = TestDisk::new();
+    let name = hex::encode(Sha256::digest("wanted"));
+    let uuid = format!("DISK-MOUNTER-{}-{}", disk.root_hash, &name[..32]);
+    check(
+        "dmsetup",
+        ["create", "theirs", "--uuid", &uuid, "--table", "0 8 zero"],
+    );
+    mounter(&disk.mount_line("--name wanted"))
+        .is(5, &["the mapping theirs has the UUID of wanted"]);
+    check("dmsetup", ["remove", "theirs"]);
+}
+
+fn a_renamed_mapping() {
+    let disk = TestDisk::new();
+    let line = disk.mount_line("--name first");
+    let mut sidecar = Sidecar::start("disk-mounter", &line.replacen("mount", "sidecar", 1));
+    sidecar.wait_for("ready:");
+    check("dmsetup", ["rename", "first", "second"]);
+    // It looks again.
+    let waits = || -> u64 {
+        let waits = sidecar.status_field("voluntary_ctxt_switches");
+        waits.parse().unwrap()
+    };
+    let before = waits();
+    until("the sidecar has looked twice", || waits() >= before + 4);
+    let status = format!("status --root-hash {}", disk.root_hash);
+    mounter(&disk.line(&status)).is(0, &["verified"]);
+    let elsewhere = line.replace("/mnt", "/other");
+    mounter(&elsewhere).is(
+        5,
+        &["the mapping second has the UUID of first", "dmsetup rename"],
+    );
+    sidecar.terminate().is(0, &["is unmounted"]);
+}
+
+/// With root's rights, as a hole of the kernel once let it be (CVE-2022-2503).
+fn another_table_under_a_mount() {
+    let disk = TestDisk::new();
+    mounter(&disk.mount_line("--name immutable")).is(0, &[]);
+    let outcome = run("dmsetup", ["load", "immutable", "--table", "0 8 zero"]);
+    assert_ne!(outcome.code, 0, "{outcome:?}");
+    assert_eq!(files(&disk.mount_point()), disk.files);
+    mounter(&disk.line("unmount")).is(0, &[]);
+}
+
+fn a_link_at_the_termination_log() {
+    let script = format!(
+        "{}
+        echo precious >/tmp/precious
+        ln -s /tmp/precious /dev/termination-log
+        disk-mounter mount --wait 0 --root-hash {} /absent /mnt || code=$?
+        cat /tmp/precious
+        rm /tmp/precious
+        exit $code",
+        crate::container::BARE_DEV,
+        "0".repeat(64)
+    );
+    let outcome = unshared("--mount", &script);
+    outcome.is(4, &[]);
+    assert_eq!(outcome.stdout, "precious\n");
+}
+
+/// By its owner, between any two looks at it.
+fn a_link_that_is_swapped_all_the_time() {
+    let disk = TestDisk::new();
+    let folder = disk.path("sticky");
+    fs::create_dir(&folder).unwrap();
+    chmod(&folder, 0o1777);
+    let elsewhere = disk.path("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    let name = folder.join("mnt");
+    let script = format!(
+        "while :; do ln -s {1} {0}; rm {0}; mkdir {0}; rm -r {0}; done",
+        text(&name),
+        text(&elsewhere)
+    );
+    let words = [&NOBODY[..], &["sh", "-c", &script]].concat();
+    let mut swapper = Command::new("unshare")
+        .args(words)
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let line = disk.mount_line("").replace("/mnt", "/sticky/mnt");
+    let mut outcomes = Vec::new();
+    for _ in 0..30 {
+        let outcome = mounter(&line);
+        if outcome.code == 0 {
+            // Its own directory, which nobody else could take away.
+            assert_eq!(files(&name), disk.files);
+            mounter(&format!("unmount {}", text(&name))).is(0, &[]);
+        }
+        assert_eq!(fs::read_dir(&elsewhere).unwrap().count(), 0);
+        outcomes.push(outcome);
+    }
+    swapper.kill().unwrap();
+    swapper.wait().unwrap();
+    let refused = |outcome: &&Outcome| matches!(outcome.code, 1 | 4 | 5);
+    let refusals = outcomes.iter().filter(refused).count();
+    let mounts = outcomes.iter().filter(|outcome| outcome.code == 0).count();
+    assert_eq!(refusals + mounts, 30, "{outcomes:?}");
+    assert!(refusals > 0, "{outcomes:?}");
 }
 
 fn modes_whatever_the_umask() {

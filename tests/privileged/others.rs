@@ -3,7 +3,9 @@
 
 use std::{
     fs,
+    io::{BufRead, BufReader},
     path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
 };
 
 use dm_verity::{Superblock, VerityParams};
@@ -12,8 +14,8 @@ use crate::{
     Test,
     disk::{Loop, TestDisk, files, root_hash, write},
     machine::Leftovers,
-    run::{check, mounter, run},
-    sidecar::Sidecar,
+    run::{check, mounter, run, text},
+    sidecar::{Sidecar, until},
 };
 
 /// The tests of this group.
@@ -37,7 +39,72 @@ pub(crate) const TESTS: &[Test] = &[
         "a_disk_that_they_opened_cut_short",
         a_disk_that_they_opened_cut_short,
     ),
+    (
+        "whoever_keeps_a_disk_busy_is_named",
+        whoever_keeps_a_disk_busy_is_named,
+    ),
 ];
+
+/// A process that has something of a disk in use.
+struct User(Child);
+
+impl User {
+    /// By the words of a shell.
+    fn start(words: &str) -> Self {
+        let script = format!("{words} && echo ready && exec sleep 600");
+        let mut child = Command::new("sh")
+            .args(["-c", &script])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        assert_eq!(line, "ready\n");
+        let user = Self(child);
+        // Its name changes with the program.
+        let comm = format!("/proc/{}/comm", user.0.id());
+        until("it sleeps", || {
+            fs::read_to_string(&comm).unwrap() == "sleep\n"
+        });
+        user
+    }
+
+    fn name(&self) -> String {
+        format!("in use by process {} (sleep)", self.0.id())
+    }
+
+    fn end(mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+fn whoever_keeps_a_disk_busy_is_named() {
+    let disk = TestDisk::new();
+    let mount_point = disk.mount_point();
+    let place = text(&mount_point);
+    mounter(&disk.mount_line("--name busy")).is(0, &[]);
+    for words in [format!("cd {place}"), format!("exec 9<{place}/README.md")] {
+        let user = User::start(&words);
+        mounter(&disk.line("unmount")).is(5, &[&user.name()]);
+        user.end();
+    }
+    let user = User::start("exec 9</dev/mapper/busy");
+    mounter(&disk.line("unmount")).is(0, &["is unmounted; its mapping is", &user.name()]);
+    user.end();
+    // Without verification, where the mapping is to be.
+    let device = Loop::new(&disk.image);
+    check("mount", ["-o", "ro", text(device.path()), place]);
+    let line = disk
+        .mount_line("")
+        .replace(text(&disk.image), text(device.path()));
+    let line = line.replace("/mnt", "/other");
+    let words = format!("in use by a mount without verification at {place}");
+    mounter(&line).is(5, &[&words]);
+    check("umount", [place]);
+}
 
 /// A disk that `veritysetup` has opened as a mapping.
 struct Opened {

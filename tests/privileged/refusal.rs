@@ -186,7 +186,7 @@ fn a_device_that_is_mounted_without_verification() {
         disk.image.to_str().unwrap(),
         device.path().to_str().unwrap(),
     );
-    refused(&line, 5, &["in use by something else"]);
+    refused(&line, 5, &["in use by a mount without verification at"]);
     check("umount", [plain]);
 }
 

@@ -2,9 +2,12 @@
 
 use std::{fs, path::Path};
 
-use super::{Sidecar, control_group::ControlGroup};
+use super::{Sidecar, control_group::ControlGroup, until};
 use crate::{
     disk::TestDisk,
+    fault_device::FaultDevice,
+    faults::places,
+    hangs::hangs,
     run::{check, mounter},
 };
 
@@ -51,6 +54,33 @@ pub(super) fn prefetch_leaves_memory_to_others() {
         .is(0, &["bytes of memory are available"]);
     assert!(cached(&disk.mount_point().join("model.safetensors")) < 3 << 20);
     mounter(&disk.line("unmount")).is(0, &[]);
+}
+
+/// The second would take what the first has raised for what was there.
+pub(super) fn two_runs_raise_the_reserve() {
+    const PATH: &str = "/proc/sys/vm/min_free_kbytes";
+    let before = fs::read_to_string(PATH).unwrap();
+    let more = before.trim().parse::<u64>().unwrap() + 1000;
+    let options = format!("--min-free-kbytes {more}");
+    let (mut disk, other) = (TestDisk::new(), TestDisk::new());
+    let [.., last] = places(&disk);
+    let device = FaultDevice::below(&mut disk);
+    device.hang_in(last);
+    let line = disk.mount_line(&format!("--wait 600 {options}"));
+    let first = Sidecar::start("disk-mounter", &line);
+    until("it waits for the disk", || hangs(first.pid()));
+    assert_eq!(fs::read_to_string(PATH).unwrap().trim(), more.to_string());
+    let holder = format!("another disk-mounter (process {})", first.pid());
+    mounter(&other.mount_line(&format!("--wait 0 {options}"))).is(5, &[&holder]);
+    let second = Sidecar::start("disk-mounter", &other.mount_line(&options));
+    // The first one fails, and the second one does not.
+    device.fail();
+    device.answer();
+    first.end().is(1, &[]);
+    second.end().is(0, &[]);
+    assert_eq!(fs::read_to_string(PATH).unwrap().trim(), more.to_string());
+    mounter(&other.line("unmount")).is(0, &[]);
+    fs::write(PATH, before).unwrap();
 }
 
 pub(super) fn the_reserve_of_memory_is_raised() {

@@ -113,6 +113,10 @@ pub(crate) const TESTS: &[Test] = &[
         "the_reserve_of_memory_is_raised",
         memory::the_reserve_of_memory_is_raised,
     ),
+    (
+        "two_runs_raise_the_reserve",
+        memory::two_runs_raise_the_reserve,
+    ),
 ];
 
 /// Reads the largest file.

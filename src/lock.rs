@@ -1,7 +1,8 @@
-//! One run at a time has a directory in hand: two would both find nothing mounted there.
+//! One run at a time has something of the machine in hand: a directory, which two would both find
+//! without a mount, or a setting, which two would both set back.
 //!
-//! What is locked is a file in a folder that nobody else can get into, named after the directory's
-//! device and inode. A lock on the directory itself could be taken, and kept, by whoever may read it.
+//! What is locked is a file in a folder that nobody else can get into. A lock on a directory itself
+//! could be taken, and kept, by whoever may read it.
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, TryLockError},
@@ -13,33 +14,30 @@ use std::{
 use model_disk::FileError;
 use rustix::process::geteuid;
 
-use super::resolve::DirectoryIdentity;
-
 /// Where the folder can be: the second for containers whose root cannot be written to.
 const FOLDERS: [&str; 2] = ["/run/disk-mounter", "/dev/disk-mounter"];
 
 /// A lock that is held until this is dropped.
 #[derive(Debug)]
-pub(super) struct DirectoryHold {
+pub(crate) struct Lock {
     path: PathBuf,
     file: File,
 }
 
 /// What came of it.
 #[derive(Debug)]
-pub(super) enum Tried {
-    Held(DirectoryHold),
+pub(crate) enum Tried {
+    Held(Lock),
     /// Another process has it, this one if it says so.
     Other(Option<u32>),
 }
 
-impl DirectoryHold {
-    /// Tries to get the lock of a directory.
-    pub(super) fn try_take(directory: &DirectoryIdentity) -> Result<Tried, FileError> {
+impl Lock {
+    /// Tries to get the lock of this name.
+    pub(crate) fn try_take(name: &str) -> Result<Tried, FileError> {
         let folder = folder()?;
         remove_abandoned(&folder);
-        let (major, minor) = directory.device;
-        let path = folder.join(format!("{major}:{minor}-{}", directory.inode));
+        let path = folder.join(name);
         loop {
             let open = |new| {
                 OpenOptions::new()
@@ -91,7 +89,7 @@ impl DirectoryHold {
     }
 }
 
-impl Drop for DirectoryHold {
+impl Drop for Lock {
     fn drop(&mut self) {
         // Before it is unlocked, so that nobody takes one that goes.
         let _ = fs::remove_file(&self.path);
@@ -99,6 +97,14 @@ impl Drop for DirectoryHold {
             // Others may have theirs in it.
             let _ = fs::remove_dir(folder);
         }
+    }
+}
+
+/// Who has a lock, in words.
+pub(crate) fn holder_name(process: Option<u32>) -> String {
+    match process {
+        Some(number) => format!("another disk-mounter (process {number})"),
+        None => "another disk-mounter".to_owned(),
     }
 }
 
