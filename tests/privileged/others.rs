@@ -91,7 +91,11 @@ fn whoever_keeps_a_disk_busy_is_named() {
         mounter(&disk.line("unmount")).is(5, &[&user.name()]);
         user.end();
     }
-    let user = User::start("exec 9</dev/mapper/busy");
+    let minor = check(
+        "dmsetup",
+        ["info", "-c", "--noheadings", "-o", "minor", "busy"],
+    );
+    let user = User::start(&format!("exec 9</dev/dm-{}", minor.trim()));
     mounter(&disk.line("unmount")).is(0, &["is unmounted; its mapping is", &user.name()]);
     user.end();
     // Without verification, where the mapping is to be.
