@@ -61,7 +61,8 @@ Example:
   disk-mounter sidecar /dev/model /mnt/model/disk --root-hash \\
       50d858e0985ecc7f60418aaf0cc5ab587f42c2570a884095a9e8ccacd0f6545c
 
-Ends with 3 as soon as a corrupt block is read, and says which file it lies in.")]
+Says at once when a corrupt block is read, and which file it lies in. The disk stays mounted until
+SIGTERM or SIGINT, and the exit code is 3 then.")]
     Sidecar(Box<SidecarArgs>),
     /// Unmount a disk; its mapping and its loop device go as well, unless others made or use them
     #[command(after_help = "Example:\n  disk-mounter unmount /mnt/model")]
@@ -190,8 +191,7 @@ pub struct MountArgs {
 pub struct SidecarArgs {
     #[command(flatten)]
     mount: MountArgs,
-    /// Go on where the capabilities and system calls that a waiting sidecar does not need cannot be
-    /// given up
+    /// Go on where the rights and system calls that a waiting sidecar does not need cannot be given up
     #[arg(long)]
     allow_unconfined: bool,
 }

@@ -185,13 +185,13 @@ class Mounting(unittest.TestCase):
         for variant in ["workload", "contrast"]:
             mounter = mounter_of(variant)
             self.assertEqual(mounter["restartPolicy"], "Always")
-            for probe in ["startupProbe", "livenessProbe"]:
+            for probe in ["startupProbe", "readinessProbe", "livenessProbe"]:
                 _, option, root_hash, _, mount_point = mounter["args"]
                 command = ["/bin/disk-mounter", "status", option, root_hash, mount_point]
                 self.assertEqual(mounter[probe]["exec"], {"command": command})
 
     def test_an_init_container_ends(self):
-        fields = {"restartPolicy", "startupProbe", "livenessProbe"}
+        fields = {"restartPolicy", "startupProbe", "readinessProbe", "livenessProbe"}
         self.assertFalse(mounter_of("init-container").keys() & fields)
         self.assertIn("runtimeClassName", pod_of("init-container"))
 
@@ -223,7 +223,7 @@ class CommandLines(unittest.TestCase):
 
     def test_the_probes(self):
         for variant in ["workload", "contrast"]:
-            for probe in ["startupProbe", "livenessProbe"]:
+            for probe in ["startupProbe", "readinessProbe", "livenessProbe"]:
                 program, *arguments = mounter_of(variant)[probe]["exec"]["command"]
                 self.assertEqual(program, "/bin/disk-mounter")
                 self.assert_understood("DISK_MOUNTER", arguments, "/mnt/model/disk", (4, 6))
