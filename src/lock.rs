@@ -19,7 +19,7 @@ const FOLDERS: [&str; 2] = ["/run/disk-mounter", "/dev/disk-mounter"];
 
 /// A lock that is held until this is dropped.
 #[derive(Debug)]
-pub(crate) struct Lock {
+pub(crate) struct RunLock {
     path: PathBuf,
     file: File,
 }
@@ -27,12 +27,12 @@ pub(crate) struct Lock {
 /// What came of it.
 #[derive(Debug)]
 pub(crate) enum Tried {
-    Held(Lock),
+    Held(RunLock),
     /// Another process has it, this one if it says so.
     Other(Option<u32>),
 }
 
-impl Lock {
+impl RunLock {
     /// Tries to get the lock of this name.
     pub(crate) fn try_take(name: &str) -> Result<Tried, FileError> {
         let folder = folder()?;
@@ -89,7 +89,7 @@ impl Lock {
     }
 }
 
-impl Drop for Lock {
+impl Drop for RunLock {
     fn drop(&mut self) {
         // Before it is unlocked, so that nobody takes one that goes.
         let _ = fs::remove_file(&self.path);

@@ -8,7 +8,7 @@ use std::{fs, io, path::Path, time::Duration};
 use model_disk::{ExitCode, FileError, HasExitCode, Interrupted};
 
 use crate::{
-    lock::{Lock, Tried, holder_name},
+    lock::{RunLock, Tried, holder_name},
     log,
     pause::{Deadline, Pause},
 };
@@ -60,7 +60,7 @@ pub(crate) struct MinFree {
     before: u64,
     raised: u64,
     /// None where nothing was asked for.
-    _lock: Option<Lock>,
+    _lock: Option<RunLock>,
 }
 
 impl MinFree {
@@ -79,7 +79,7 @@ impl MinFree {
             });
         };
         let lock = loop {
-            match Lock::try_take(LOCK)? {
+            match RunLock::try_take(LOCK)? {
                 Tried::Held(lock) => break lock,
                 Tried::Other(holder) if deadline.has_passed() => {
                     let seconds = deadline.wait().as_secs();

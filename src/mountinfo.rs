@@ -149,7 +149,7 @@ mod tests {
                     "erofs"
                 ),
                 (
-                    (38, 35),
+                    (38, 36),
                     "0:5".into(),
                     "ro,noatime".into(),
                     "/",

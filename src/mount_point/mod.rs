@@ -16,7 +16,7 @@ use std::{
 use model_disk::{Escaped, ExitCode, FileError, HasExitCode, Interrupted};
 
 use crate::{
-    lock::{Lock, Tried, holder_name},
+    lock::{RunLock, Tried, holder_name},
     pause::{Deadline, Pause},
 };
 use check::{Checker, MadeDirectories};
@@ -118,7 +118,7 @@ pub(crate) struct MountPoint {
     resolved: ResolvedPath,
     directory: OwnedFd,
     made: MadeDirectories,
-    _lock: Lock,
+    _lock: RunLock,
 }
 
 impl MountPoint {
@@ -134,7 +134,7 @@ impl MountPoint {
         loop {
             let mut checker = Checker::new(&mut made, allow_remote);
             let resolved = ResolvedPath::walk(path, &mut checker)?;
-            let holder = match Lock::try_take(&resolved.identity().lock_name())? {
+            let holder = match RunLock::try_take(&resolved.identity().lock_name())? {
                 Tried::Held(lock) => {
                     // The last one who had it in hand may have removed it, or mounted there.
                     if let Some(directory) = resolved.open()? {

@@ -26,7 +26,7 @@ pub use confine::ConfineError;
 use helper::Helper;
 use model_disk::{ErrorChain, Escaped, ExitCode, HasExitCode};
 use split::{Asked, split};
-use watch::{End, Watch};
+use watch::{Watch, WatchEnd};
 
 /// How long a mount that is in use is tried again, and how often.
 const BUSY: Duration = Duration::from_secs(10);
@@ -214,11 +214,11 @@ pub fn sidecar(request: &MountRequest, tell: &dyn Fn(&SidecarError)) -> Result<(
         tell,
     };
     match watch.run(error) {
-        End::Asked(error) => {
+        WatchEnd::Asked(error) => {
             drop(prefetch);
             finish(error, &asked, &signals, tell)
         }
-        End::Alone(error) => {
+        WatchEnd::Alone(error) => {
             tell(&error);
             Err(error)
         }

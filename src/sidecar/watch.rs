@@ -40,7 +40,7 @@ pub(super) struct Watch<'a> {
 }
 
 /// Why there is nothing to watch any more.
-pub(super) enum End {
+pub(super) enum WatchEnd {
     /// The sidecar was asked to end. The error has been told before.
     Asked(Option<SidecarError>),
     /// It ends by itself, and leaves what is mounted.
@@ -50,11 +50,11 @@ pub(super) enum End {
 impl Watch<'_> {
     /// Returns when the sidecar is asked to end, or has to. `error` is what is wrong with the disk
     /// already.
-    pub(super) fn run(&self, error: Option<SidecarError>) -> End {
+    pub(super) fn run(&self, error: Option<SidecarError>) -> WatchEnd {
         let mut error = error;
         loop {
             match self.step(error.is_some()) {
-                Ok(Step::Asked) => return End::Asked(error),
+                Ok(Step::Asked) => return WatchEnd::Asked(error),
                 Ok(Step::Well) => {}
                 Ok(Step::Corrupt(block)) => {
                     let corrupt = self.corrupt(block);
@@ -67,7 +67,7 @@ impl Watch<'_> {
                     error = Some(corrupt);
                 }
                 // What is wrong with the disk comes first.
-                Err(other) => return End::Alone(error.unwrap_or(other)),
+                Err(other) => return WatchEnd::Alone(error.unwrap_or(other)),
             }
         }
     }
