@@ -112,31 +112,22 @@ const WRITING: u64 =
 
 /// Why the sidecar would keep more than it needs.
 #[derive(Debug, thiserror::Error)]
-pub enum ConfineError {
-    /// There is no second process.
-    #[error(
-        "the sidecar cannot start its helper process (--allow-unconfined lets it go on with more than \
-         it needs)"
-    )]
-    Process(#[source] io::Error),
-    /// It stays the user that it is.
-    #[error(
-        "the sidecar cannot become user {NOBODY} (--allow-unconfined lets it go on with more than it \
-         needs)"
-    )]
-    User(#[source] io::Error),
-    /// The capabilities stay.
-    #[error(
-        "the sidecar cannot give up capabilities (--allow-unconfined lets it go on with more than it \
-         needs)"
-    )]
-    Capabilities(#[source] io::Error),
-    /// The system calls stay.
-    #[error(
-        "the sidecar cannot set a seccomp filter (--allow-unconfined lets it go on with more than it \
-         needs)"
-    )]
-    Seccomp(#[source] Box<dyn Error + Send + Sync>),
+#[error("the sidecar cannot {action} (--allow-unconfined lets it go on with more than it needs)")]
+pub struct ConfineError {
+    action: &'static str,
+    source: Box<dyn Error + Send + Sync>,
+}
+
+impl ConfineError {
+    /// Makes the error of a failed action, for [`Result::map_err`].
+    pub(super) fn new<E: Into<Box<dyn Error + Send + Sync>>>(
+        action: &'static str,
+    ) -> impl FnOnce(E) -> Self {
+        move |source| Self {
+            action,
+            source: source.into(),
+        }
+    }
 }
 
 impl HasExitCode for ConfineError {
@@ -144,6 +135,10 @@ impl HasExitCode for ConfineError {
         ExitCode::Unsupported
     }
 }
+
+const GIVE_UP: &str = "give up capabilities";
+const BECOME: &str = "become user 65534";
+const FILTER: &str = "set a seccomp filter";
 
 /// The user that has no rights.
 const NOBODY: u32 = 65534;
@@ -153,17 +148,17 @@ const NOBODY: u32 = 65534;
 /// and no process is started; whatever tries ends the process. Other threads would keep what they have.
 pub(super) fn confine_watcher() -> Result<(), ConfineError> {
     // While there are the rights for it.
-    bound(CapabilitySet::empty()).map_err(ConfineError::Capabilities)?;
-    become_nobody().map_err(ConfineError::User)?;
-    keep_only(CapabilitySet::empty()).map_err(ConfineError::Capabilities)?;
-    filter_calls(WATCHER_CALLS, &[]).map_err(ConfineError::Seccomp)
+    bound(CapabilitySet::empty()).map_err(ConfineError::new(GIVE_UP))?;
+    become_nobody().map_err(ConfineError::new(BECOME))?;
+    keep_only(CapabilitySet::empty()).map_err(ConfineError::new(GIVE_UP))?;
+    filter_calls(WATCHER_CALLS, &[]).map_err(ConfineError::new(FILTER))
 }
 
 /// The same for the helper, which can unmount, and asks device-mapper for what makes no mapping.
 pub(super) fn confine_helper() -> Result<(), ConfineError> {
-    bound(CapabilitySet::SYS_ADMIN).map_err(ConfineError::Capabilities)?;
-    keep_only(CapabilitySet::SYS_ADMIN).map_err(ConfineError::Capabilities)?;
-    filter_calls(HELPER_CALLS, IOCTLS).map_err(ConfineError::Seccomp)
+    bound(CapabilitySet::SYS_ADMIN).map_err(ConfineError::new(GIVE_UP))?;
+    keep_only(CapabilitySet::SYS_ADMIN).map_err(ConfineError::new(GIVE_UP))?;
+    filter_calls(HELPER_CALLS, IOCTLS).map_err(ConfineError::new(FILTER))
 }
 
 /// Nor can others of this user look into the process, or stop it.

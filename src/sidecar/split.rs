@@ -44,12 +44,12 @@ impl Asked<'_> {
 
 impl<'a> HelperProcess<'a> {
     fn start(mounted: &'a Mounted) -> Result<Self, SidecarError> {
-        let failed = |error| SidecarError::from(ConfineError::Process(error));
-        let (channel, server) = pair().map_err(failed)?;
+        let failed = || ConfineError::new::<io::Error>("start its helper process");
+        let (channel, server) = pair().map_err(failed())?;
         let process = sys::process::spawn(server, |server| serve(&server.into(), mounted));
         Ok(Self {
             mount_point: &mounted.mount_point,
-            process: process.map_err(failed)?,
+            process: process.map_err(failed())?,
             channel: Some(channel),
             has_ended: Cell::new(false),
         })
