@@ -37,6 +37,12 @@ const REMOTE: [(u64, &str); 9] = [
     (0x7375_7245, "Coda"),
 ];
 
+/// The name of a filesystem of this magic number, if another side answers for it.
+fn remote(magic: u64) -> Option<&'static str> {
+    let mut all = REMOTE.iter();
+    all.find_map(|(number, name)| (*number == magic).then_some(*name))
+}
+
 /// The permissions of a directory that nobody but its owner can change.
 const SAFE_MODE: u32 = 0o755;
 
@@ -105,8 +111,7 @@ impl Visitor for Checker<'_> {
             let found = fstatfs(directory.directory)
                 .map_err(FileError::new("look at the filesystem of", directory.path))?;
             // Of 32 bits, whatever the type is.
-            let magic = found.f_type as u64 & 0xffff_ffff;
-            if let Some((_, fs_type)) = REMOTE.iter().find(|(remote, _)| *remote == magic) {
+            if let Some(fs_type) = remote(found.f_type as u64 & 0xffff_ffff) {
                 return Err(MountPointError::Remote {
                     path: path(),
                     fs_type,
@@ -220,6 +225,31 @@ mod tests {
                 Err(error) => panic!("{error:?}"),
             }
         }
+    }
+
+    #[test]
+    fn filesystems_that_another_side_answers_for() {
+        for (magic, name) in [
+            (libc::FUSE_SUPER_MAGIC, "FUSE"),
+            (libc::NFS_SUPER_MAGIC, "NFS"),
+            (libc::SMB_SUPER_MAGIC, "SMB"),
+            (libc::AFS_SUPER_MAGIC, "AFS"),
+            (libc::CODA_SUPER_MAGIC, "Coda"),
+        ] {
+            let found = remote(magic as u64 & 0xffff_ffff).unwrap();
+            assert!(found.contains(name), "{found}");
+        }
+        for magic in [
+            libc::TMPFS_MAGIC,
+            libc::EXT4_SUPER_MAGIC,
+            libc::OVERLAYFS_SUPER_MAGIC,
+        ] {
+            assert_eq!(remote(magic as u64 & 0xffff_ffff), None);
+        }
+        // What is asked for the number gives it.
+        let folder = tempfile::tempdir_in("/dev/shm").unwrap();
+        let found = fstatfs(fs::File::open(folder.path()).unwrap()).unwrap();
+        assert_eq!(found.f_type as i64, libc::TMPFS_MAGIC as i64);
     }
 
     #[test]
