@@ -170,7 +170,8 @@ pub struct MountArgs {
     /// The name of the device-mapper mapping [default: derived from what is mounted]
     #[arg(long)]
     name: Option<MappingName>,
-    /// Read all files into the page cache, in parallel, as far as memory has room
+    /// Read all files into the page cache, in parallel, as far as memory has room; a sidecar reads those
+    /// that are for everybody to read
     #[arg(long)]
     prefetch: bool,
     /// Accept a mount point on virtiofs, 9p, FUSE or a network filesystem, whose other side could show
