@@ -163,6 +163,24 @@ fn the_volume_of_a_pod_becomes_the_mounters() {
 /// They would be read where the disk is gone.
 fn planted_files() {
     let disk = TestDisk::new();
+    // By another user, in a volume as Kubernetes makes it.
+    let volume = disk.path("volume");
+    fs::create_dir(&volume).unwrap();
+    chmod(volume.parent().unwrap(), 0o755);
+    check(
+        "mount",
+        ["-t", "tmpfs", "-o", "mode=0777", "volume", text(&volume)],
+    );
+    let planted = volume.join("disk");
+    let script = format!(
+        "mkdir {0} && echo theirs >{0}/model.safetensors",
+        text(&planted)
+    );
+    nobody(&["sh", "-c", &script]).is(0, &[]);
+    let line = disk.mount_line("").replace("/mnt", "/volume/disk");
+    mounter(&line).is(5, &["disk belongs to user 65534"]);
+    check("umount", [&volume]);
+    // By whoever was root before.
     fs::create_dir(disk.mount_point()).unwrap();
     fs::write(disk.mount_point().join("model.safetensors"), "theirs").unwrap();
     refused(&disk, &["mnt is not empty"]);
