@@ -218,10 +218,7 @@ pub fn sidecar(request: &MountRequest, tell: &dyn Fn(&SidecarError)) -> Result<(
             drop(prefetch);
             finish(error, &asked, &signals, tell)
         }
-        WatchEnd::Alone(error) => {
-            tell(&error);
-            Err(error)
-        }
+        WatchEnd::Alone(error) => Err(error),
     }
 }
 

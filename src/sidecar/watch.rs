@@ -18,7 +18,7 @@ use crate::{
     uevent::{CorruptBlock, Uevents},
     watchdog::run_with_timeout,
 };
-use model_disk::{Escaped, erofs};
+use model_disk::{ErrorChain, Escaped, erofs};
 
 /// How long a corruption stays unknown at most, where the kernel's event is lost.
 const POLL: Duration = Duration::from_secs(1);
@@ -43,7 +43,7 @@ pub(super) struct Watch<'a> {
 pub(super) enum WatchEnd {
     /// The sidecar was asked to end. The error has been told before.
     Asked(Option<SidecarError>),
-    /// It ends by itself, and leaves what is mounted.
+    /// It ends by itself, and leaves what is mounted. The error has been told.
     Alone(SidecarError),
 }
 
@@ -66,8 +66,15 @@ impl Watch<'_> {
                     ));
                     error = Some(corrupt);
                 }
-                // What is wrong with the disk comes first.
-                Err(other) => return WatchEnd::Alone(error.unwrap_or(other)),
+                Err(other) => {
+                    // What is wrong with the disk comes first, and has been told.
+                    let Some(error) = error else {
+                        (self.tell)(&other);
+                        return WatchEnd::Alone(other);
+                    };
+                    log::warn(format_args!("{}", ErrorChain(&other)));
+                    return WatchEnd::Alone(error);
+                }
             }
         }
     }

@@ -72,6 +72,10 @@ pub(crate) const TESTS: &[Test] = &[
         a_corrupt_disk_that_is_mounted_already,
     ),
     (
+        "a_corrupt_disk_that_somebody_else_unmounts",
+        a_corrupt_disk_that_somebody_else_unmounts,
+    ),
+    (
         "a_disk_that_cannot_be_mounted_any_more",
         a_disk_that_cannot_be_mounted_any_more,
     ),
@@ -227,6 +231,24 @@ fn a_corrupt_disk_that_is_mounted_already() {
     sidecar.terminate().is(3, &["is unmounted"]);
     assert_eq!(mount_line(&disk.mount_point()), None);
     before.check();
+}
+
+/// The corruption is the error, and is told once.
+fn a_corrupt_disk_that_somebody_else_unmounts() {
+    let disk = TestDisk::new();
+    let mut sidecar = Sidecar::ready(&disk);
+    disk.flip(in_the_largest_file(&disk));
+    drop_caches();
+    read(&disk).unwrap_err();
+    sidecar.wait_for("stays mounted until");
+    mounter(&disk.line("unmount")).is(0, &[]);
+    let outcome = sidecar.end();
+    outcome.is(3, &["warning", "not mounted any more"]);
+    assert_eq!(
+        outcome.stderr.matches("is corrupt").count(),
+        1,
+        "{outcome:?}"
+    );
 }
 
 /// Of a sidecar that was killed; what it mounted is still verified, and nobody else would unmount it.
