@@ -249,7 +249,7 @@ mod tests {
         // What is asked for the number gives it.
         let folder = tempfile::tempdir_in("/dev/shm").unwrap();
         let found = fstatfs(fs::File::open(folder.path()).unwrap()).unwrap();
-        assert_eq!(found.f_type as i64, libc::TMPFS_MAGIC as i64);
+        assert_eq!(found.f_type as u64, libc::TMPFS_MAGIC as u64);
     }
 
     #[test]
