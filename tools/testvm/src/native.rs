@@ -187,7 +187,7 @@ mod tests {
     fn ends_in_time_or_by_a_signal() {
         let mut long = job("sleep 1000");
         long.timeout = Duration::ZERO;
-        assert!(run(&long).unwrap_err().to_string().contains("not done"));
+        assert!(run(&long).unwrap_err().to_string().contains("timed out"));
         assert_eq!(run(&job("kill -9 $$")).unwrap(), 137);
     }
 
