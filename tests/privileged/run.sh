@@ -22,7 +22,7 @@ for program in crun mkfs.erofs mksquashfs mke2fs mkfs.xfs systemd-repart veritys
 done
 # mksquashfs loads this one by itself, where ldd does not see it.
 libgcc=$(ldconfig -p | sed -n 's/.*libgcc_s\.so\.1 .*=> //p' | head -n 1)
-"$testvm" run --memory 2048 --timeout 1200 \
+"$testvm" run --memory 2048 --timeout 2400 \
     --disk target/model/disk.img --file target/model/SHA256SUMS:SHA256SUMS --file "$libgcc" \
     --program "$mounter" --program "$builder" --program "$tests" "${programs[@]}" \
     --env "MODEL_ROOT_HASH=$(cat target/model/root-hash)" --env MODEL_SUMS=SHA256SUMS \
