@@ -215,12 +215,11 @@ fn a_device_that_gives_other_blocks() {
         mounter(&disk.mount_line("")).is(3, &[]);
         device.recover();
     }
-    let sidecar = Sidecar::ready(&disk);
+    let mut sidecar = Sidecar::ready(&disk);
     device.lie_in(data..data + 4096);
     gives_an_error(&disk);
-    sidecar
-        .end()
-        .is(3, &["is corrupt", "it lies in model.safetensors"]);
+    sidecar.wait_for("it lies in model.safetensors");
+    sidecar.terminate().is(3, &["is corrupt", "is unmounted"]);
 }
 
 fn a_device_that_goes_away() {
