@@ -296,10 +296,11 @@ impl Container {
 
     fn terminate(self) -> Outcome {
         println!("(SIGTERM to {})", self.name);
-        check(
-            "crun",
-            ["--cgroup-manager=disabled", "kill", self.name, "TERM"],
-        );
+        let words = ["--cgroup-manager=disabled", "kill", self.name, "TERM"];
+        let killed = run("crun", words);
+        // It looks once more at the container, which may have ended and be gone by then.
+        let gone = killed.stderr.contains("/status`: No such file");
+        assert!(killed.code == 0 || gone, "{killed:?}");
         self.end()
     }
 
