@@ -98,7 +98,8 @@ pub(super) fn gives_up_what_it_does_not_need() {
     device.hang_in(data..data + 4096);
     let mut sidecar = Sidecar::start("disk-mounter", &sidecar_line(&disk, "--prefetch"));
     sidecar.wait_for("ready");
-    until("it reads", || sidecar.threads().len() > 2);
+    // The thread that lists the files may be the one that is held up.
+    until("it reads", || sidecar.threads().len() >= 2);
     is_confined(&sidecar, CAP_SYS_ADMIN);
     device.answer();
     sidecar.wait_for("prefetch: done");
