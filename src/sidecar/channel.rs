@@ -101,7 +101,7 @@ impl Channel {
         }
     }
 
-    /// Waits for a reply.
+    /// Waits for a reply; UnexpectedEof where the helper has ended.
     pub(super) fn receive(&self) -> io::Result<Reply> {
         let mut buffer = [0; LONGEST];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
@@ -120,7 +120,10 @@ impl Channel {
         });
         let file = files.flatten().next().map(File::from);
         let message = buffer.get(..length).unwrap_or_default();
-        decode(message, file).ok_or(io::ErrorKind::UnexpectedEof.into())
+        if message.is_empty() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        decode(message, file).ok_or(io::ErrorKind::InvalidData.into())
     }
 }
 
