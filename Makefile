@@ -8,6 +8,10 @@ HOST := $(or $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p'),$(shell unam
 export CARGO_BUILD_TARGET := $(HOST)
 export RUSTFLAGS := -C target-feature=+crt-static
 
+# Linked so, a library would not find getrandom(2), and would keep /dev/urandom open instead: also in
+# the sidecar's second process, which closes all files that it does not know.
+RUSTFLAGS += --cfg getrandom_backend="linux_getrandom"
+
 # Panics name source files; where those lie on the builder's machine is nobody's business, and
 # two machines are to make the same program.
 RUSTFLAGS += --remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo

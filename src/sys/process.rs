@@ -11,6 +11,16 @@ use nix::{
     unistd::{ForkResult, Pid, fork},
 };
 
+// A library that keeps a file open would read from another one in the new process.
+#[cfg(all(
+    target_env = "gnu",
+    target_feature = "crt-static",
+    not(getrandom_backend = "linux_getrandom")
+))]
+compile_error!(
+    "a static program needs RUSTFLAGS with --cfg getrandom_backend=\"linux_getrandom\", as `make` has it"
+);
+
 /// Where the one file that the second process keeps is there: after the standard streams.
 const KEPT: RawFd = 3;
 

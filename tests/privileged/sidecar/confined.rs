@@ -127,20 +127,31 @@ pub(super) fn cannot_give_up_what_it_does_not_need() {
     }
 }
 
-/// Device-mapper waits for udev then, also when the mapping is removed.
+/// Device-mapper waits for udev then, also when the mapping is removed; for that it needs a random
+/// number, which must come from no file: the helper has closed those that it does not know. A sidecar
+/// that takes a mount over has not needed one before.
 pub(super) fn ends_where_udev_runs() {
     let disk = TestDisk::new();
     let udev = Udev::start();
-    let script = format!(
-        "set -eu
-        {VISIBLE_UDEV}
-        exec disk-mounter {}",
-        sidecar_line(&disk, "")
-    );
-    let options = ["--mount", "sh", "-c", &script];
-    let mut sidecar = Sidecar::spawn(Command::new("unshare").args(options));
-    sidecar.wait_for("ready");
-    ends_well(sidecar);
+    let line = sidecar_line(&disk, "");
+    let mount = line.replacen("sidecar", "mount", 1);
+    for before in [String::new(), format!("disk-mounter {mount}")] {
+        let script = format!(
+            "set -eu
+            {VISIBLE_UDEV}
+            {before}
+            exec disk-mounter {line}"
+        );
+        let options = ["--mount", "sh", "-c", &script];
+        let mut sidecar = Sidecar::spawn(Command::new("unshare").args(options));
+        sidecar.wait_for("ready:");
+        for process in [sidecar.pid(), sidecar.helper()] {
+            let files = fs::read_dir(format!("/proc/{process}/fd")).unwrap();
+            let mut files = files.map(|entry| fs::read_link(entry.unwrap().path()).unwrap());
+            assert!(files.all(|file| !file.ends_with("urandom")));
+        }
+        ends_well(sidecar);
+    }
     assert!(udev.stop() >= 1, "device-mapper did not wait for udev");
 }
 
