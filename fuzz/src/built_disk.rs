@@ -39,7 +39,7 @@ impl BuiltDisk {
         }
         let build = Build {
             model: model.clone(),
-            excludes: Excludes::new([""; 0]).unwrap(),
+            options: Excludes::new([""; 0]).unwrap().into(),
             output: folder.path().join("image"),
             manifest: None,
             source: Some("a \"model\"".to_owned()),

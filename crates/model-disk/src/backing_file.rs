@@ -10,7 +10,7 @@ use std::{
 use dm_verity::DeviceNumber;
 use rustix::fs::OFlags;
 
-use crate::{ExitCode, FileError, HasExitCode, ReadAt};
+use crate::{ExitCode, FileError, FileStamp, HasExitCode, ReadAt};
 
 /// A regular file or a block device, open. Whatever its path names later, the descriptor and the
 /// device number stay those of what was opened.
@@ -20,7 +20,7 @@ pub struct BackingFile {
     path: PathBuf,
     kind: BackingKind,
     bytes: u64,
-    modified: (i64, i64),
+    stamp: FileStamp,
 }
 
 /// What a [`BackingFile`] can be. Nothing else is opened.
@@ -120,7 +120,7 @@ impl BackingFile {
             path: path.to_owned(),
             kind,
             bytes,
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            stamp: FileStamp::of(&metadata),
         })
     }
 
@@ -139,10 +139,10 @@ impl BackingFile {
         self.kind
     }
 
-    /// When it was modified last before it was opened, in seconds and nanoseconds. Of a block
-    /// device it is that of its node, which writing to the device does not change.
-    pub fn modified(&self) -> (i64, i64) {
-        self.modified
+    /// What it was when it was opened. Of a block device it is that of its node, which writing to
+    /// the device does not change.
+    pub fn stamp(&self) -> FileStamp {
+        self.stamp
     }
 
     /// The smallest unit that it can be read in, in bytes; 512 for a file.

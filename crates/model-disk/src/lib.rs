@@ -12,6 +12,7 @@
 //! | [`inspect()`], [`manifest`] | what a disk claims, and what is written beside it | yes |
 //! | [`Disk`], [`DiskArguments`] | the judgement, and what the arguments say | through the next |
 //! | [`BackingFile`], [`ReadAt`] | the file or block device that a disk is in, open | yes |
+//! | [`FileStamp`] | whether a file is still what it was | no |
 //! | [`superblocks`] | where superblocks are, and what they say | through [`ReadAt`] |
 //! | [`Binding`], [`geometry_salt()`], [`appended_hash_offset()`], [`derived_uuid()`] | layout 1: what binds the geometry to the root hash, and where things are | no |
 //! | [`filesystem`], [`erofs`] | the sizes that filesystems claim; EROFS read and laid out | no |
@@ -48,6 +49,7 @@ mod error;
 mod escaped;
 mod exit;
 mod file_list;
+mod file_stamp;
 pub mod filesystem;
 mod geometry_salt;
 mod hash_offset;
@@ -68,6 +70,7 @@ pub use error::{ErrorChain, FileError, Interrupted};
 pub use escaped::Escaped;
 pub use exit::{ExitCode, HasExitCode};
 pub use file_list::{FileList, FileListError, ModelFile};
+pub use file_stamp::FileStamp;
 pub use geometry_salt::geometry_salt;
 pub use hash_offset::{appended_hash_offset, hash_offset_candidates};
 pub use inspect::{FilesystemReport, Inspection, SuperblockReport, inspect};

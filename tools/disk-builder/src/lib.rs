@@ -42,7 +42,7 @@
 //!     built.root_hash.to_string(),
 //!     "3f085d6cd47fc1e1ffd179c226d51e82f4edbcb5136ac35c81f9b213c6640db4"
 //! );
-//! assert_eq!(root_hash(&model, &excludes, &workers, |note| eprintln!("{note}"))?, built.root_hash);
+//! assert_eq!(root_hash(&model, &excludes.into(), &workers, |note| eprintln!("{note}"))?, built.root_hash);
 //!
 //! let report = Verify::new(&image, built.root_hash).run(&workers)?;
 //! assert!(report.findings.is_clean());

@@ -11,20 +11,33 @@ use std::{
         net::UnixListener,
     },
     path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
     time::SystemTime,
 };
 
-use disk_builder::model::{Excludes, Model, ReadError, ScanError, SourceFile};
+use disk_builder::model::{
+    Excludes, Model, Note, OutsideLink, ReadError, ScanError, ScanOptions, SourceFile,
+};
 use model_disk::{FileError, FileListError, ModelFile, PathError};
 use tempfile::TempDir;
 
 fn scan_without(directory: &Path, excludes: &[&str]) -> Result<Model, ScanError> {
     let excludes = Excludes::new(excludes.iter().copied()).unwrap();
-    Model::scan(directory, &excludes)
+    Model::scan(directory, &excludes.into())
 }
 
 fn scan(directory: &Path) -> Result<Model, ScanError> {
     scan_without(directory, &[])
+}
+
+/// Links may lead to this place.
+fn scan_with(directory: &Path, outside: &Path) -> Result<Model, ScanError> {
+    let options = ScanOptions {
+        allow_outside: vec![outside.to_owned()],
+        ..Excludes::new([""; 0]).unwrap().into()
+    };
+    Model::scan(directory, &options)
 }
 
 fn paths(model: &Model) -> Vec<String> {
@@ -117,7 +130,161 @@ fn what_does_not_matter() {
     fs::rename(other.join("onnx"), other.join("../onnx-elsewhere")).unwrap();
     symlink("../onnx-elsewhere", other.join("onnx")).unwrap();
     fs::hard_link(other.join("config.json"), other.join("../config-too")).unwrap();
-    assert_eq!(everything(&scan(&other).unwrap()), expected);
+    let elsewhere = other.join("../onnx-elsewhere");
+    let scanned = scan_with(&other, &elsewhere).unwrap();
+    assert_eq!(everything(&scanned), expected);
+    assert_eq!(scanned.notes(), []);
+}
+
+/// What a link brings that leads out of the model.
+fn outside(result: Result<Model, ScanError>) -> Vec<(String, String)> {
+    let Err(ScanError::Outside { links, .. }) = result else {
+        panic!("{result:?}");
+    };
+    let pair = |link: OutsideLink| (link.path.to_string(), link.leads_to);
+    links.into_iter().map(pair).collect()
+}
+
+/// Each of them, however many there are, to a file or to a directory, of which nothing is read.
+#[test]
+fn links_that_lead_out_of_the_model() {
+    let (temporary, directory) = model(&[("file", ""), ("a/file", "")]);
+    let top = temporary.path().canonicalize().unwrap();
+    write(temporary.path(), &[("home/secret", ""), ("model-2/x", "")]);
+    let links = [
+        ("1", "../home/secret"),
+        ("2", "a/../../home/secret"),
+        ("3", "../home"),
+        ("4", ".."),
+        ("5", "/etc/passwd"),
+        ("6", "../model-2/x"),
+        // A link to a link.
+        ("7", "6"),
+        ("8", "/dev/zero"),
+        ("9", "/proc/self/root/etc/passwd"),
+    ];
+    for (name, text) in links {
+        symlink(text, directory.join(name)).unwrap();
+    }
+    // These stay inside.
+    symlink("a/../file", directory.join("b")).unwrap();
+    symlink(directory.join("a"), directory.join("c")).unwrap();
+    symlink("../model/a/file", directory.join("d")).unwrap();
+    symlink(
+        "/proc/self/cwd/../../../../../../../../../..",
+        directory.join("e"),
+    )
+    .unwrap();
+    let place = |text: &str| top.join(text).to_str().unwrap().to_owned();
+    let expected = [
+        ("1", place("home/secret")),
+        ("2", place("home/secret")),
+        ("3", place("home")),
+        ("4", place("")[..place("").len() - 1].to_owned()),
+        ("5", "/etc/passwd".to_owned()),
+        ("6", place("model-2/x")),
+        ("7", place("model-2/x")),
+        ("8", "/dev/zero".to_owned()),
+        ("9", "/etc/passwd".to_owned()),
+        ("e", "/".to_owned()),
+    ];
+    assert_eq!(
+        outside(scan(&directory)),
+        expected
+            .clone()
+            .map(|(name, place)| (name.to_owned(), place))
+    );
+    // One that is allowed is not named any more.
+    let left = outside(scan_with(&directory, &temporary.path().join("home")));
+    assert!(left.iter().all(|(_, place)| !place.contains("home")));
+    assert_eq!(left.len(), expected.len() - 3);
+    // Nothing outside that is a part of the name only.
+    let left = outside(scan_with(&directory, &temporary.path().join("model")));
+    assert_eq!(left.len(), expected.len());
+}
+
+#[test]
+fn places_that_are_allowed() {
+    let (temporary, directory) = model(&[("file", "1")]);
+    write(temporary.path(), &[("more/a", "2"), ("more/b/c", "3")]);
+    symlink("../more", directory.join("more")).unwrap();
+    symlink("../more/a", directory.join("a")).unwrap();
+    symlink("more", temporary.path().join("link")).unwrap();
+    let by_link = temporary.path().join("link");
+    let scanned = scan_with(&directory, &by_link).unwrap();
+    assert_eq!(paths(&scanned), ["a", "file", "more/a", "more/b/c"]);
+    fs::remove_file(directory.join("more")).unwrap();
+    let scanned = scan_with(&directory, &temporary.path().join("more/a")).unwrap();
+    assert_eq!(paths(&scanned), ["a", "file"]);
+    fs::remove_file(directory.join("a")).unwrap();
+    let scanned = scan_with(&directory, &by_link).unwrap();
+    assert_eq!(
+        scanned.notes(),
+        [Note::UnusedAllowOutside { place: by_link }]
+    );
+    let missing = temporary.path().join("missing");
+    let Err(ScanError::File(FileError { path, source, .. })) = scan_with(&directory, &missing)
+    else {
+        panic!("it is not there");
+    };
+    assert_eq!((path, source.raw_os_error()), (missing, Some(libc::ENOENT)));
+}
+
+/// A link that changes all the time leads to one place or is refused, and nothing of the other place
+/// is taken in.
+#[test]
+fn links_that_change_while_they_are_followed() {
+    let (temporary, directory) = model(&[("file", "inside")]);
+    write(temporary.path(), &[("secret", "outside")]);
+    let link = directory.join("link");
+    symlink("file", &link).unwrap();
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let new = temporary.path().join("new");
+            for text in ["../secret", "file"].iter().cycle() {
+                symlink(text, &new).unwrap();
+                fs::rename(&new, &link).unwrap();
+                if done.load(Ordering::Relaxed) {
+                    return;
+                }
+            }
+        });
+        let mut both = [0, 0];
+        while both.contains(&0) {
+            match scan(&directory) {
+                Err(ScanError::Outside { .. }) => both[0] += 1,
+                Ok(model) => {
+                    both[1] += 1;
+                    // What is opened later is the same, or is no longer taken.
+                    for _ in 0..100 {
+                        if let Ok(file) = model.open(1) {
+                            let mut bytes = [0; 6];
+                            file.file().read_exact_at(&mut bytes, 0).unwrap();
+                            assert_eq!(&bytes, b"inside");
+                        }
+                    }
+                }
+                // The directory is listed and looked at while its entries go.
+                Err(other) => panic!("{other}"),
+            }
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+}
+
+/// As in `/proc`: what can be read is more than the size says.
+#[test]
+fn files_without_their_size() {
+    let (_temporary, directory) = model(&[("empty", "")]);
+    assert_eq!(paths(&scan(&directory).unwrap()), ["empty"]);
+    symlink("/proc/self/status", directory.join("status")).unwrap();
+    let result = scan_with(&directory, Path::new("/proc"));
+    let Err(ScanError::Read(error @ ReadError::NoSize { bytes: 0, .. })) = result else {
+        panic!("{result:?}");
+    };
+    let expected = "/status has more to read than the 0 bytes of its size: put a copy in its place";
+    assert!(error.to_string().ends_with(expected), "{error}");
 }
 
 #[test]
@@ -217,20 +384,20 @@ fn links_in_a_circle() {
 
 #[test]
 fn directories_within_themselves() {
-    // To the directory itself, to one further up, and to one above the model.
+    // To the directory itself, to one further up, and to one above the model, which is allowed.
     for (text, path, loops) in [
         (".", "a/b/link", "a/b"),
         ("..", "a/b/link", "a"),
         ("../..", "a/b/link", ""),
         ("../../..", "a/b/link/model", ""),
     ] {
-        let (_temporary, directory) = model(&[("a/b/file", "")]);
+        let (temporary, directory) = model(&[("a/b/file", "")]);
         symlink(text, directory.join("a/b/link")).unwrap();
         let Err(ScanError::DirectoryLoop {
             path: found,
             directory: same,
             link,
-        }) = scan(&directory)
+        }) = scan_with(&directory, temporary.path())
         else {
             panic!("{text} goes on for ever");
         };
@@ -251,11 +418,12 @@ fn directories_within_themselves() {
 #[test]
 fn special_files_are_refused_unopened() {
     let refused = |make: &dyn Fn(&Path)| {
-        let (_temporary, directory) = model(&[("file", "")]);
+        let (temporary, directory) = model(&[("file", "")]);
         make(&directory.join("special"));
         // The same behind a link.
         for _ in 0..2 {
-            let Err(ScanError::Special { path, kind }) = scan(&directory) else {
+            let result = scan_with(&directory, temporary.path());
+            let Err(ScanError::Special { path, kind }) = result else {
                 panic!("only files and directories go onto a disk");
             };
             assert_eq!(path, directory.join("special"));
@@ -280,7 +448,7 @@ fn special_files_are_refused_unopened() {
     let (_temporary, directory) = model(&[]);
     symlink("/dev/zero", directory.join("zero")).unwrap();
     assert!(matches!(
-        scan(&directory),
+        scan_with(&directory, Path::new("/dev")),
         Err(ScanError::Special {
             kind: "character device",
             ..
@@ -298,7 +466,7 @@ fn unreadable_files_and_directories() {
         let unreadable = directory.join(unreadable);
         fs::set_permissions(&unreadable, fs::Permissions::from_mode(mode)).unwrap();
         // Root may read everything; this thread gives that up.
-        let result = std::thread::scope(|scope| {
+        let result = thread::scope(|scope| {
             let scan = scope.spawn(|| {
                 nix::unistd::setfsuid(nix::unistd::Uid::from_raw(65534));
                 scan(&directory)
@@ -332,15 +500,14 @@ fn files_that_change() {
 
     let mut append = OpenOptions::new().append(true).open(&path).unwrap();
     append.write_all(b"6").unwrap();
-    for time in [modified, SystemTime::UNIX_EPOCH] {
-        append.set_modified(time).unwrap();
-        changed(scanned.open(0).map(drop), &path);
-        changed(scanned.check_unchanged(), &path);
-        // The next time it has as many bytes as before, but not the time.
-        append.set_len(5).unwrap();
-    }
+    changed(scanned.open(0).map(drop), &path);
+    changed(scanned.check_unchanged(), &path);
+    // As many bytes as before, and the time of modification put back.
+    append.set_len(5).unwrap();
     append.set_modified(modified).unwrap();
-    scanned.check_unchanged().unwrap();
+    assert_eq!(fs::metadata(&path).unwrap().modified().unwrap(), modified);
+    changed(scanned.open(0).map(drop), &path);
+    changed(scanned.check_unchanged(), &path);
 
     // Another file with the same size and time, as behind a link that was changed.
     fs::write(directory.join("other"), "67890").unwrap();
@@ -360,6 +527,57 @@ fn files_that_change() {
     for error in [scanned.open(0).map(drop), scanned.check_unchanged()] {
         assert!(matches!(error, Err(ReadError::File(error)) if error.path == path));
     }
+}
+
+/// What comes into a directory is missing on the disk.
+#[test]
+fn directories_that_change() {
+    for (appears, changed) in [
+        ("new", ""),
+        ("a/new", "a"),
+        ("a/b/new", "a/b"),
+        ("empty/new", "empty"),
+    ] {
+        let (_temporary, directory) = model(&[("file", ""), ("a/b/file", "")]);
+        fs::create_dir(directory.join("empty")).unwrap();
+        let scanned = scan(&directory).unwrap();
+        scanned.check_unchanged().unwrap();
+        fs::write(directory.join(appears), "").unwrap();
+        let Err(ReadError::Changed(path)) = scanned.check_unchanged() else {
+            panic!("{appears} has come");
+        };
+        let path: PathBuf = path.components().collect();
+        assert_eq!(
+            path,
+            directory.join(changed).components().collect::<PathBuf>()
+        );
+        // And what has come and gone may have been in place of another.
+        fs::remove_file(directory.join(appears)).unwrap();
+        scanned.check_unchanged().unwrap_err();
+    }
+    // What is left out may change.
+    let (_temporary, directory) = model(&[("file", ""), ("left-out/file", "")]);
+    let scanned = scan_without(&directory, &["left-out"]).unwrap();
+    fs::write(directory.join("left-out/new"), "").unwrap();
+    scanned.check_unchanged().unwrap();
+    assert_eq!(paths(&scanned), ["file"]);
+}
+
+/// What a path leads to is not what the model is made of any more, once that is open.
+#[test]
+fn a_model_directory_that_is_replaced() {
+    let (temporary, directory) = model(&[("file", "old")]);
+    let scanned = scan(&directory).unwrap();
+    fs::rename(&directory, temporary.path().join("away")).unwrap();
+    write(&directory, &[("file", "new")]);
+    let mut bytes = [0; 3];
+    scanned
+        .open(0)
+        .unwrap()
+        .file()
+        .read_exact_at(&mut bytes, 0)
+        .unwrap();
+    assert_eq!(&bytes, b"old");
 }
 
 #[test]

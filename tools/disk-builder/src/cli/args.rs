@@ -62,8 +62,9 @@ Example:
   disk-builder build model/ --output model.img --exclude '*.md'
 
 The root hash depends on the relative paths and the bytes of the files, and on nothing else.
-Symbolic links are followed, and what they bring from outside of MODEL_DIR is named on the standard
-error; empty directories, .git and .cache/huggingface are left out.
+Symbolic links are followed as long as they lead to what is in MODEL_DIR, in the blobs of its hub
+cache, or in a place that --allow-outside names; empty directories, .git and .cache/huggingface are
+left out.
 A file appears whole or not at all. A block device is written over.", glob_help!()))]
 pub(super) struct BuildArguments {
     #[command(flatten)]
@@ -116,6 +117,14 @@ pub(super) struct ModelFlags {
     /// Leave out what matches, of the paths relative to MODEL_DIR; may be given several times
     #[arg(long, value_name = "GLOB")]
     pub(super) exclude: Vec<String>,
+
+    /// Let links lead to this file or directory outside of MODEL_DIR; may be given several times
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath)]
+    pub(super) allow_outside: Vec<PathBuf>,
+
+    /// Fail where there is anything to note, such as a shard that is missing
+    #[arg(long)]
+    pub(super) strict: bool,
 }
 
 /// Add a hash tree to an existing image, and print its root hash

@@ -12,7 +12,7 @@ use crate::{
         hash::{Hash, TreeRequest},
         verify::Verify,
     },
-    model::Excludes,
+    model::{Excludes, ScanOptions},
 };
 
 impl TryFrom<BuildArguments> for Build {
@@ -20,7 +20,7 @@ impl TryFrom<BuildArguments> for Build {
 
     fn try_from(arguments: BuildArguments) -> Result<Self, BuilderUsageError> {
         Ok(Self {
-            excludes: arguments.model.excludes()?,
+            options: arguments.model.options()?,
             model: arguments.model.model,
             output: arguments.output,
             manifest: arguments.manifest,
@@ -32,9 +32,13 @@ impl TryFrom<BuildArguments> for Build {
 }
 
 impl ModelFlags {
-    /// What is to be left out.
-    pub(super) fn excludes(&self) -> Result<Excludes, BuilderUsageError> {
-        Ok(Excludes::new(&self.exclude)?)
+    /// What goes onto the disk.
+    pub(super) fn options(&self) -> Result<ScanOptions, BuilderUsageError> {
+        Ok(ScanOptions {
+            excludes: Excludes::new(&self.exclude)?,
+            allow_outside: self.allow_outside.clone(),
+            strict: self.strict,
+        })
     }
 }
 

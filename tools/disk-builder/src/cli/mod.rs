@@ -3,6 +3,7 @@
 
 mod args;
 mod config;
+mod notes;
 mod progress;
 
 use std::{
@@ -39,6 +40,7 @@ use crate::{
     sys::signal::is_ignored,
 };
 use args::{BuilderArguments, BuilderCommand, Common};
+use notes::Notes;
 use progress::ProgressLine;
 
 /// More threads than this make nothing faster, and each takes more than a mebibyte. Who wants more
@@ -143,22 +145,26 @@ fn run(command: BuilderCommand) -> Result<(), CommandError> {
             // Half of them wait for the disk.
             let workers = workers(&arguments.common, 2, interrupted_by_signals()?)?;
             let line = ProgressLine::start(workers.progress(), arguments.common.quiet);
-            let report = Build::try_from(arguments)?.run(&workers, tell)?;
+            let build = Build::try_from(arguments)?;
+            let mut notes = Notes::default();
+            let built = build.run(&workers, |note| notes.tell(note));
+            let report = notes.or_refusal(built, json)?;
             line.finish();
-            print(&report, report.to_json(), json)
+            print(&report, notes.with(report.to_json()), json)
         }
         BuilderCommand::RootHash(arguments) => {
-            let excludes = arguments.model.excludes()?;
+            let json = arguments.common.json;
+            let options = arguments.model.options()?;
             // A signal just ends it: there is nothing to take back.
             let workers = workers(&arguments.common, 1, Arc::default())?;
             let line = ProgressLine::start(workers.progress(), arguments.common.quiet);
-            let root_hash = build::root_hash(&arguments.model.model, &excludes, &workers, tell)?;
+            let mut notes = Notes::default();
+            let tell = |note: &Note| notes.tell(note);
+            let hashed = build::root_hash(&arguments.model.model, &options, &workers, tell);
+            let root_hash = notes.or_refusal(hashed, json)?;
             line.finish();
-            print(
-                &format_args!("{root_hash}\n"),
-                json!({ "root_hash": root_hash.to_string() }),
-                arguments.common.json,
-            )
+            let report = json!({ "root_hash": root_hash.to_string() });
+            print(&format_args!("{root_hash}\n"), notes.with(report), json)
         }
         BuilderCommand::Hash(arguments) => {
             let json = arguments.common.json;
@@ -188,12 +194,6 @@ fn run(command: BuilderCommand) -> Result<(), CommandError> {
         }
         BuilderCommand::Man => write(PAGE.render(definition()).as_bytes()),
     }
-}
-
-/// A note comes before the first progress is drawn.
-fn tell(note: &Note) {
-    // Nothing depends on it.
-    let _ = writeln!(io::stderr(), "disk-builder: note: {note}");
 }
 
 /// What `verify` found, as success or failure.

@@ -59,7 +59,7 @@ pub fn hash_tree(
         workers.progress().advance(run.bytes(params));
         Ok::<_, HashTreeError>(())
     })?;
-    source.check_unchanged()?;
+    workers.install(|| source.check_unchanged())?;
 
     let kept = builder
         .kept

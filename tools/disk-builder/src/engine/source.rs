@@ -3,12 +3,12 @@
 use std::{
     fs::File,
     io,
-    os::unix::fs::{FileExt, MetadataExt},
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
 };
 
 use crate::engine::sys::window::Window;
-use model_disk::{BackingFile, BackingKind, Escaped, FileError, ReadAt as _};
+use model_disk::{BackingFile, BackingKind, Escaped, FileError, FileStamp, ReadAt as _};
 use nix::{
     errno::Errno,
     unistd::{Whence, lseek},
@@ -113,7 +113,7 @@ pub struct FileSource<'a> {
     path: &'a Path,
     bytes: u64,
     file_bytes: Option<u64>,
-    modified: Option<(i64, i64)>,
+    stamp: Option<FileStamp>,
 }
 
 impl<'a> FileSource<'a> {
@@ -125,7 +125,7 @@ impl<'a> FileSource<'a> {
             path,
             bytes,
             file_bytes,
-            modified: None,
+            stamp: None,
         }
     }
 
@@ -133,7 +133,7 @@ impl<'a> FileSource<'a> {
     pub fn of(file: &'a BackingFile, bytes: u64) -> Self {
         let source = Self::of_length(file, bytes, file.bytes());
         match file.kind() {
-            BackingKind::File => source.modified_at(file.modified()),
+            BackingKind::File => source.unchanged_since(file.stamp()),
             // That of the node, which writing to the device does not change.
             BackingKind::BlockDevice(_) => source,
         }
@@ -146,11 +146,10 @@ impl<'a> FileSource<'a> {
         Self::new(file.file(), file.path(), bytes, file_bytes)
     }
 
-    /// The same, of a file that was modified for the last time at `modified` (seconds and
-    /// nanoseconds), and must not be again.
-    pub fn modified_at(self, modified: (i64, i64)) -> Self {
+    /// The same, of a file that must stay what it was when the stamp was taken.
+    pub fn unchanged_since(self, stamp: FileStamp) -> Self {
         Self {
-            modified: Some(modified),
+            stamp: Some(stamp),
             ..self
         }
     }
@@ -226,8 +225,8 @@ impl Source for FileSource<'_> {
                 found,
             });
         }
-        let modified = (metadata.mtime(), metadata.mtime_nsec());
-        if self.modified.is_some_and(|before| before != modified) {
+        let now = FileStamp::of(&metadata);
+        if self.stamp.is_some_and(|before| before != now) {
             return Err(SourceError::Changed(path));
         }
         Ok(())
@@ -298,7 +297,7 @@ mod tests {
         let file = file(&[1; 100]);
         let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
         file.set_modified(at(7)).unwrap();
-        let source = source(&file, 100).modified_at((7, 0));
+        let source = source(&file, 100).unchanged_since(FileStamp::of(&file.metadata().unwrap()));
         source.check_unchanged().unwrap();
         file.set_modified(at(8)).unwrap();
         assert_eq!(

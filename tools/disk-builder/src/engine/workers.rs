@@ -42,6 +42,11 @@ impl Workers {
         Ok(())
     }
 
+    /// Calls `work` so that what rayon does in it is done by these threads.
+    pub fn install<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
+        self.pool.install(work)
+    }
+
     /// Calls `work` once for each number below `count`, in about ascending order, which suits
     /// disks. Each thread hands its own `state` to its calls. Ends at the first error.
     pub(super) fn for_each<S, E>(

@@ -4,48 +4,71 @@
 //! paths and bytes alone. [`FileList`] is that function's input as far as it is
 //! known before anything is read; [`Model`] is where the bytes are.
 
+mod clock;
+mod entry;
 mod exclude;
+mod first_few;
 mod limits;
+mod names;
 mod note;
-mod origin;
+mod opened;
+mod options;
+mod places;
 mod scan;
+mod scan_error;
+mod shard_index;
+mod signs;
 mod source_file;
 
 use std::{
-    fs::{self, Metadata},
+    ffi::OsStr,
+    fs::{File, Metadata},
+    os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
 };
 
 pub use exclude::{ExcludeError, Excludes};
-pub use note::{Note, Outside};
-pub use scan::ScanError;
+pub use note::Note;
+pub use options::ScanOptions;
+pub use scan_error::{OutsideLink, ScanError};
 pub use source_file::{ReadError, SourceFile};
 
-use model_disk::{FileError, FileList};
-use source_file::Stamp;
+use model_disk::{FileError, FileList, FileStamp};
+use opened::hold;
+use rayon::prelude::*;
 
 /// A model directory and what it holds.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Model {
     directory: PathBuf,
+    /// The same, open: what has its path later is not looked at.
+    top: File,
     files: FileList,
     /// Of each file, what it was when the directory was looked through.
-    stamps: Vec<Stamp>,
+    stamps: Vec<FileStamp>,
+    /// The same of each directory, with its path in the model.
+    directories: Vec<(Vec<u8>, FileStamp)>,
     notes: Vec<Note>,
 }
 
 impl Model {
     /// Looks through a directory. Symbolic links are followed, to files and to
-    /// directories alike; directories without a file are left out, and so is
-    /// what `excludes` says. Every file is opened once, so that one that cannot
-    /// be read is found now and not hours into a build.
-    pub fn scan(directory: &Path, excludes: &Excludes) -> Result<Self, ScanError> {
-        let scanned = scan::scan(directory, excludes)?;
+    /// directories alike, as long as they lead to what is the model's, or is allowed; directories
+    /// without a file are left out, and so is what `options` says. Every file is opened once, so
+    /// that one that cannot be read is found now and not hours into a build. Uses the threads of
+    /// the rayon pool that it is called in.
+    pub fn scan(directory: &Path, options: &ScanOptions) -> Result<Self, ScanError> {
+        let scanned = scan::scan(directory, options)?;
+        let notes = signs::notes(&scanned, directory)?;
+        let directories = scanned.directories.iter().map(|(_, stamp)| stamp);
+        clock::wait_until_after(scanned.stamps.iter().chain(directories));
         Ok(Self {
             directory: directory.to_owned(),
+            top: scanned.top,
             files: scanned.files,
             stamps: scanned.stamps,
-            notes: scanned.notes,
+            directories: scanned.directories,
+            notes,
         })
     }
 
@@ -65,39 +88,54 @@ impl Model {
         reason = "a file's place in the list that the model was made with"
     )]
     pub fn open(&self, index: usize) -> Result<SourceFile, ReadError> {
-        let file = SourceFile::open(self.path(index))?;
+        let relative = OsStr::from_bytes(self.files[index].path.as_bytes());
+        let file = SourceFile::open(&self.top, relative, self.path(relative))?;
         if file.stamp() == self.stamps[index] {
             Ok(file)
         } else {
-            Err(ReadError::Changed(self.path(index)))
+            Err(ReadError::Changed(self.path(relative)))
         }
     }
 
-    /// To be asked when all has been read: whether each file is still what it was, by its size
-    /// and its time of modification.
+    /// To be asked when all has been read: whether each file and each directory is still what it
+    /// was. Uses the threads of the rayon pool that it is called in.
     pub fn check_unchanged(&self) -> Result<(), ReadError> {
-        for (index, stamp) in self.stamps.iter().enumerate() {
-            let path = self.path(index);
-            match fs::metadata(&path) {
-                Ok(metadata) if Stamp::of(&metadata) == *stamp => {}
-                Ok(_) => return Err(ReadError::Changed(path)),
-                Err(error) => return Err(FileError::new("read", &path)(error).into()),
-            }
+        let files = self.files.par_iter().zip(&self.stamps);
+        files.try_for_each(|(file, stamp)| self.compare(file.path.as_bytes(), stamp))?;
+        let mut directories = self.directories.iter();
+        directories.try_for_each(|(path, stamp)| self.compare(path, stamp))
+    }
+
+    fn compare(&self, relative: &[u8], stamp: &FileStamp) -> Result<(), ReadError> {
+        let relative = OsStr::from_bytes(if relative.is_empty() { b"." } else { relative });
+        let held = hold(&self.top, relative).and_then(|held| held.metadata());
+        match held {
+            Ok(metadata) if FileStamp::of(&metadata) == *stamp => Ok(()),
+            Ok(_) => Err(ReadError::Changed(self.path(relative))),
+            Err(error) => Err(FileError::new("read", &self.path(relative))(error).into()),
         }
-        Ok(())
     }
 
-    /// Where in the model this file is, if it is one of the model's.
+    /// Where in the model this file or directory is, if it is one of the model's.
     pub fn find(&self, metadata: &Metadata) -> Option<PathBuf> {
-        let found = self.stamps.iter().position(|stamp| stamp.is_of(metadata))?;
-        Some(self.path(found))
+        let wanted = FileStamp::of(metadata);
+        let file = self
+            .stamps
+            .iter()
+            .position(|stamp| stamp.is_same_file(&wanted))
+            .and_then(|index| self.files.get(index));
+        let directory = || {
+            let mut directories = self.directories.iter();
+            directories.find(|(_, stamp)| stamp.is_same_file(&wanted))
+        };
+        let path = match file {
+            Some(file) => file.path.as_bytes(),
+            None => directory()?.0.as_slice(),
+        };
+        Some(self.path(OsStr::from_bytes(path)))
     }
 
-    #[expect(
-        clippy::indexing_slicing,
-        reason = "a file's place in the list that the model was made with"
-    )]
-    fn path(&self, index: usize) -> PathBuf {
-        self.files[index].path.below(&self.directory)
+    fn path(&self, relative: &OsStr) -> PathBuf {
+        self.directory.join(relative)
     }
 }

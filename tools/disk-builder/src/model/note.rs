@@ -6,60 +6,125 @@ use std::{
 };
 
 use model_disk::{Escaped, RelativePath};
+use serde::{Serialize, Serializer};
 
-/// How many files are named.
+use super::{OutsideLink, first_few::FirstFew};
+
+/// How many names a note shows.
 const MAX_NAMED: usize = 5;
 
-/// Something that the user should know, and may not have meant.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// How many links that lead out of a model: each may be the one that matters.
+const MAX_LINKS: usize = 20;
+
+/// Something that the user should know, and may not have meant. As JSON it is an object with the
+/// member `kind` and what it is about, whole.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Note {
-    /// Links lead to files elsewhere, whose content goes onto the disk.
-    Outside(Outside),
+    /// Links that lead out of the model, which is an error.
+    Outside {
+        /// All of them.
+        links: Vec<OutsideLink>,
+    },
+    /// Files that are not there, but what Git LFS keeps in their places.
+    LfsPointers {
+        /// All of them.
+        files: Vec<RelativePath>,
+    },
+    /// What a download leaves behind when it is interrupted, or keeps for itself.
+    Leftovers {
+        /// All of them.
+        files: Vec<RelativePath>,
+    },
+    /// What by its name is nobody else's business.
+    Secrets {
+        /// All of them.
+        files: Vec<RelativePath>,
+    },
+    /// An index of shards names files that do not go onto the disk.
+    MissingShards {
+        /// The index.
+        index: RelativePath,
+        /// What it names, in order.
+        missing: Vec<String>,
+    },
+    /// An index of shards that ends in its middle, or is none.
+    UnreadableIndex {
+        /// The index.
+        index: RelativePath,
+        /// Why.
+        reason: String,
+    },
     /// A pattern of what to leave out left nothing out.
-    Unused(String),
+    UnusedExclude {
+        /// The pattern.
+        pattern: String,
+    },
+    /// No link leads to a place that was allowed.
+    UnusedAllowOutside {
+        /// The place.
+        #[serde(serialize_with = "escaped")]
+        place: PathBuf,
+    },
     /// Another run has the lock of the directory that an output goes to.
-    Waiting(PathBuf),
+    Waiting {
+        /// The directory.
+        #[serde(serialize_with = "escaped")]
+        directory: PathBuf,
+    },
 }
 
-/// Files of a model whose content comes from outside of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outside {
-    directory: PathBuf,
-    /// The first few: their paths in the model, and where they are.
-    first: Vec<(RelativePath, PathBuf)>,
-    count: usize,
-}
-
-impl Outside {
-    /// None yet, of the model in a directory.
-    pub(super) fn new(directory: &Path) -> Self {
-        Self {
-            directory: directory.to_owned(),
-            first: Vec::new(),
-            count: 0,
-        }
-    }
-
-    /// One more, with the path where it really is.
-    pub(super) fn add(&mut self, file: &RelativePath, place: PathBuf) {
-        if self.count < MAX_NAMED {
-            self.first.push((file.clone(), place));
-        }
-        self.count += 1;
-    }
-
-    /// How many files there are.
-    pub fn count(&self) -> usize {
-        self.count
-    }
+/// Paths of this machine are for people.
+fn escaped<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&Escaped::path(path))
 }
 
 impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Outside(files) => files.fmt(f),
-            Self::Unused(pattern) => write!(f, "--exclude {pattern:?} left nothing out"),
-            Self::Waiting(directory) => write!(
+            Self::Outside { links } => {
+                write!(f, "out of the model:{}", FirstFew::new(links, MAX_LINKS))
+            }
+            Self::LfsPointers { files } => write!(
+                f,
+                "Git LFS pointers in the place of files, which `git lfs pull` fetches:{}",
+                FirstFew::new(files, MAX_NAMED)
+            ),
+            Self::Leftovers { files } => write!(
+                f,
+                "left behind by a download, and hardly a part of the model; --exclude leaves it \
+                 out:{}",
+                FirstFew::new(files, MAX_NAMED)
+            ),
+            Self::Secrets { files } => write!(
+                f,
+                "named like secrets, which a disk gives to everybody; --exclude leaves them out:{}",
+                FirstFew::new(files, MAX_NAMED)
+            ),
+            Self::MissingShards { index, missing } => {
+                let missing: Vec<_> = missing
+                    .iter()
+                    .map(|name| Escaped::bytes(name.as_bytes()))
+                    .collect();
+                write!(
+                    f,
+                    "{index} names what does not go onto the disk; is the download complete?{}",
+                    FirstFew::new(&missing, MAX_NAMED)
+                )
+            }
+            Self::UnreadableIndex { index, reason } => write!(
+                f,
+                "{index} is no JSON that can be read; is the download complete? {reason}"
+            ),
+            Self::UnusedExclude { pattern } => {
+                write!(f, "--exclude {pattern:?} left nothing out")
+            }
+            Self::UnusedAllowOutside { place } => write!(
+                f,
+                "--allow-outside {}: no link leads there",
+                Escaped::path(place)
+            ),
+            Self::Waiting { directory } => write!(
                 f,
                 "all is written; waiting for another process, which has {} locked",
                 Escaped::path(directory)
@@ -68,47 +133,37 @@ impl fmt::Display for Note {
     }
 }
 
-impl fmt::Display for Outside {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let files = if self.count == 1 { "file" } else { "files" };
-        write!(
-            f,
-            "links lead to {} {files} outside of {}; --exclude leaves out what does not belong on \
-             the disk:",
-            self.count,
-            Escaped::path(&self.directory)
-        )?;
-        for (file, place) in &self.first {
-            write!(f, "\n    {file} is {}", Escaped::path(place))?;
-        }
-        match self.count - self.first.len() {
-            0 => Ok(()),
-            more => write!(f, "\n    and {more} more"),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn outside(count: usize) -> String {
-        let mut outside = Outside::new(Path::new("model"));
-        for number in 0..count {
-            let file = RelativePath::new(format!("{number}")).unwrap();
-            outside.add(&file, "/etc/x\n".into());
-        }
-        Note::Outside(outside).to_string()
+    fn paths(count: usize) -> Vec<RelativePath> {
+        let path = |number| RelativePath::new(format!("a/{number}\n")).unwrap();
+        (0..count).map(path).collect()
     }
 
     #[test]
-    fn the_first_few_are_named() {
-        let one = outside(1);
-        assert!(one.contains(" 1 file outside of model;"), "{one}");
-        assert!(one.ends_with(":\n    0 is /etc/x\\n"), "{one}");
-        assert_eq!(outside(5).lines().count(), 6);
-        let many = outside(1000);
-        assert_eq!(many.lines().count(), 7);
-        assert!(many.ends_with("\n    and 995 more"), "{many}");
+    fn the_first_few_are_shown_and_all_are_in_the_json() {
+        let note = Note::LfsPointers { files: paths(7) };
+        let text = note.to_string();
+        assert_eq!(text.lines().count(), 7, "{text}");
+        assert!(text.contains("fetches:\n    a/0\\n\n"), "{text}");
+        assert!(text.ends_with("\n    and 2 more"), "{text}");
+        let json = serde_json::to_value(note).unwrap();
+        assert_eq!(json["kind"], "lfs_pointers");
+        assert_eq!(json["files"].as_array().unwrap().len(), 7);
+        assert_eq!(json["files"][6]["path"], "a/6\n");
+    }
+
+    #[test]
+    fn names_within_an_index_are_escaped() {
+        let note = Note::MissingShards {
+            index: RelativePath::new("x.index.json").unwrap(),
+            missing: vec!["\x1b[31m".to_owned()],
+        };
+        assert!(note.to_string().ends_with("\n    \\u{1b}[31m"), "{note}");
+        let place = "/a\n".into();
+        let json = serde_json::to_value(Note::UnusedAllowOutside { place }).unwrap();
+        assert_eq!(json["place"], "/a\\n");
     }
 }

@@ -1,375 +1,360 @@
 //! Looking through a model directory.
+//!
+//! Each directory is opened once, and each name in it by the open directory. What a symbolic link
+//! leads to is held first, and judged by where it is, not by what the link says.
 
 use std::{
-    ffi::OsString,
-    fs::{self, FileType, Metadata},
+    ffi::{OsStr, OsString},
+    fs::File,
     io,
-    os::unix::{
-        ffi::OsStrExt,
-        fs::{FileTypeExt, MetadataExt},
-    },
+    os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
     vec,
 };
 
-use model_disk::{
-    Escaped, ExitCode, FileError, FileList, FileListError, HasExitCode, ModelFile, PathError,
-    RelativePath, erofs::MAX_ENTRIES,
+use model_disk::{FileError, FileList, FileStamp, ModelFile, RelativePath, erofs::MAX_ENTRIES};
+use rayon::prelude::*;
+use rustix::{
+    fs::{Dir, FileType},
+    io::Errno,
 };
 
 use super::{
-    Excludes, Note, Outside, ReadError, SourceFile,
-    exclude::Used,
-    limits::{Count, Counted, MAX_LINKED, Passed},
-    origin::Own,
-    source_file::Stamp,
+    OutsideLink, ReadError, ScanError, ScanOptions,
+    entry::{EntryKind, ScanEntry},
+    exclude::{Excludes, Used},
+    limits::{Count, Counted, Passed},
+    opened::{hold, open_directory, read_held},
+    places::Places,
 };
-
-/// Why a model directory cannot go onto a disk.
-#[derive(Debug, thiserror::Error)]
-pub enum ScanError {
-    /// It is a file or something else.
-    #[error("{} is not a directory", Escaped::path(.0))]
-    NotADirectory(PathBuf),
-    /// A directory cannot be read, or an entry cannot be looked at.
-    #[error(transparent)]
-    File(#[from] FileError),
-    /// A file cannot be opened.
-    #[error(transparent)]
-    Read(#[from] ReadError),
-    /// A symbolic link to nothing.
-    #[error(
-        "{} is a symbolic link to {}, which is not there: is the download complete?",
-        Escaped::path(.link), Escaped::path(.target)
-    )]
-    DanglingLink {
-        /// The link.
-        link: PathBuf,
-        /// What it says.
-        target: PathBuf,
-        /// The error of following it.
-        source: io::Error,
-    },
-    /// Symbolic links that lead in a circle, never to a file.
-    #[error(
-        "{} is a symbolic link to {} that leads back to itself",
-        Escaped::path(.link), Escaped::path(.target)
-    )]
-    LinkLoop {
-        /// The link.
-        link: PathBuf,
-        /// What it says.
-        target: PathBuf,
-        /// The error of following it.
-        source: io::Error,
-    },
-    /// A directory that holds itself, by way of a symbolic link.
-    #[error(
-        "{} is the directory {} that it lies in, by way of the symbolic link {}",
-        Escaped::path(.path), Escaped::path(.directory), Escaped::path(.link)
-    )]
-    DirectoryLoop {
-        /// The directory within itself.
-        path: PathBuf,
-        /// The same further up.
-        directory: PathBuf,
-        /// The link that leads there.
-        link: PathBuf,
-    },
-    /// More than any disk may have.
-    #[error(
-        "{} has more than {MAX_ENTRIES} directory entries, and no disk is made with more: leave \
-         some out with --exclude", Escaped::path(.0)
-    )]
-    TooMany(PathBuf),
-    /// Links to directories that lead to very much.
-    #[error(
-        "{} is one of the symbolic links to directories within each other that lead to more than \
-         {MAX_LINKED} files and directories: leave it out with --exclude, or put a copy in its \
-         place", Escaped::path(.0)
-    )]
-    TooManyLinked(PathBuf),
-    /// Neither a file nor a directory.
-    #[error(
-        "{} is a {kind}, and only files and directories go onto a disk: \
-         remove it or leave it out with --exclude", Escaped::path(.path)
-    )]
-    Special {
-        /// What it is.
-        path: PathBuf,
-        /// Of which kind.
-        kind: &'static str,
-    },
-    /// A name that a disk cannot hold.
-    #[error("{} cannot go onto a disk", Escaped::path(.path))]
-    Path {
-        /// What has the name.
-        path: PathBuf,
-        /// Why.
-        source: PathError,
-    },
-    /// Nothing is left to go onto a disk.
-    #[error("no disk can be made from {}", Escaped::path(.directory))]
-    List {
-        /// The model directory.
-        directory: PathBuf,
-        /// Why.
-        source: FileListError,
-    },
-}
-
-impl HasExitCode for ScanError {
-    fn exit_code(&self) -> ExitCode {
-        match self {
-            Self::File(error) => error.exit_code(),
-            Self::Read(error) => error.exit_code(),
-            Self::NotADirectory(_) => ExitCode::Usage,
-            _ => ExitCode::Failure,
-        }
-    }
-}
 
 /// What is in a model directory.
 pub(super) struct Scanned {
+    /// The model directory itself.
+    pub(super) top: File,
     pub(super) files: FileList,
     /// Of each file, what it is now.
-    pub(super) stamps: Vec<Stamp>,
-    pub(super) notes: Vec<Note>,
+    pub(super) stamps: Vec<FileStamp>,
+    /// The directories that were looked through, by their paths from the model directory.
+    pub(super) directories: Vec<(Vec<u8>, FileStamp)>,
+    /// The paths of Git LFS pointers.
+    pub(super) lfs_pointers: Vec<RelativePath>,
+    /// Patterns of `excludes` that left nothing out.
+    pub(super) unused_excludes: Vec<String>,
+    /// Places that were allowed, and to which no link leads.
+    pub(super) unused_places: Vec<PathBuf>,
 }
 
 /// Lists the files below a directory that are not left out.
-pub(super) fn scan(directory: &Path, excludes: &Excludes) -> Result<Scanned, ScanError> {
-    scan_counting(directory, excludes, Count::new())
+pub(super) fn scan(directory: &Path, options: &ScanOptions) -> Result<Scanned, ScanError> {
+    scan_counting(directory, options, Count::new())
 }
 
 fn scan_counting(
     directory: &Path,
-    excludes: &Excludes,
-    mut count: Count,
+    options: &ScanOptions,
+    count: Count,
 ) -> Result<Scanned, ScanError> {
-    let metadata = fs::metadata(directory).map_err(FileError::new("read", directory))?;
-    if !metadata.is_dir() {
-        return Err(ScanError::NotADirectory(directory.to_owned()));
-    }
-    let own = Own::new(true_path(directory));
-    let mut outside = Outside::new(directory);
-    let mut used = Used::default();
-    let mut found = Vec::new();
-    // The directories on the way down to where the scan is.
-    let mut stack = vec![ScanFrame::enter(directory.to_owned(), vec![], &metadata)?];
-    while let Some(frame) = stack.last_mut() {
-        let Some(name) = frame.names.next() else {
-            stack.pop();
-            continue;
-        };
-        let path = frame.path.join(&name);
-        let mut relative = frame.relative.clone();
-        if !relative.is_empty() {
-            relative.push(b'/');
-        }
-        relative.extend_from_slice(name.as_bytes());
-        if excludes.leave_out(&relative, &mut used) {
-            continue;
-        }
-
-        let entry = ScanEntry::look_at(path)?;
-        let links = frame.links;
-        let below = || frame.elsewhere.as_ref().map(|place| place.join(&name));
-        let elsewhere = entry.followed().map(true_path).or_else(below);
-        if entry.metadata.is_dir() {
-            entry.refuse_loop(&stack)?;
-            let counted = count.add(Counted::Directory, links);
-            counted.map_err(|passed| too_many(passed, &stack))?;
-            stack.push(ScanFrame {
-                links: links + usize::from(entry.is_link),
-                is_link: entry.is_link,
-                elsewhere,
-                ..ScanFrame::enter(entry.path, relative, &entry.metadata)?
-            });
-        } else if entry.metadata.is_file() {
-            let counted = count.add(Counted::File, links);
-            counted.map_err(|passed| too_many(passed, &stack))?;
-            let path = match RelativePath::new(relative) {
-                Ok(path) => path,
-                Err(source) => {
-                    let path = entry.path;
-                    return Err(ScanError::Path { path, source });
-                }
-            };
-            let stamp = SourceFile::open(entry.path)?.stamp();
-            let size = stamp.size;
-            if let Some(place) = elsewhere.filter(|place| !own.holds(place)) {
-                outside.add(&path, place);
-            }
-            found.push((ModelFile { path, size }, stamp));
-        } else {
-            return Err(ScanError::Special {
-                path: entry.path,
-                kind: kind(entry.metadata.file_type()),
-            });
-        }
+    let top = open_directory(directory).map_err(|error| match Errno::from_io_error(&error) {
+        Some(Errno::NOTDIR) => ScanError::NotADirectory(directory.to_owned()),
+        _ => FileError::new("read", directory)(error).into(),
+    })?;
+    let places = Places::new(&top, directory, &options.allow_outside)?;
+    let mut scan = Scan {
+        directory,
+        top: &top,
+        excludes: &options.excludes,
+        places: &places,
+        used: Used::default(),
+        count,
+        found: Vec::new(),
+        directories: Vec::new(),
+        outside: Vec::new(),
+    };
+    scan.walk()?;
+    let Scan {
+        used,
+        mut found,
+        directories,
+        outside: links,
+        ..
+    } = scan;
+    if !links.is_empty() {
+        return Err(ScanError::Outside {
+            directory: directory.to_owned(),
+            links,
+        });
     }
     // In the order of the list.
-    found.sort_unstable_by(|(one, _), (other, _)| one.path.cmp(&other.path));
-    let (files, stamps) = found.into_iter().unzip();
+    found.sort_unstable_by(|one, other| one.file.path.cmp(&other.file.path));
+    let pointers = found.iter().filter(|found| found.is_lfs_pointer);
+    let lfs_pointers = pointers.map(|found| found.file.path.clone()).collect();
+    let (files, stamps) = found
+        .into_iter()
+        .map(|found| (found.file, found.stamp))
+        .unzip();
     let files = FileList::new(files).map_err(|source| ScanError::List {
         directory: directory.to_owned(),
         source,
     })?;
-    let outside = Some(outside).filter(|outside| outside.count() > 0);
-    let unused = excludes.unused(&used).cloned().map(Note::Unused);
     Ok(Scanned {
         files,
         stamps,
-        notes: outside
-            .map(Note::Outside)
-            .into_iter()
-            .chain(unused)
-            .collect(),
+        directories,
+        lfs_pointers,
+        unused_excludes: options.excludes.unused(&used).cloned().collect(),
+        unused_places: places.unused().collect(),
+        top,
     })
 }
 
-/// Where a path leads. Where that cannot be told, what stands there, which is not taken for the
-/// model's own.
-fn true_path(path: &Path) -> PathBuf {
-    let place = fs::canonicalize(path).or_else(|_| fs::read_link(path));
-    place.unwrap_or_else(|_| path.to_owned())
+/// A file of the model.
+struct FoundFile {
+    file: ModelFile,
+    stamp: FileStamp,
+    is_lfs_pointer: bool,
 }
 
-fn too_many(passed: Passed, stack: &[ScanFrame]) -> ScanError {
-    let path =
-        |frame: Option<&ScanFrame>| frame.map_or_else(PathBuf::new, |frame| frame.path.clone());
-    match passed {
-        Passed::Entries => ScanError::TooMany(path(stack.first())),
-        Passed::Linked => ScanError::TooManyLinked(path(stack.iter().rfind(|frame| frame.is_link))),
-    }
+/// A walk through a model directory, and what it has found.
+struct Scan<'a> {
+    directory: &'a Path,
+    top: &'a File,
+    excludes: &'a Excludes,
+    places: &'a Places,
+    used: Used,
+    count: Count,
+    found: Vec<FoundFile>,
+    directories: Vec<(Vec<u8>, FileStamp)>,
+    outside: Vec<OutsideLink>,
 }
 
 /// A directory that is being looked through.
 struct ScanFrame {
-    path: PathBuf,
     relative: Vec<u8>,
-    id: (u64, u64),
+    stamp: FileStamp,
     is_link: bool,
     /// How many links to directories lead to it.
     links: usize,
-    /// Where it really is, if by a link.
-    elsewhere: Option<PathBuf>,
-    names: vec::IntoIter<OsString>,
+    /// Those in it that are still to come.
+    below: vec::IntoIter<Below>,
 }
 
-impl ScanFrame {
-    /// One that no link leads to.
-    fn enter(path: PathBuf, relative: Vec<u8>, metadata: &Metadata) -> Result<Self, ScanError> {
-        let entries = fs::read_dir(&path).map_err(FileError::new("read", &path))?;
-        let names: Result<Vec<_>, io::Error> =
-            entries.map(|entry| Ok(entry?.file_name())).collect();
-        let mut names = names.map_err(FileError::new("read", &path))?;
-        // So that of several faults the same one is reported each time.
-        names.sort_unstable();
-        Ok(Self {
-            path,
-            relative,
-            id: id(metadata),
-            is_link: false,
-            links: 0,
-            elsewhere: None,
-            names: names.into_iter(),
-        })
-    }
-}
-
-/// What a name in a directory leads to.
-struct ScanEntry {
-    path: PathBuf,
+/// A directory within another.
+struct Below {
+    relative: Vec<u8>,
+    stamp: FileStamp,
     is_link: bool,
-    metadata: Metadata,
 }
 
-impl ScanEntry {
-    fn look_at(path: PathBuf) -> Result<Self, ScanError> {
-        let own = fs::symlink_metadata(&path).map_err(FileError::new("read", &path))?;
-        if !own.is_symlink() {
-            return Ok(Self {
-                path,
-                is_link: false,
-                metadata: own,
-            });
-        }
-        let source = match fs::metadata(&path) {
-            Ok(metadata) => {
-                return Ok(Self {
-                    path,
-                    is_link: true,
-                    metadata,
-                });
-            }
-            Err(error) => error,
+impl Scan<'_> {
+    fn walk(&mut self) -> Result<(), ScanError> {
+        let metadata = self.top.metadata();
+        let top = Below {
+            relative: Vec::new(),
+            stamp: FileStamp::of(&metadata.map_err(FileError::new("read", self.directory))?),
+            is_link: false,
         };
-        let target = fs::read_link(&path).map_err(FileError::new("read", &path))?;
-        let link = path;
-        Err(match source.raw_os_error() {
-            Some(libc::ENOENT | libc::ENOTDIR) => ScanError::DanglingLink {
-                link,
-                target,
-                source,
-            },
-            Some(libc::ELOOP) => ScanError::LinkLoop {
-                link,
-                target,
-                source,
-            },
-            _ => FileError::new("read", &link)(source).into(),
-        })
+        // The directories on the way down to where the scan is.
+        let mut stack = vec![];
+        self.enter(top, &mut stack)?;
+        while let Some(frame) = stack.last_mut() {
+            let Some(below) = frame.below.next() else {
+                stack.pop();
+                continue;
+            };
+            self.refuse_loop(&below, &stack)?;
+            self.add(Counted::Directory, &stack)?;
+            self.enter(below, &mut stack)?;
+        }
+        Ok(())
     }
 
-    /// Its path, where that is a symbolic link.
-    fn followed(&self) -> Option<&Path> {
-        self.is_link.then_some(&self.path)
+    /// Takes the files of a directory, and puts it on the stack for what is below.
+    fn enter(&mut self, entered: Below, stack: &mut Vec<ScanFrame>) -> Result<(), ScanError> {
+        let Below {
+            relative,
+            stamp,
+            is_link,
+        } = entered;
+        let path = self.path(&relative);
+        let open = self
+            .open(&relative)
+            .map_err(FileError::new("read", &path))?;
+        let metadata = open.metadata().map_err(FileError::new("read", &path))?;
+        let stamp_now = FileStamp::of(&metadata);
+        if !stamp_now.is_same_file(&stamp) {
+            return Err(ReadError::Changed(path).into());
+        }
+        let names = names(&open).map_err(FileError::new("read", &path))?;
+        let links = stack.last().map_or(0, |frame| frame.links) + usize::from(is_link);
+        stack.push(ScanFrame {
+            relative: relative.clone(),
+            stamp,
+            is_link,
+            links,
+            below: Vec::new().into_iter(),
+        });
+        if names.len() as u64 > MAX_ENTRIES {
+            return Err(self.too_many(Passed::Entries, stack));
+        }
+        let kept = self.keep(&relative, names);
+        let places = self.places;
+        let seen: Vec<_> = kept
+            .into_par_iter()
+            .with_min_len(64)
+            .map(|(name, relative)| {
+                let entry = ScanEntry::look_at(&open, &name.name, name.plain, &path, places);
+                (relative, entry)
+            })
+            .collect();
+        let mut below = Vec::new();
+        for (relative, entry) in seen {
+            let ScanEntry { is_link, kind } = entry?;
+            match kind {
+                EntryKind::Directory { stamp } => below.push(Below {
+                    relative,
+                    stamp,
+                    is_link,
+                }),
+                EntryKind::File {
+                    stamp,
+                    is_lfs_pointer,
+                } => {
+                    self.add(Counted::File, stack)?;
+                    let file = ModelFile {
+                        path: self.relative(relative)?,
+                        size: stamp.bytes(),
+                    };
+                    self.found.push(FoundFile {
+                        file,
+                        stamp,
+                        is_lfs_pointer,
+                    });
+                }
+                EntryKind::Outside { leads_to } => {
+                    let path = self.relative(relative)?;
+                    self.outside.push(OutsideLink { path, leads_to });
+                }
+                EntryKind::Special { kind } => {
+                    let path = self.path(&relative);
+                    return Err(ScanError::Special { path, kind });
+                }
+            }
+        }
+        if let Some(frame) = stack.last_mut() {
+            frame.below = below.into_iter();
+        }
+        self.directories.push((relative, stamp_now));
+        Ok(())
+    }
+
+    /// A directory that was found by this path. What it leads to is compared by whoever asks.
+    fn open(&self, relative: &[u8]) -> io::Result<File> {
+        let relative = if relative.is_empty() { b"." } else { relative };
+        read_held(&hold(self.top, OsStr::from_bytes(relative))?)
+    }
+
+    /// What is not left out, with its paths.
+    fn keep(&mut self, relative: &[u8], names: Vec<Name>) -> Vec<(Name, Vec<u8>)> {
+        let mut kept = Vec::with_capacity(names.len());
+        for name in names {
+            let mut path = relative.to_vec();
+            if !path.is_empty() {
+                path.push(b'/');
+            }
+            path.extend_from_slice(name.name.as_bytes());
+            if !self.excludes.leave_out(&path, &mut self.used) {
+                kept.push((name, path));
+            }
+        }
+        kept
+    }
+
+    fn add(&mut self, found: Counted, stack: &[ScanFrame]) -> Result<(), ScanError> {
+        let links = stack.last().map_or(0, |frame| frame.links);
+        let counted = self.count.add(found, links);
+        counted.map_err(|passed| self.too_many(passed, stack))
+    }
+
+    fn too_many(&self, passed: Passed, stack: &[ScanFrame]) -> ScanError {
+        match passed {
+            Passed::Entries => ScanError::TooMany(self.directory.to_owned()),
+            Passed::Linked => {
+                let link = stack.iter().rfind(|frame| frame.is_link);
+                ScanError::TooManyLinked(
+                    self.path(link.map_or(&[], |frame| frame.relative.as_slice())),
+                )
+            }
+        }
     }
 
     /// A directory among those that lead to it would go on for ever.
-    fn refuse_loop(&self, stack: &[ScanFrame]) -> Result<(), ScanError> {
-        let Some(same) = stack.iter().find(|frame| frame.id == id(&self.metadata)) else {
+    fn refuse_loop(&self, below: &Below, stack: &[ScanFrame]) -> Result<(), ScanError> {
+        let same = |frame: &&ScanFrame| frame.stamp.is_same_file(&below.stamp);
+        let Some(same) = stack.iter().find(same) else {
             return Ok(());
         };
-        let above = || stack.iter().rfind(|frame| frame.is_link);
-        let link = self.followed().or_else(|| Some(&above()?.path));
+        let above = stack.iter().rfind(|frame| frame.is_link);
+        let link = match above {
+            Some(above) if !below.is_link => &above.relative,
+            _ => &below.relative,
+        };
         Err(ScanError::DirectoryLoop {
-            path: self.path.clone(),
-            directory: same.path.clone(),
-            link: link.unwrap_or(&self.path).to_owned(),
+            path: self.path(&below.relative),
+            directory: self.path(&same.relative),
+            link: self.path(link),
         })
     }
-}
 
-fn id(metadata: &Metadata) -> (u64, u64) {
-    (metadata.dev(), metadata.ino())
-}
-
-fn kind(file_type: FileType) -> &'static str {
-    if file_type.is_fifo() {
-        "named pipe"
-    } else if file_type.is_socket() {
-        "socket"
-    } else if file_type.is_block_device() {
-        "block device"
-    } else if file_type.is_char_device() {
-        "character device"
-    } else {
-        "special file"
+    fn relative(&self, path: Vec<u8>) -> Result<RelativePath, ScanError> {
+        RelativePath::new(path.as_slice()).map_err(|source| ScanError::Path {
+            path: self.path(&path),
+            source,
+        })
     }
+
+    fn path(&self, relative: &[u8]) -> PathBuf {
+        if relative.is_empty() {
+            return self.directory.to_owned();
+        }
+        self.directory.join(OsStr::from_bytes(relative))
+    }
+}
+
+/// A name in a directory.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Name {
+    name: OsString,
+    /// Whether it is a regular file, as far as the directory tells.
+    plain: bool,
+}
+
+/// The names in a directory, sorted, so that of several faults the same one is reported each time.
+fn names(directory: &File) -> io::Result<Vec<Name>> {
+    let mut names = Vec::new();
+    for entry in Dir::read_from(directory)? {
+        let entry = entry?;
+        let name = entry.file_name().to_bytes();
+        if !matches!(name, b"." | b"..") {
+            names.push(Name {
+                name: OsStr::from_bytes(name).to_owned(),
+                plain: entry.file_type() == FileType::RegularFile,
+            });
+        }
+    }
+    names.sort_unstable();
+    Ok(names)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::symlink;
+    use std::{fs, os::unix::fs::symlink};
 
     use super::*;
 
     fn scan_up_to(directory: &Path, entries: u64, linked: u64) -> Result<usize, ScanError> {
         let excludes = Excludes::new([""; 0]).unwrap();
-        let scanned = scan_counting(directory, &excludes, Count::up_to(entries, linked))?;
+        let scanned = scan_counting(directory, &excludes.into(), Count::up_to(entries, linked))?;
         Ok(scanned.files.len())
     }
 

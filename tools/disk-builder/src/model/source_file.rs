@@ -1,27 +1,22 @@
 //! Opening a file of a model.
 
 use std::{
-    fs::{File, Metadata, OpenOptions},
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    fs::File,
+    io,
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
 };
 
-use model_disk::{Escaped, ExitCode, FileError, HasExitCode};
+use model_disk::{Escaped, ExitCode, FileError, FileStamp, HasExitCode};
+
+use super::opened::{hold, read_held};
 
 /// An open file of a model.
 #[derive(Debug)]
 pub struct SourceFile {
     file: File,
     path: PathBuf,
-    stamp: Stamp,
-}
-
-/// Which file it is, and what changes when someone writes into it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Stamp {
-    id: (u64, u64),
-    pub(super) size: u64,
-    mtime: (i64, i64),
+    stamp: FileStamp,
 }
 
 /// Why a file of a model cannot be read.
@@ -33,34 +28,47 @@ pub enum ReadError {
     /// Something else has taken its place.
     #[error("{} is no longer a regular file", Escaped::path(.0))]
     NotAFile(PathBuf),
-    /// It was written to, or another file has taken its place.
+    /// It was written to, or something else has taken its place.
     #[error("{} changed while the model was read: try again when nothing writes to it", Escaped::path(.0))]
     Changed(PathBuf),
+    /// As in `/proc`: what stands in it would be missing on the disk.
+    #[error(
+        "{} has more to read than the {bytes} bytes of its size: put a copy in its place",
+        Escaped::path(path)
+    )]
+    NoSize {
+        /// The file.
+        path: PathBuf,
+        /// How long it says it is.
+        bytes: u64,
+    },
 }
 
 impl HasExitCode for ReadError {
     fn exit_code(&self) -> ExitCode {
         match self {
             Self::File(error) => error.exit_code(),
-            Self::NotAFile(_) | Self::Changed(_) => ExitCode::Failure,
+            Self::NotAFile(_) | Self::Changed(_) | Self::NoSize { .. } => ExitCode::Failure,
         }
     }
 }
 
 impl SourceFile {
-    /// Opens what a path leads to. Links are followed.
-    pub(super) fn open(path: PathBuf) -> Result<Self, ReadError> {
-        // Were it a named pipe by now, opening it would wait for a writer.
-        let file = OpenOptions::new()
-            .read(true)
-            .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
-            .open(&path)
-            .map_err(FileError::new("open", &path))?;
-        let metadata = file.metadata().map_err(FileError::new("open", &path))?;
+    /// Opens what a path from an open directory leads to. Links are followed. `path` is the whole
+    /// of it, for messages.
+    pub(super) fn open(
+        directory: &File,
+        relative: impl AsRef<Path>,
+        path: PathBuf,
+    ) -> Result<Self, ReadError> {
+        // What is there now may be a pipe, on which opening waits, or a device.
+        let held = hold(directory, relative).map_err(FileError::new("open", &path))?;
+        let metadata = held.metadata().map_err(FileError::new("open", &path))?;
         if !metadata.is_file() {
             return Err(ReadError::NotAFile(path));
         }
-        let stamp = Stamp::of(&metadata);
+        let file = read_held(&held).map_err(FileError::new("open", &path))?;
+        let stamp = FileStamp::of(&metadata);
         Ok(Self { file, path, stamp })
     }
 
@@ -74,22 +82,23 @@ impl SourceFile {
         &self.path
     }
 
-    pub(super) fn stamp(&self) -> Stamp {
+    pub(super) fn stamp(&self) -> FileStamp {
         self.stamp
     }
 }
 
-impl Stamp {
-    pub(super) fn of(metadata: &Metadata) -> Self {
-        Self {
-            id: (metadata.dev(), metadata.ino()),
-            size: metadata.len(),
-            mtime: (metadata.mtime(), metadata.mtime_nsec()),
+/// The error where there is more to read in a file than its size says. `path` is for messages.
+pub(super) fn refuse_no_size(file: &File, bytes: u64, path: &Path) -> Result<(), ReadError> {
+    let mut byte = [0];
+    match file.read_at(&mut byte, bytes) {
+        Ok(0) => Ok(()),
+        Ok(_) => Err(ReadError::NoSize {
+            path: path.to_owned(),
+            bytes,
+        }),
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+            refuse_no_size(file, bytes, path)
         }
-    }
-
-    /// Whether this is the file that the metadata is of, changed or not.
-    pub(super) fn is_of(&self, metadata: &Metadata) -> bool {
-        self.id == Self::of(metadata).id
+        Err(error) => Err(FileError::new("read", path)(error).into()),
     }
 }

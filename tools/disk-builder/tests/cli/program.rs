@@ -134,6 +134,18 @@ impl Ended {
         assert_eq!(self.stderr.lines().count(), 1, "{self:?}");
     }
 
+    /// It must have said why on the last line, after notes, which are given.
+    #[track_caller]
+    pub(crate) fn refused_with_notes(self, code: i32, message: &str) -> String {
+        let lines = self.stderr.trim_end();
+        let (notes, last) = lines.rsplit_once('\n').unwrap();
+        assert!(notes.starts_with("disk-builder: note: "), "{self:?}");
+        let notes = notes.to_owned();
+        let stderr = format!("{last}\n");
+        Self { stderr, ..self }.refused(code, message);
+        notes
+    }
+
     /// It must have refused its arguments, as the argument parser does.
     #[track_caller]
     pub(crate) fn usage(self, message: &str) {

@@ -58,7 +58,7 @@ pub(crate) fn reader(image: &[u8]) -> impl FnMut(&mut [u8], u64) -> io::Result<(
 
 /// Scans a model and writes its image; holes stay holes.
 pub(crate) fn build(model: &Path, image: &Path) -> (Model, ImagePlan) {
-    let model = Model::scan(model, &Excludes::new([""; 0]).unwrap()).unwrap();
+    let model = Model::scan(model, &Excludes::new([""; 0]).unwrap().into()).unwrap();
     let plan = ImagePlan::new(model.files()).unwrap();
     let out = File::create_new(image).unwrap();
     out.set_len(plan.bytes()).unwrap();
@@ -122,7 +122,7 @@ pub(crate) fn extract_and_compare(image: &Path, model: &Path, plan: &Model) {
         ],
     );
     assert!(text.contains("Extracted filesystem successfully"), "{text}");
-    let none = Excludes::new([""; 0]).unwrap();
+    let none = Excludes::new([""; 0]).unwrap().into();
     assert_eq!(Model::scan(&out, &none).unwrap().files(), plan.files());
     for file in plan.files().iter() {
         let path = OsStr::from_bytes(file.path.as_bytes());

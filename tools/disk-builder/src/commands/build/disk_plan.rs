@@ -9,7 +9,7 @@ use super::{BuildError, source::PlanSource};
 use crate::{
     commands::hash::{Capacity, TreePlan, TreeRequest},
     engine::{NullSink, Workers, hash_tree},
-    model::{Excludes, Model, Note},
+    model::{Model, Note, ScanError, ScanOptions},
 };
 
 /// What a disk of layout 1 is going to be: all that is known before a file is read.
@@ -21,9 +21,26 @@ pub(super) struct DiskPlan {
 }
 
 impl DiskPlan {
-    /// Looks through a model directory.
-    pub(super) fn new(directory: &Path, excludes: &Excludes) -> Result<Self, BuildError> {
-        let model = Model::scan(directory, excludes)?;
+    /// Looks through a model directory. `tell` gets what the user may not have meant.
+    pub(super) fn new(
+        directory: &Path,
+        options: &ScanOptions,
+        workers: &Workers,
+        mut tell: impl FnMut(&Note),
+    ) -> Result<Self, BuildError> {
+        let model = match workers.install(|| Model::scan(directory, options)) {
+            Err(ScanError::Outside { directory, links }) => {
+                tell(&Note::Outside {
+                    links: links.clone(),
+                });
+                return Err(ScanError::Outside { directory, links }.into());
+            }
+            scanned => scanned?,
+        };
+        model.notes().iter().for_each(tell);
+        if options.strict && !model.notes().is_empty() {
+            return Err(BuildError::Strict(directory.to_owned()));
+        }
         let image = ImagePlan::new(model.files())?;
         let capacity = Capacity {
             kind: BackingKind::File,
@@ -48,12 +65,11 @@ impl DiskPlan {
 /// what the user may not have meant before anything is read.
 pub fn root_hash(
     directory: &Path,
-    excludes: &Excludes,
+    options: &ScanOptions,
     workers: &Workers,
     tell: impl FnMut(&Note),
 ) -> Result<RootHash, BuildError> {
-    let planned = DiskPlan::new(directory, excludes)?;
-    planned.model.notes().iter().for_each(tell);
+    let planned = DiskPlan::new(directory, options, workers, tell)?;
     let source = planned.source(true);
     Ok(hash_tree(
         &planned.tree.params,

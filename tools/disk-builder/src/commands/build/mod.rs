@@ -27,7 +27,7 @@ pub use disk_plan::root_hash;
 use super::hash::{HashReport, TreeOutput, TreePlanError};
 use crate::{
     engine::{HashTreeError, ImageSink, Workers, hash_tree},
-    model::{Excludes, Note, ScanError},
+    model::{Note, ScanError, ScanOptions},
     output::{DirectoryLock, NewFile, Output, OutputError},
 };
 use disk_plan::DiskPlan;
@@ -38,8 +38,8 @@ use preallocate::preallocate;
 pub struct Build {
     /// The model directory.
     pub model: PathBuf,
-    /// What of it does not go onto the disk.
-    pub excludes: Excludes,
+    /// What of it goes onto the disk.
+    pub options: ScanOptions,
     /// The disk: a file or a block device.
     pub output: PathBuf,
     /// The manifest. Where it is none: beside the disk, and for a block device nowhere.
@@ -58,6 +58,13 @@ pub enum BuildError {
     /// The model directory is none that a disk can be made of.
     #[error(transparent)]
     Scan(#[from] ScanError),
+    /// There was a note.
+    #[error(
+        "{} may not be a whole model and nothing else, and --strict makes the notes on that an \
+         error",
+        Escaped::path(.0)
+    )]
+    Strict(PathBuf),
     /// The model is too large.
     #[error(transparent)]
     Image(#[from] ImagePlanError),
@@ -141,19 +148,25 @@ impl HasExitCode for BuildError {
             | Self::ManifestDevice(_) => ExitCode::Usage,
             Self::Output(error) => error.exit_code(),
             Self::File(error) | Self::NoManifest { source: error, .. } => error.exit_code(),
-            Self::Image(_) | Self::TreePlan(_) | Self::NoRoom { .. } | Self::Tree(_) => {
-                ExitCode::Failure
-            }
+            Self::Strict(_)
+            | Self::Image(_)
+            | Self::TreePlan(_)
+            | Self::NoRoom { .. }
+            | Self::Tree(_) => ExitCode::Failure,
         }
     }
 }
 
 impl Build {
     /// A disk with the manifest beside it, where neither is yet.
-    pub fn new(model: impl Into<PathBuf>, excludes: Excludes, output: impl Into<PathBuf>) -> Self {
+    pub fn new(
+        model: impl Into<PathBuf>,
+        options: impl Into<ScanOptions>,
+        output: impl Into<PathBuf>,
+    ) -> Self {
         Self {
             model: model.into(),
-            excludes,
+            options: options.into(),
             output: output.into(),
             manifest: None,
             source: None,
@@ -176,12 +189,11 @@ impl Build {
         let output = Output::find(&self.output, self.force)?;
         let manifest = self.manifest_output(&output)?;
         self.stale_manifest(&output, manifest.as_ref())?;
-        let planned = DiskPlan::new(&self.model, &self.excludes)?;
+        let planned = DiskPlan::new(&self.model, &self.options, workers, &mut tell)?;
         outside::check_files(&self.output, &planned.model)?;
         if let Some(manifest) = &manifest {
             outside::check_files(&manifest.path, &planned.model)?;
         }
-        planned.model.notes().iter().for_each(&mut tell);
 
         // Before hours of work: there may be no room, or no right to write.
         let lock = match &output {
@@ -213,7 +225,8 @@ impl Build {
                 .map_err(FileError::new("sync", file.path()))?;
         }
         workers.check_interrupted().map_err(HashTreeError::from)?;
-        let lock = lock.map(|lock| lock.take(workers, |at| tell(&Note::Waiting(at))));
+        let lock =
+            lock.map(|lock| lock.take(workers, |directory| tell(&Note::Waiting { directory })));
         let _lock = lock.transpose().map_err(HashTreeError::from)?;
         if let Output::File { path, .. } = &output {
             // Another run may have been first.
@@ -303,7 +316,7 @@ impl Build {
             disk,
             source: self.source.clone(),
             revision: self.revision.clone(),
-            excluded: self.excludes.given().into(),
+            excluded: self.options.excludes.given().into(),
             files: planned.model.files()[..].into(),
             builder_version: env!("CARGO_PKG_VERSION").to_owned(),
         }

@@ -149,7 +149,9 @@ fn source<'a>(file: &'a SourceFile, extent: &ImageExtent) -> FileSource<'a> {
 fn failed(error: ReadError) -> SourceError {
     match error {
         ReadError::File(error) => error.into(),
-        ReadError::Changed(path) | ReadError::NotAFile(path) => SourceError::Changed(path),
+        ReadError::Changed(path) | ReadError::NotAFile(path) | ReadError::NoSize { path, .. } => {
+            SourceError::Changed(path)
+        }
     }
 }
 
@@ -172,7 +174,9 @@ mod tests {
     const SPARSE: u64 = 8 << 20;
 
     fn planned(directory: &Path) -> DiskPlan {
-        DiskPlan::new(directory, &Excludes::new([""; 0]).unwrap()).unwrap()
+        let workers = Workers::new(2, Arc::default()).unwrap();
+        let options = Excludes::new([""; 0]).unwrap().into();
+        DiskPlan::new(directory, &options, &workers, |_| ()).unwrap()
     }
 
     /// Small files around a sparse one, which has data in its middle.
@@ -300,7 +304,7 @@ mod tests {
             let descriptors = fs::read_dir("/proc/self/fd").unwrap().flatten();
             let links = descriptors.filter_map(|entry| fs::read_link(entry.path()).ok());
             links
-                .filter(|path| path.starts_with(directory.path()))
+                .filter(|path| path.parent() == Some(directory.path()))
                 .count()
         };
         for block in 0..source.bytes() / 4096 {

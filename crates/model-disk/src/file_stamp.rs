@@ -1,0 +1,87 @@
+//! What tells whether a file is still what it was.
+
+use std::{fs::Metadata, os::unix::fs::MetadataExt};
+
+/// Which file it is, how long it is, and when it was written to and changed last.
+///
+/// The time of modification can be set back by whoever may write to the file; that of the change
+/// (`ctime`) is the kernel's own, and setting the other one changes it. Neither moves while a
+/// mapping that is already dirty is written to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileStamp {
+    device: u64,
+    inode: u64,
+    bytes: u64,
+    /// In nanoseconds; whatever passes 2^64 of them is left out.
+    modified: i64,
+    /// The same of the change.
+    changed: i64,
+}
+
+impl FileStamp {
+    /// That of a file with this metadata.
+    pub fn of(metadata: &Metadata) -> Self {
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            bytes: metadata.len(),
+            modified: nanoseconds(metadata.mtime(), metadata.mtime_nsec()),
+            changed: nanoseconds(metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+
+    /// How long the file is, in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// When it was changed last, in nanoseconds since 1970.
+    pub fn changed(&self) -> i64 {
+        self.changed
+    }
+
+    /// Whether this is of the file that the other one is of, changed or not.
+    pub fn is_same_file(&self, other: &Self) -> bool {
+        (self.device, self.inode) == (other.device, other.inode)
+    }
+}
+
+fn nanoseconds(seconds: i64, nanoseconds: i64) -> i64 {
+    seconds
+        .wrapping_mul(1_000_000_000)
+        .wrapping_add(nanoseconds)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, io::Write, time::SystemTime};
+
+    use super::*;
+
+    #[test]
+    fn a_time_that_was_put_back() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        let stamp = || FileStamp::of(&fs::metadata(file.path()).unwrap());
+        let before = stamp();
+        assert_eq!(before, stamp());
+        // It may take until the kernel's clock for files moves on.
+        let modified = file.as_file().metadata().unwrap().modified().unwrap();
+        let after = loop {
+            file.as_file().set_modified(SystemTime::UNIX_EPOCH).unwrap();
+            file.as_file().set_modified(modified).unwrap();
+            let after = stamp();
+            if after != before {
+                break after;
+            }
+        };
+        assert_eq!(after.modified, before.modified);
+        assert!(after.changed() > before.changed() && after.is_same_file(&before));
+        file.write_all(b"x").unwrap();
+        assert_eq!(
+            FileStamp::of(&file.as_file().metadata().unwrap()).bytes(),
+            1
+        );
+        let other = tempfile::tempfile().unwrap();
+        assert!(!before.is_same_file(&FileStamp::of(&other.metadata().unwrap())));
+    }
+}
