@@ -66,12 +66,13 @@ impl Subject {
         let (mut nodes, mut file_data) = (Vec::new(), Vec::new());
         erofs::walk(read, |node| {
             let mut name = node.path.to_vec();
+            let data = node.data.unwrap();
             if node.is_directory {
                 name.push(b'/');
             } else {
-                file_data.extend(node.data.clone());
+                file_data.extend(data.clone());
             }
-            nodes.push((name, node.data));
+            nodes.push((name, data));
         })
         .unwrap();
         Self {

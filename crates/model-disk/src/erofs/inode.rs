@@ -131,14 +131,19 @@ impl Inode {
         self.mode & MODE_TYPE == MODE_DIRECTORY
     }
 
-    /// Whether the data's place is told by the inode alone. That of devices,
-    /// compressed and chunked files is not.
-    pub(super) fn is_flat(&self) -> bool {
-        let has_data = matches!(
+    /// Whether it has data, wherever that is. Devices and the like have none.
+    pub(super) fn has_data(&self) -> bool {
+        let holds_data = matches!(
             self.mode & MODE_TYPE,
             MODE_REGULAR | MODE_DIRECTORY | MODE_LINK
         );
-        has_data && matches!(self.layout, 0 | LAYOUT_INLINE)
+        holds_data && self.size > 0
+    }
+
+    /// Whether the data's place, if there is data, is told by the inode alone. That of
+    /// compressed and chunked files is not.
+    pub(super) fn is_flat(&self) -> bool {
+        self.has_data() && matches!(self.layout, 0 | LAYOUT_INLINE)
     }
 
     /// Where the data of a flat inode stands, in bytes of the image: the run of

@@ -29,7 +29,7 @@ pub use superblock::{
     ErofsSuperblock, ErofsSuperblockError, FEATURE_COMPAT_CHECKSUM, MAGIC, RawErofsSuperblock,
     SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE,
 };
-pub use walk::{MAX_ENTRIES, WalkEntry, WalkError, paths_in, walk};
+pub use walk::{MAX_ENTRIES, PathsInRange, Walk, WalkEntry, WalkError, paths_in, walk};
 
 /// The block size of an image that is made here, in bytes.
 pub const BLOCK_SIZE: u64 = 4096;
