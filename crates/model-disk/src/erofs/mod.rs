@@ -26,8 +26,8 @@ pub use inode::{
     INODE_SLOT_SIZE, MODE_DIRECTORY, MODE_REGULAR,
 };
 pub use superblock::{
-    ErofsSuperblock, ErofsSuperblockError, FEATURE_COMPAT_CHECKSUM, MAGIC, RawErofsSuperblock,
-    SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE,
+    ErofsSuperblock, ErofsSuperblockError, FEATURE_COMPAT_CHECKSUM, FEATURE_INCOMPAT_48BIT, MAGIC,
+    RawErofsSuperblock, SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE,
 };
 pub use walk::{MAX_ENTRIES, PathsInRange, Walk, WalkEntry, WalkError, paths_in, walk};
 

@@ -90,7 +90,7 @@ impl<R: FnMut(&mut [u8], u64) -> io::Result<()>> Walk<R> {
     /// Reads the superblock, and where the root directory is.
     pub fn new(read: R) -> Result<Self, WalkError> {
         let mut image = ImageReader::open(read)?;
-        let root = image.find(image.superblock.root_nid.into())?;
+        let root = image.find(image.superblock.root_nid)?;
         Ok(Self {
             image,
             root: Some(root),

@@ -58,11 +58,10 @@ impl<'a> VerifiedFilesystem<'a> {
         if self.incomplete {
             return Err(io::Error::other(UnverifiedRead::Incomplete));
         }
-        // Offsets are below 2^49.
-        let end = offset + buffer.len() as u64;
-        if end > self.data_bytes {
+        let end = offset.checked_add(buffer.len() as u64);
+        let Some(end) = end.filter(|end| *end <= self.data_bytes) else {
             return Err(io::ErrorKind::UnexpectedEof.into());
-        }
+        };
         let bad = overlapping(&self.bad, &(offset..end)).next();
         match bad.and_then(|bad| self.bad.get(bad)) {
             Some(bad) => Err(io::Error::other(UnverifiedRead::Corrupt(bad.start))),
