@@ -164,7 +164,7 @@ fn run(command: BuilderCommand) -> Result<(), CommandError> {
             let json = arguments.common.json;
             let workers = workers(&arguments.common, 1, interrupted_by_signals()?)?;
             let line = ProgressLine::start(workers.progress(), arguments.common.quiet);
-            let report = Hash::from(arguments).run(&workers)?;
+            let report = Hash::from(arguments).run(&workers, tell)?;
             line.finish();
             print(&report, report.to_json(), json)
         }

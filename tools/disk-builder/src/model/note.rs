@@ -1,14 +1,18 @@
-//! What to tell although a disk can be made: of its model, and of who else makes one.
+//! What to tell although a disk can be made: of its model, its blocks, and of who else makes one.
 
 use std::{
     fmt,
     path::{Path, PathBuf},
 };
 
+use dm_verity::BlockSize;
 use model_disk::{Escaped, RelativePath};
 
 /// How many files are named.
 const MAX_NAMED: usize = 5;
+
+/// The size of a page of most kernels, in bytes.
+const COMMON_PAGE: u32 = 4096;
 
 /// Something that the user should know, and may not have meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +21,8 @@ pub enum Note {
     Outside(Outside),
     /// A pattern of what to leave out left nothing out.
     Unused(String),
+    /// Data blocks that most machines cannot read.
+    LargerThanPages(BlockSize),
     /// Another run has the lock of the directory that an output goes to.
     Waiting(PathBuf),
 }
@@ -28,6 +34,13 @@ pub struct Outside {
     /// The first few: their paths in the model, and where they are.
     first: Vec<(RelativePath, PathBuf)>,
     count: usize,
+}
+
+impl Note {
+    /// What there is to tell of data blocks of this size.
+    pub(crate) fn of_data_blocks(size: BlockSize) -> Option<Self> {
+        (size.get() > COMMON_PAGE).then_some(Self::LargerThanPages(size))
+    }
 }
 
 impl Outside {
@@ -59,6 +72,11 @@ impl fmt::Display for Note {
         match self {
             Self::Outside(files) => files.fmt(f),
             Self::Unused(pattern) => write!(f, "--exclude {pattern:?} left nothing out"),
+            Self::LargerThanPages(size) => write!(
+                f,
+                "data blocks of {size} bytes can be mounted only where the kernel's pages are as \
+                 large, and most have {COMMON_PAGE} bytes"
+            ),
             Self::Waiting(directory) => write!(
                 f,
                 "all is written; waiting for another process, which has {} locked",
