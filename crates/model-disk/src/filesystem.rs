@@ -142,7 +142,7 @@ fn ext4_superblock(header: &[u8]) -> Option<&[u8]> {
 /// None where it is not there, or cannot be.
 fn ext4_block_size(header: &[u8]) -> Option<u64> {
     let log_block_size = u32::from_le_bytes(field(ext4_superblock(header)?, 0x18)?);
-    (log_block_size <= 6).then_some(1024 << log_block_size)
+    (log_block_size <= 6).then(|| 1024 << log_block_size)
 }
 
 /// The outer None: it is not there; the inner: its size cannot be.
@@ -256,9 +256,12 @@ mod tests {
             erofs(&[(1036, &[12])]).unwrap_err().to_string(),
             "the EROFS filesystem claims to have no blocks"
         );
-        let ext4 = header(&[(1024 + 0x38, &[0x53, 0xef]), (1024 + 0x18, &[7])]);
-        assert_eq!(FsType::Ext4.claimed_bytes(&ext4), Err(NoFilesystem::Size));
-        assert_eq!(FsType::Ext4.claimed_block_size(&ext4), None);
+        for log_block_size in [7, 64, u32::MAX] {
+            let log_block_size = log_block_size.to_le_bytes();
+            let ext4 = header(&[(1024 + 0x38, &[0x53, 0xef]), (1024 + 0x18, &log_block_size)]);
+            assert_eq!(FsType::Ext4.claimed_bytes(&ext4), Err(NoFilesystem::Size));
+            assert_eq!(FsType::Ext4.claimed_block_size(&ext4), None);
+        }
         let padded = header(&[(0, b"hsqs"), (40, &[0xff; 8])]);
         assert_eq!(FsType::Squashfs.claimed_bytes(&padded), Ok(u64::MAX));
         assert_eq!(
