@@ -226,7 +226,7 @@ fn manifests() -> Vec<Seed> {
     ]
 }
 
-/// No change; one in a file, in the metadata, in a hash block and in the root block; and each
+/// No change; one in a file, in the metadata, in the filesystem's superblock, in a hash block and in the root block; and each
 /// argument, true and not.
 fn changes() -> Vec<Seed> {
     let with = |flags: u8, differs: [u8; verify::ARGUMENTS_SIZE - 1], places: &[u32]| {
@@ -244,6 +244,7 @@ fn changes() -> Vec<Seed> {
         ("no-superblock", with(0b10_0011, none, &[70_000])),
         ("all-arguments", with(0b11_1110, none, &[100, 1100, 5000])),
         ("many", with(0, none, &[20_000, 24_100, 90_000, 500_000])),
+        ("filesystem", with(0, none, &[1036])),
         ("tree", with(0, none, &[600_000, 605_000, 610_000])),
         (
             "fewer-blocks",

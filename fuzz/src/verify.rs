@@ -12,13 +12,16 @@ use std::{
 use disk_builder::{
     commands::{
         hash::TreePlan,
-        verify::{Damage, Verify, VerifyReport},
+        verify::{Damage, Verify, VerifyError, VerifyReport},
     },
     engine::Findings,
 };
 use dm_verity::{BlockSize, HashAlgorithm, RootHash, SUPERBLOCK_SIZE, Salt};
 use model_disk::{
-    ExpectedParams, HasExitCode, ParamsSource, erofs, filesystem::FsType, manifest::default_path,
+    DiskError, ExpectedParams, HasExitCode, ParamsSource,
+    erofs::{self, SUPERBLOCK_OFFSET},
+    filesystem::FsType,
+    manifest::default_path,
 };
 
 use crate::built_disk::{BuiltDisk, workers};
@@ -159,6 +162,11 @@ impl Subject {
         }
         if !same(tree_start, BLOCK) {
             assert!(verified.is_err(), "another root block");
+            return;
+        }
+        // A filesystem that cannot be is refused before all is read.
+        if let Err(VerifyError::Disk(DiskError::Filesystem { .. })) = verified {
+            assert!(!same(SUPERBLOCK_OFFSET, erofs::SUPERBLOCK_SIZE as u64));
             return;
         }
         let report = verified.unwrap();
