@@ -141,7 +141,7 @@ pub struct MountArgs {
     #[arg(long, value_name = "N", required_if_eq("no_superblock", "true"))]
     data_blocks: Option<u64>,
     /// Do not read a superblock; the arguments give all parameters
-    #[arg(long, requires_all = ["hash_offset", "salt"])]
+    #[arg(long, requires = "salt")]
     no_superblock: bool,
     /// The salt, or - for none
     #[arg(long, value_name = "HEX|-", requires = "no_superblock")]
@@ -299,8 +299,8 @@ impl MountArgs {
             salt: self.salt,
         };
         let params = if self.no_superblock {
-            // The parser demands the offset then.
-            expected.without_superblock(&self.root_hash, hash_offset.unwrap_or_default())?
+            let hash_device = self.hash_device.as_deref();
+            expected.without_superblock(&self.root_hash, hash_offset, hash_device)?
         } else {
             ParamsSource::Superblock {
                 hash_offset,
@@ -457,14 +457,22 @@ mod tests {
         };
         assert_eq!(params.data_block_size().get(), 1024);
         assert_eq!(params.hash_block_size().get(), 2048);
-        for missing in [1, 3, 5] {
+        for (missing, words) in [
+            (1, "--hash-offset or --hash-device must be given"),
+            (3, "required"),
+            (5, "required"),
+        ] {
             let mut options = options.to_vec();
             options.drain(missing..missing + 2);
-            assert!(
-                parse(&options).unwrap_err().contains("required"),
-                "{options:?}"
-            );
+            let error = parse(&options).unwrap_err();
+            assert!(error.contains(words), "{options:?}: {error}");
         }
+        // As its help says.
+        let of_its_own = [&options[..1], &options[3..], &["--hash-device", "tree"]].concat();
+        let ParamsSource::Arguments { hash_area, .. } = parse(&of_its_own).unwrap().params else {
+            panic!("the superblock is read")
+        };
+        assert_eq!(hash_area.offset(), 0);
     }
 
     #[test]

@@ -111,7 +111,18 @@ fn disks() -> Vec<Seed> {
         with_arguments(0b11000, [0, 2, hash_device], &image.bytes),
     ));
     for (name, number, fields) in [
-        ("squashfs", 1, &[(0, &b"hsqs"[..]), (40, &[0, 16])][..]),
+        (
+            "erofs-48-bit",
+            0,
+            &[
+                (1024, &[0xe2, 0xe1, 0xf5, 0xe0][..]),
+                (1036, &[12, 0, 0, 0]),
+                (1060, &[1]),
+                (1104, &[0x80]),
+                (1138, &[1]),
+            ][..],
+        ),
+        ("squashfs", 1, &[(0, b"hsqs"), (40, &[0, 16])]),
         ("ext4", 2, &[(1080, &[0x53, 0xef]), (1028, &[4])]),
         ("xfs", 3, &[(0, b"XFSB\0\0\x02\0"), (15, &[8])]),
     ] {
@@ -215,7 +226,7 @@ fn manifests() -> Vec<Seed> {
     ]
 }
 
-/// No change; one in a file, in the metadata, in a hash block and in the root block; and each
+/// No change; one in a file, in the metadata, in the filesystem's superblock, in a hash block and in the root block; and each
 /// argument, true and not.
 fn changes() -> Vec<Seed> {
     let with = |flags: u8, differs: [u8; verify::ARGUMENTS_SIZE - 1], places: &[u32]| {
@@ -233,6 +244,7 @@ fn changes() -> Vec<Seed> {
         ("no-superblock", with(0b10_0011, none, &[70_000])),
         ("all-arguments", with(0b11_1110, none, &[100, 1100, 5000])),
         ("many", with(0, none, &[20_000, 24_100, 90_000, 500_000])),
+        ("filesystem", with(0, none, &[1036])),
         ("tree", with(0, none, &[600_000, 605_000, 610_000])),
         (
             "fewer-blocks",

@@ -13,7 +13,10 @@ use disk_builder::{
     engine::Workers,
     model::Excludes,
 };
-use model_disk::manifest::{Manifest, default_path};
+use model_disk::{
+    ModelFile,
+    manifest::{DiskSummary, Manifest, default_path},
+};
 use tempfile::TempDir;
 
 /// A disk and its manifest, in a folder of their own.
@@ -21,8 +24,10 @@ pub struct BuiltDisk {
     folder: TempDir,
     /// What `build` told.
     pub report: HashReport,
-    /// What is beside the disk.
-    pub manifest: Manifest<'static>,
+    /// What the manifest beside it says of it.
+    pub summary: DiskSummary,
+    /// The files that the manifest lists.
+    pub files: Vec<ModelFile>,
 }
 
 impl BuiltDisk {
@@ -48,11 +53,13 @@ impl BuiltDisk {
         };
         let report = build.run(workers(), |_| ()).unwrap();
         fs::remove_dir_all(model).unwrap();
-        let manifest = Manifest::read(&default_path(&build.output)).unwrap();
+        let mut files = Vec::new();
+        let summary = Manifest::read(&default_path(&build.output), |file| files.push(file));
         Self {
             folder,
             report,
-            manifest,
+            summary: summary.unwrap(),
+            files,
         }
     }
 

@@ -12,13 +12,16 @@ use std::{
 use disk_builder::{
     commands::{
         hash::TreePlan,
-        verify::{Damage, Verify, VerifyReport},
+        verify::{Damage, Verify, VerifyError, VerifyReport},
     },
     engine::Findings,
 };
 use dm_verity::{BlockSize, HashAlgorithm, RootHash, SUPERBLOCK_SIZE, Salt};
 use model_disk::{
-    ExpectedParams, HasExitCode, ParamsSource, erofs, filesystem::FsType, manifest::default_path,
+    DiskError, ExpectedParams, HasExitCode, ParamsSource,
+    erofs::{self, SUPERBLOCK_OFFSET},
+    filesystem::FsType,
+    manifest::default_path,
 };
 
 use crate::built_disk::{BuiltDisk, workers};
@@ -66,12 +69,13 @@ impl Subject {
         let (mut nodes, mut file_data) = (Vec::new(), Vec::new());
         erofs::walk(read, |node| {
             let mut name = node.path.to_vec();
+            let data = node.data.unwrap();
             if node.is_directory {
                 name.push(b'/');
             } else {
-                file_data.extend(node.data.clone());
+                file_data.extend(data.clone());
             }
-            nodes.push((name, node.data));
+            nodes.push((name, data));
         })
         .unwrap();
         Self {
@@ -127,7 +131,7 @@ impl Subject {
             }
         } else {
             let enough = tree.data_blocks.is_some() && tree.salt.is_some();
-            let params = tree.without_superblock(&self.root_hash, tree_start);
+            let params = tree.without_superblock(&self.root_hash, Some(tree_start), None);
             assert!(enough || params.is_err());
             let Ok(params) = params else {
                 return;
@@ -158,6 +162,11 @@ impl Subject {
         }
         if !same(tree_start, BLOCK) {
             assert!(verified.is_err(), "another root block");
+            return;
+        }
+        // A filesystem that cannot be is refused before all is read.
+        if let Err(VerifyError::Disk(DiskError::Filesystem { .. })) = verified {
+            assert!(!same(SUPERBLOCK_OFFSET, erofs::SUPERBLOCK_SIZE as u64));
             return;
         }
         let report = verified.unwrap();

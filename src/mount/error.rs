@@ -81,6 +81,20 @@ pub enum MountError {
          {0} bytes, which are the sectors of a dm-verity device; mkfs.xfs -s size={0} makes it fit"
     )]
     XfsSectors(BlockSize),
+    /// A filesystem with blocks smaller than the data blocks.
+    #[error(
+        "the {fs_type} filesystem cannot be mounted: its blocks of {size} bytes are smaller than the \
+         data blocks of {data_block_size} bytes, which are the sectors of a dm-verity device; \
+         mkfs.{fs_type} -b {data_block_size} makes it fit"
+    )]
+    SmallBlocks {
+        /// Its type.
+        fs_type: FsType,
+        /// The size of its blocks.
+        size: u64,
+        /// That of the data blocks.
+        data_block_size: BlockSize,
+    },
     /// A device does not answer.
     #[error(
         "{} does not answer: timed out after {seconds} s while {step} (--wait sets the time)",
@@ -125,9 +139,10 @@ impl HasExitCode for MountError {
             Self::MinFree(error) => error.exit_code(),
             Self::Status(error) => error.exit_code(),
             Self::InTheWay { .. } | Self::NotShown(_) => ExitCode::InTheWay,
-            Self::NoFilesystem(_) | Self::XfsSectors(_) | Self::NoThread(_) => {
-                ExitCode::Unsupported
-            }
+            Self::NoFilesystem(_)
+            | Self::XfsSectors(_)
+            | Self::SmallBlocks { .. }
+            | Self::NoThread(_) => ExitCode::Unsupported,
             Self::Unexpected(_) | Self::NotLookedAt(_) | Self::FoundCorrupt(_) => {
                 ExitCode::Integrity
             }

@@ -47,8 +47,25 @@ pub(super) fn mount_detached(
     Ok(mount)
 }
 
-/// The same by the path of a block device, with the options that a filesystem type needs to be
-/// mounted without a write.
+/// Refuses a filesystem whose blocks are smaller than its device's sectors, as the kernel does
+/// without a reason. `header` is the start of the data, verified.
+pub(super) fn check_blocks(
+    fs_type: FsType,
+    header: &[u8],
+    data_block_size: BlockSize,
+) -> Result<(), MountError> {
+    match fs_type.claimed_block_size(header) {
+        Some(size) if size < data_block_size.bytes() => Err(MountError::SmallBlocks {
+            fs_type,
+            size,
+            data_block_size,
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// Mounts the filesystem of a block device by its path, with the options that a filesystem type needs
+/// to be mounted without a write.
 fn mount_device(fs_type: FsType, device: &OsStr) -> Result<DetachedMount, MountError> {
     let refused = |source: io::Error, messages| MountError::Filesystem {
         fs_type,
@@ -117,4 +134,29 @@ pub(super) fn missing_flags(mount: impl AsFd) -> Result<String, MountError> {
 
 fn unexpected(error: nix::Error) -> MountError {
     MountError::NotLookedAt(error.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model_disk::{ExitCode, HasExitCode};
+
+    #[test]
+    fn blocks_smaller_than_sectors_are_refused_with_both_sizes() {
+        let mut header = vec![0; 4096];
+        header[1024..1028].copy_from_slice(&[0xe2, 0xe1, 0xf5, 0xe0]);
+        header[1036] = 9;
+        header[1060] = 8;
+        let check = |size| check_blocks(FsType::Erofs, &header, BlockSize::new(size).unwrap());
+        check(512).unwrap();
+        let error = check(4096).unwrap_err();
+        assert_eq!(error.exit_code(), ExitCode::Unsupported);
+        assert_eq!(
+            error.to_string(),
+            "the erofs filesystem cannot be mounted: its blocks of 512 bytes are smaller than the data \
+             blocks of 4096 bytes, which are the sectors of a dm-verity device; mkfs.erofs -b 4096 \
+             makes it fit"
+        );
+        check_blocks(FsType::Xfs, &header, BlockSize::DEFAULT).unwrap();
+    }
 }

@@ -336,8 +336,10 @@ fn mount_mapping(
     let header = read_header(device, disk, || Ok(mapping.check_status()?))?;
     let binding = disk.bind(&header)?;
 
-    steps.begin("mounting its filesystem")?;
     let block_size = disk.params().data_block_size();
+    filesystem::check_blocks(request.fs_type, &header, block_size)?;
+
+    steps.begin("mounting its filesystem")?;
     let mount = filesystem::mount_detached(mapping, request.fs_type, block_size);
     // A filesystem that meets a corrupt block only says that it cannot be mounted.
     mapping.check_status()?;

@@ -129,10 +129,7 @@ impl Watch<'_> {
             }
             Some(CorruptBlock::Data(block)) => {
                 let files = match self.files(block) {
-                    Some(files) if !files.is_empty() => {
-                        format!("; it lies in {}", files.join(", "))
-                    }
-                    Some(_) => "; it lies in no file".to_owned(),
+                    Some(files) => format!("; it lies in {files}"),
                     None => String::new(),
                 };
                 format!("data block {block} of {name} is not what the root hash says{files}")
@@ -144,21 +141,24 @@ impl Watch<'_> {
         }
     }
 
-    /// The files in a data block; None where the filesystem does not tell in time, or is corrupt
-    /// itself.
-    fn files(&self, block: u64) -> Option<Vec<String>> {
+    /// The files in a data block; None where the filesystem does not tell, or not in time, or is
+    /// corrupt itself.
+    fn files(&self, block: u64) -> Option<String> {
         let Ok(Reply::Opened(Some(device))) = self.asked.ask(Request::Open) else {
             return None;
         };
         let size = self.mounted.data_block_size.bytes();
         let start = block.checked_mul(size)?;
         let range = start..start.checked_add(size)?;
-        let paths = run_with_timeout(FILES, move || {
+        let found = run_with_timeout(FILES, move || {
             let read = |buffer: &mut [u8], offset| File::read_exact_at(&device, buffer, offset);
             erofs::paths_in(read, range).ok()
         })??;
-        let shown = |path: Vec<u8>| Escaped::bytes(&path).to_string();
-        Some(paths.into_iter().map(shown).collect())
+        let shown = |path: &Vec<u8>| Escaped::bytes(path).to_string();
+        match &*found.paths {
+            [] => found.all_known.then(|| "no file".to_owned()),
+            paths => Some(paths.iter().map(shown).collect::<Vec<_>>().join(", ")),
+        }
     }
 }
 

@@ -20,6 +20,10 @@ pub(crate) const TESTS: &[Test] = &[
         every_byte_of_the_erofs_superblock,
     ),
     ("an_erofs_with_other_devices", an_erofs_with_other_devices),
+    (
+        "an_erofs_with_48_bit_addresses",
+        an_erofs_with_48_bit_addresses,
+    ),
     ("other_filesystems", other_filesystems),
     (
         "a_filesystem_that_is_not_named",
@@ -97,6 +101,34 @@ fn an_erofs_with_other_devices() {
                 };
                 file.refuses(&image.bytes, &image.root_hash, at, &[&said]);
             }
+        }
+    }
+}
+
+/// The high bits of its size stand where other filesystems have the number of their root.
+fn an_erofs_with_48_bit_addresses() {
+    let file = DiskFile::new();
+    for (flag, root_nid, high, fits) in [
+        (0x80u32, 1u64 << 20, 0u16, true),
+        (0x80, 1 << 20, 1, false),
+        (0x80, 1, 0xffff, false),
+        // The root's number is where it always was.
+        (0x80, 0, 36, true),
+        (0x40, 1 << 20, 36, true),
+    ] {
+        let mut model = data(40 * 512, 34);
+        model[1024 + 14..][..2].copy_from_slice(&high.to_le_bytes());
+        model[1024 + 80..][..4].copy_from_slice(&flag.to_le_bytes());
+        model[1024 + 112..][..8].copy_from_slice(&root_nid.to_le_bytes());
+        let image = DiskImage::new(&model, (512, 512), SaltKind::Zero);
+        let at = Options::at(image.data_end());
+        let after = Options::default();
+        if fits {
+            file.accepts(&image, at);
+            file.accepts(&image, after);
+        } else {
+            file.refuses(&image.bytes, &image.root_hash, at, &["nothing binds"]);
+            file.refuses(&image.bytes, &image.root_hash, after, &["is cut short"]);
         }
     }
 }

@@ -35,6 +35,10 @@ pub(crate) const TESTS: &[Test] = &[
     ("ext4", ext4),
     ("xfs", xfs),
     ("xfs_with_small_sectors", xfs_with_small_sectors),
+    (
+        "filesystems_with_small_blocks",
+        filesystems_with_small_blocks,
+    ),
 ];
 
 const ZERO_UUID: &str = "00000000-0000-0000-0000-000000000000";
@@ -166,6 +170,10 @@ fn squashfs() {
 }
 
 pub(crate) fn make_ext4(disk: &mut TestDisk) {
+    make_ext4_of(disk, "4096");
+}
+
+fn make_ext4_of(disk: &mut TestDisk, block_size: &str) {
     let model = disk.path("model");
     fs::write(&disk.image, []).unwrap();
     check(
@@ -175,7 +183,7 @@ pub(crate) fn make_ext4(disk: &mut TestDisk) {
             "-t",
             "ext4",
             "-b",
-            "4096",
+            block_size,
             "-d",
             text(&model),
             text(&disk.image),
@@ -258,6 +266,33 @@ fn xfs_with_small_sectors() {
     disk.root_hash = hash(&["--data-block-size", "512"]);
     mounter(&disk.mount_line(&offset)).is(0, &[]);
     mounter(&disk.line("unmount")).is(0, &[]);
+}
+
+/// Nothing can be read from dm-verity's device in less than a data block.
+fn filesystems_with_small_blocks() {
+    let hash = |disk: &mut TestDisk, options: &[&str]| {
+        let image = disk.image.clone();
+        let arguments = [&["hash", text(&image)], options].concat();
+        disk.root_hash = root_hash(&check("disk-builder", arguments));
+    };
+    let mut disk = TestDisk::filesystem();
+    make_ext4_of(&mut disk, "1024");
+    let image = fs::read(&disk.image).unwrap();
+    hash(&mut disk, &[]);
+    let both = ["1024 bytes", "4096 bytes"];
+    mounter(&disk.mount_line("--fs-type ext4"))
+        .is(6, &[&both[..], &["mkfs.ext4 -b 4096"]].concat());
+    fs::write(&disk.image, image).unwrap();
+    hash(&mut disk, &["--data-block-size", "1024"]);
+    mounts(&disk, "--fs-type ext4", "geometry salt");
+
+    // That it has the blocks is claimed alone: it is not looked at further.
+    let mut disk = TestDisk::filesystem();
+    let blocks = (disk.data_bytes / 1024) as u32;
+    crate::disk::write(&disk.image, 1024 + 12, &[10]);
+    crate::disk::write(&disk.image, 1024 + 36, &blocks.to_le_bytes());
+    hash(&mut disk, &[]);
+    mounter(&disk.mount_line("")).is(6, &[&both[..], &["mkfs.erofs -b 4096"]].concat());
 }
 
 /// The same filesystem on a larger disk, with a salt that binds nothing.

@@ -8,7 +8,7 @@ use crate::{
     Test,
     disk::{TestDisk, files, root_hash},
     machine::Leftovers,
-    run::{check, mounter},
+    run::{check, mounter, text},
 };
 
 /// The tests of this group.
@@ -20,6 +20,10 @@ pub(crate) const TESTS: &[Test] = &[
     ("the_filesystem_binds", the_filesystem_binds),
     ("the_arguments_bind", the_arguments_bind),
     ("no_superblock_at_all", no_superblock_at_all),
+    (
+        "no_superblock_on_a_hash_device",
+        no_superblock_on_a_hash_device,
+    ),
     ("nothing_binds", nothing_binds),
     ("one_data_block", one_data_block),
 ];
@@ -115,6 +119,21 @@ fn no_superblock_at_all() {
         &disk.mount_line(&options.replace(&tree.to_string(), "4096")),
         &["within the data"],
     );
+}
+
+/// The tree starts where nothing else is said: with the device.
+fn no_superblock_on_a_hash_device() {
+    let mut disk = TestDisk::filesystem();
+    let (image, tree) = (disk.image.clone(), disk.path("tree"));
+    let (image, tree) = (text(&image), text(&tree));
+    let tree_alone = ["--hash-device", tree, "--no-superblock", "--salt", "0bad"];
+    disk.root_hash = root_hash(&check(
+        "disk-builder",
+        [&["hash", image][..], &tree_alone].concat(),
+    ));
+    let blocks = disk.data_bytes / 4096;
+    let options = format!("{} --data-blocks {blocks}", tree_alone.join(" "));
+    mounts(&disk, &options, "arguments");
 }
 
 fn nothing_binds() {

@@ -77,7 +77,20 @@ impl FsType {
         bytes.ok_or(NoFilesystem::Magic)?.ok_or(NoFilesystem::Size)
     }
 
-    /// The same with the zeros that the makers of images pad them with: what is appended to a
+    /// The size of its blocks in bytes, as its superblock claims it, for the filesystems that the
+    /// kernel mounts only where the device's sectors are no larger: EROFS and ext4.
+    pub fn claimed_block_size(self, header: &[u8]) -> Option<u64> {
+        match self {
+            Self::Erofs => {
+                let superblock = erofs::ErofsSuperblock::in_header(header).ok()?;
+                Some(superblock.block_size.into())
+            }
+            Self::Ext4 => ext4_block_size(header),
+            Self::Squashfs | Self::Xfs => None,
+        }
+    }
+
+    /// The same as [`claimed_bytes`](Self::claimed_bytes), with the zeros that the makers of images pad them with: what is appended to a
     /// filesystem comes after that. An error as above, and where it is more than 64 bits hold.
     pub fn padded_bytes(self, header: &[u8]) -> Result<u64, NoFilesystem> {
         let unit = match self {
@@ -120,25 +133,29 @@ fn squashfs_bytes(header: &[u8]) -> Option<u64> {
     Some(u64::from_le_bytes(field(header, 40)?))
 }
 
-/// `struct ext4_super_block`, at byte 1024. The outer None: it is not there; the inner: its size
-/// cannot be.
+/// `struct ext4_super_block`, at byte 1024.
+fn ext4_superblock(header: &[u8]) -> Option<&[u8]> {
+    let superblock = header.get(1024..)?;
+    (field(superblock, 0x38)? == [0x53, 0xEF]).then_some(superblock)
+}
+
+/// None where it is not there, or cannot be.
+fn ext4_block_size(header: &[u8]) -> Option<u64> {
+    let log_block_size = u32::from_le_bytes(field(ext4_superblock(header)?, 0x18)?);
+    (log_block_size <= 6).then(|| 1024 << log_block_size)
+}
+
+/// The outer None: it is not there; the inner: its size cannot be.
 fn ext4_bytes(header: &[u8]) -> Option<Option<u64>> {
     const INCOMPAT_64BIT: u32 = 0x80;
-    let superblock = header.get(1024..)?;
-    if field(superblock, 0x38)? != [0x53, 0xEF] {
-        return None;
-    }
-    let log_block_size = u32::from_le_bytes(field(superblock, 0x18)?);
+    let superblock = ext4_superblock(header)?;
     let low = u32::from_le_bytes(field(superblock, 0x4)?);
     let high = match u32::from_le_bytes(field(superblock, 0x60)?) & INCOMPAT_64BIT {
         0 => 0,
         _ => u32::from_le_bytes(field(superblock, 0x150)?),
     };
-    if log_block_size > 6 {
-        return Some(None);
-    }
     let blocks = u64::from(high) << 32 | u64::from(low);
-    Some(blocks.checked_mul(1024 << log_block_size))
+    Some(ext4_block_size(header).and_then(|size| blocks.checked_mul(size)))
 }
 
 /// `struct xfs_dsb`, big-endian: magic at 0, block size at 4, blocks at 8. None as above.
@@ -203,6 +220,9 @@ mod tests {
                     Err(NoFilesystem::Magic)
                 };
                 assert_eq!(asked.claimed_bytes(header), expected, "{asked} in {is}");
+                let block_size =
+                    (asked == *is && matches!(is, FsType::Erofs | FsType::Ext4)).then_some(4096);
+                assert_eq!(asked.claimed_block_size(header), block_size);
             }
         }
     }
@@ -236,8 +256,12 @@ mod tests {
             erofs(&[(1036, &[12])]).unwrap_err().to_string(),
             "the EROFS filesystem claims to have no blocks"
         );
-        let ext4 = header(&[(1024 + 0x38, &[0x53, 0xef]), (1024 + 0x18, &[7])]);
-        assert_eq!(FsType::Ext4.claimed_bytes(&ext4), Err(NoFilesystem::Size));
+        for log_block_size in [7, 64, u32::MAX] {
+            let log_block_size = log_block_size.to_le_bytes();
+            let ext4 = header(&[(1024 + 0x38, &[0x53, 0xef]), (1024 + 0x18, &log_block_size)]);
+            assert_eq!(FsType::Ext4.claimed_bytes(&ext4), Err(NoFilesystem::Size));
+            assert_eq!(FsType::Ext4.claimed_block_size(&ext4), None);
+        }
         let padded = header(&[(0, b"hsqs"), (40, &[0xff; 8])]);
         assert_eq!(FsType::Squashfs.claimed_bytes(&padded), Ok(u64::MAX));
         assert_eq!(

@@ -3,6 +3,9 @@
 //! Nobody needs it to mount or to verify a disk, and nobody should trust it: it says where a disk
 //! came from and what is on it. The fields are listed in `docs/layout.md`.
 
+mod fields;
+mod json_bounds;
+
 use std::{
     borrow::Cow,
     ffi::OsString,
@@ -11,11 +14,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeSeed as _};
 use uuid::Uuid;
 
 use crate::{BackingFile, BackingFileError, Escaped, FileError, ModelFile, ReadAt};
 use dm_verity::{HashArea, RootHash, TreeLayout, VerityParams};
+use fields::ReadFields;
+use json_bounds::BoundedJson;
 
 /// The meaning of the fields; another number is another meaning.
 pub const SCHEMA: u32 = 1;
@@ -23,12 +28,11 @@ pub const SCHEMA: u32 = 1;
 /// The layout of the disks that this program makes.
 pub const LAYOUT: u32 = 1;
 
-/// None that is longer is read, or it would fill the memory: half a million files are in this.
-const MAX_BYTES: u64 = 64 << 20;
+/// None that is longer is read, or it would take too long: ten million files are in this.
+const MAX_BYTES: u64 = 1 << 30;
 
 /// A manifest.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "WrittenManifest")]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Manifest<'a> {
     /// [`SCHEMA`].
     pub schema: u32,
@@ -63,52 +67,6 @@ pub struct DiskSummary {
     pub uuid: String,
     /// Of filesystem, superblock and tree together.
     pub image_bytes: u64,
-}
-
-/// A manifest as it is read. A flattened [`DiskSummary`] would keep all that is unknown in memory.
-#[derive(Deserialize)]
-struct WrittenManifest {
-    schema: u32,
-    layout: u32,
-    root_hash: String,
-    data_blocks: u64,
-    data_block_size: u32,
-    hash_block_size: u32,
-    hash_offset: u64,
-    hash_algorithm: String,
-    salt: String,
-    uuid: String,
-    image_bytes: u64,
-    source: Option<String>,
-    revision: Option<String>,
-    excluded: Vec<String>,
-    files: Vec<ModelFile>,
-    builder_version: String,
-}
-
-impl From<WrittenManifest> for Manifest<'_> {
-    fn from(written: WrittenManifest) -> Self {
-        Self {
-            schema: written.schema,
-            disk: DiskSummary {
-                layout: written.layout,
-                root_hash: written.root_hash,
-                data_blocks: written.data_blocks,
-                data_block_size: written.data_block_size,
-                hash_block_size: written.hash_block_size,
-                hash_offset: written.hash_offset,
-                hash_algorithm: written.hash_algorithm,
-                salt: written.salt,
-                uuid: written.uuid,
-                image_bytes: written.image_bytes,
-            },
-            source: written.source,
-            revision: written.revision,
-            excluded: written.excluded.into(),
-            files: written.files.into(),
-            builder_version: written.builder_version,
-        }
-    }
 }
 
 /// A manifest cannot be read.
@@ -172,17 +130,25 @@ impl Manifest<'_> {
         out.write_all(b"\n")?;
         out.flush()
     }
-}
 
-impl Manifest<'static> {
-    /// Reads one from a regular file. What it says is not to be trusted.
-    pub fn read(path: &Path) -> Result<Self, ManifestError> {
+    /// Reads one from a regular file: `visit` gets the files that it lists, one by one and in their
+    /// order, and what it says of the disk is returned. What it says is not to be trusted, and it
+    /// may turn out to be no manifest when files have been visited.
+    ///
+    /// How much memory that takes does not depend on how long the manifest is.
+    pub fn read(
+        path: &Path,
+        mut visit: impl FnMut(ModelFile),
+    ) -> Result<DiskSummary, ManifestError> {
         let file = BackingFile::open(path)?;
         if file.bytes() > MAX_BYTES {
             return Err(ManifestError::TooLong(path.to_owned()));
         }
-        let reader = BufReader::new(file.file().take(MAX_BYTES));
-        let parsed: Self = serde_json::from_reader(reader).map_err(|source| {
+        let bounded = BoundedJson::new(file.file().take(MAX_BYTES));
+        let mut json = serde_json::Deserializer::from_reader(BufReader::new(bounded));
+        let fields = ReadFields(&mut visit).deserialize(&mut json);
+        let whole = fields.and_then(|fields| json.end().map(|()| fields));
+        let (schema, disk) = whole.map_err(|source| {
             if source.is_io() {
                 return BackingFileError::from(FileError::new("read", path)(io::Error::from(
                     source,
@@ -192,13 +158,13 @@ impl Manifest<'static> {
             let path = path.to_owned();
             ManifestError::Syntax { path, source }
         })?;
-        if parsed.schema != SCHEMA {
+        if schema != SCHEMA {
             return Err(ManifestError::Schema {
                 path: path.to_owned(),
-                found: parsed.schema,
+                found: schema,
             });
         }
-        Ok(parsed)
+        Ok(disk)
     }
 }
 
@@ -207,4 +173,51 @@ pub fn default_path(image: &Path) -> PathBuf {
     let mut path = OsString::from(image);
     path.push(".json");
     path.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::RelativePath;
+
+    /// More than any model, and read all the same.
+    #[test]
+    fn a_million_files() {
+        let files: Vec<_> = (0..1_000_000)
+            .map(|number| ModelFile {
+                path: RelativePath::new(format!("shards/model-{number:07}.safetensors")).unwrap(),
+                size: number << 20,
+            })
+            .collect();
+        let text = String::new;
+        let disk = DiskSummary {
+            layout: LAYOUT,
+            root_hash: text(),
+            data_blocks: 1,
+            data_block_size: 4096,
+            hash_block_size: 4096,
+            hash_offset: 4096,
+            hash_algorithm: text(),
+            salt: text(),
+            uuid: text(),
+            image_bytes: 8192,
+        };
+        let manifest = Manifest {
+            schema: SCHEMA,
+            disk: disk.clone(),
+            source: None,
+            revision: None,
+            excluded: Cow::Borrowed(&[]),
+            files: Cow::Borrowed(&files),
+            builder_version: text(),
+        };
+        let file = tempfile::NamedTempFile::new().unwrap();
+        manifest.write(file.as_file()).unwrap();
+        let mut listed = files.iter();
+        let read = Manifest::read(file.path(), |file| {
+            assert_eq!(listed.next(), Some(&file));
+        });
+        assert_eq!(read.unwrap(), disk);
+        assert!(listed.next().is_none());
+    }
 }

@@ -48,9 +48,10 @@
 //! assert!(report.findings.is_clean());
 //!
 //! // What the publisher says of the disk. It proves nothing.
-//! let manifest = Manifest::read(&default_path(&image))?;
-//! assert_eq!(manifest.disk.data_blocks, built.plan.params.data_blocks());
-//! assert_eq!(manifest.files.len(), 1);
+//! let mut files = Vec::new();
+//! let disk = Manifest::read(&default_path(&image), |file| files.push(file))?;
+//! assert_eq!(disk.data_blocks, built.plan.params.data_blocks());
+//! assert_eq!(files.len(), 1);
 //! # Ok::<_, Box<dyn std::error::Error>>(())
 //! ```
 

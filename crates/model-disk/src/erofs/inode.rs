@@ -21,6 +21,11 @@ pub const EXTENDED_INODE_SIZE: usize = 64;
 /// set the data is flat: one run of blocks, nothing beside the inode.
 pub const FORMAT_EXTENDED: u16 = 1;
 
+/// The bit of a compact inode's format that says that there is one link to it, and
+/// that the high bits of its first block stand in the place of their number. Not
+/// of a directory.
+const FORMAT_ONE_LINK: u16 = 1 << 4;
+
 /// The file type of a directory, among the bits of a mode.
 pub const MODE_DIRECTORY: u16 = 0o040_000;
 
@@ -62,7 +67,7 @@ pub struct ExtendedInode {
     pub format: U16,
     pub xattr_count: U16,
     pub mode: U16,
-    pub reserved: [u8; 2],
+    pub start_block_high: U16,
     pub size: U64,
     pub start_block: U32,
     pub ino: U32,
@@ -84,7 +89,7 @@ const _: () = assert!(size_of::<ExtendedInode>() == EXTENDED_INODE_SIZE);
 pub(super) struct Inode {
     mode: u16,
     layout: u16,
-    start_block: u32,
+    start_block: u64,
     /// Of the inode and its extended attributes: an inline tail starts after it.
     header_size: u64,
     /// Of the data in bytes.
@@ -103,10 +108,12 @@ impl Inode {
     )]
     pub(super) fn from_compact(bytes: &[u8; COMPACT_INODE_SIZE]) -> Self {
         let raw: &CompactInode = zerocopy::transmute_ref!(bytes);
+        let is_directory = raw.mode.get() & MODE_TYPE == MODE_DIRECTORY;
+        let one_link = raw.format.get() & FORMAT_ONE_LINK != 0 && !is_directory;
         Self {
             mode: raw.mode.get(),
             layout: layout(raw.format),
-            start_block: raw.start_block.get(),
+            start_block: block_address(raw.start_block, if one_link { raw.links.get() } else { 0 }),
             header_size: COMPACT_INODE_SIZE as u64 + xattr_size(raw.xattr_count),
             size: raw.size.get().into(),
         }
@@ -121,7 +128,7 @@ impl Inode {
         Self {
             mode: raw.mode.get(),
             layout: layout(raw.format),
-            start_block: raw.start_block.get(),
+            start_block: block_address(raw.start_block, raw.start_block_high.get()),
             header_size: EXTENDED_INODE_SIZE as u64 + xattr_size(raw.xattr_count),
             size: raw.size.get(),
         }
@@ -131,14 +138,19 @@ impl Inode {
         self.mode & MODE_TYPE == MODE_DIRECTORY
     }
 
-    /// Whether the data's place is told by the inode alone. That of devices,
-    /// compressed and chunked files is not.
-    pub(super) fn is_flat(&self) -> bool {
-        let has_data = matches!(
+    /// Whether it has data, wherever that is. Devices and the like have none.
+    pub(super) fn has_data(&self) -> bool {
+        let holds_data = matches!(
             self.mode & MODE_TYPE,
             MODE_REGULAR | MODE_DIRECTORY | MODE_LINK
         );
-        has_data && matches!(self.layout, 0 | LAYOUT_INLINE)
+        holds_data && self.size > 0
+    }
+
+    /// Whether the data's place, if there is data, is told by the inode alone. That of
+    /// compressed and chunked files is not.
+    pub(super) fn is_flat(&self) -> bool {
+        self.has_data() && matches!(self.layout, 0 | LAYOUT_INLINE)
     }
 
     /// Where the data of a flat inode stands, in bytes of the image: the run of
@@ -146,7 +158,7 @@ impl Inode {
     /// numbers fit no image.
     #[expect(
         clippy::arithmetic_side_effects,
-        reason = "a block is not empty, and products of two 32-bit numbers fit"
+        reason = "a block is not empty, and has at most 2^16 bytes"
     )]
     pub(super) fn data(&self, address: u64, block_size: u32) -> Option<[Range<u64>; 2]> {
         let block_size = u64::from(block_size);
@@ -158,7 +170,7 @@ impl Inode {
         let blocks = match self.size - tail_size {
             0 => 0..0,
             size => {
-                let start = u64::from(self.start_block) * block_size;
+                let start = self.start_block * block_size;
                 start..start.checked_add(size)?
             }
         };
@@ -170,6 +182,11 @@ impl Inode {
 /// Bits 1 to 3 of the format.
 fn layout(format: U16) -> u16 {
     format.get() >> 1 & 7
+}
+
+/// The address of a block: 48 bits.
+fn block_address(low: U32, high: u16) -> u64 {
+    u64::from(high) << 32 | u64::from(low.get())
 }
 
 /// The size of the extended attributes beside an inode, in bytes.
@@ -283,6 +300,36 @@ mod tests {
         assert!(inode.is_flat() && inode.is_directory());
         let [blocks, tail] = inode.data(1152, 4096).unwrap();
         assert_eq!((blocks, tail), (0..5 << 32, 1232..1240));
+    }
+
+    /// Where a number of links can stand, the high bits of the first block do only where the format
+    /// says so.
+    #[test]
+    fn addresses_of_48_bits() {
+        let mut compact = [0; COMPACT_INODE_SIZE];
+        compact[6] = 3;
+        compact[8] = 1;
+        compact[16] = 7;
+        for (mode, format, block) in [
+            (MODE_REGULAR, 0, 7),
+            (MODE_DIRECTORY, FORMAT_ONE_LINK, 7),
+            (MODE_REGULAR, FORMAT_ONE_LINK, 3 << 32 | 7),
+        ] {
+            compact[..2].copy_from_slice(&format.to_le_bytes());
+            compact[4..6].copy_from_slice(&mode.to_le_bytes());
+            let [blocks, _] = Inode::from_compact(&compact).data(0, 512).unwrap();
+            assert_eq!(blocks.start, block * 512, "{mode:o} {format}");
+        }
+        let mut extended = [0; EXTENDED_INODE_SIZE];
+        extended[..17]
+            .copy_from_slice(&[1, 0, 0, 0, 0, 0x40, 0xff, 0xff, 1, 0, 0, 0, 0, 0, 0, 0, 9]);
+        let inode = Inode::from_extended(&extended);
+        let [blocks, _] = inode.data(0, 65536).unwrap();
+        assert_eq!(blocks.start, (0xffff << 32 | 9) << 16);
+        // It would end beyond what 64 bits hold.
+        extended[16..20].fill(0xff);
+        extended[10] = 1;
+        assert_eq!(Inode::from_extended(&extended).data(0, 65536), None);
     }
 
     #[test]

@@ -26,10 +26,10 @@ pub use inode::{
     INODE_SLOT_SIZE, MODE_DIRECTORY, MODE_REGULAR,
 };
 pub use superblock::{
-    ErofsSuperblock, ErofsSuperblockError, FEATURE_COMPAT_CHECKSUM, MAGIC, RawErofsSuperblock,
-    SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE,
+    ErofsSuperblock, ErofsSuperblockError, FEATURE_COMPAT_CHECKSUM, FEATURE_INCOMPAT_48BIT, MAGIC,
+    RawErofsSuperblock, SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE,
 };
-pub use walk::{MAX_ENTRIES, WalkEntry, WalkError, paths_in, walk};
+pub use walk::{MAX_ENTRIES, PathsInRange, Walk, WalkEntry, WalkError, paths_in, walk};
 
 /// The block size of an image that is made here, in bytes.
 pub const BLOCK_SIZE: u64 = 4096;

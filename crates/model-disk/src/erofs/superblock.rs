@@ -24,6 +24,11 @@ pub const MAGIC: u32 = 0xE0F5_E1E2;
 /// itself zero.
 pub const FEATURE_COMPAT_CHECKSUM: u32 = 1;
 
+/// The bit of `feature_incompat` that says that block addresses can have 48 bits
+/// (Linux 6.15). With a `root_nid_long`, the high bits of the number of blocks take
+/// the place of `root_nid`; without one all is as before.
+pub const FEATURE_INCOMPAT_48BIT: u32 = 0x80;
+
 /// The superblock byte for byte.
 #[derive(Clone, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
@@ -46,7 +51,9 @@ pub struct RawErofsSuperblock {
     pub feature_incompat: U32,
     pub compression: U16,
     pub extra_devices: U16,
-    pub reserved: [u8; 40],
+    pub reserved: [u8; 24],
+    pub root_nid_long: U64,
+    pub reserved2: [u8; 8],
 }
 
 #[expect(clippy::disallowed_macros, reason = "known when it is compiled")]
@@ -58,11 +65,11 @@ pub struct ErofsSuperblock {
     /// The block size in bytes: a power of two from 512 to 65536.
     pub block_size: u32,
     /// How many blocks the filesystem fills; at least one.
-    pub blocks: u32,
+    pub blocks: u64,
     /// Its UUID.
     pub uuid: uuid::Uuid,
     /// Where the root directory's inode is: its number.
-    pub root_nid: u16,
+    pub root_nid: u64,
     /// The block that inode numbers count from.
     pub meta_block: u32,
 }
@@ -84,6 +91,21 @@ pub enum ErofsSuperblockError {
     OtherDevices(u16),
 }
 
+impl RawErofsSuperblock {
+    /// The number of blocks, and that of the root directory's inode: both are longer
+    /// in a filesystem that needs it.
+    fn blocks_and_root(&self) -> (u64, u64) {
+        let low = u64::from(self.blocks.get());
+        let long = self.feature_incompat.get() & FEATURE_INCOMPAT_48BIT != 0;
+        match self.root_nid_long.get() {
+            root_nid if long && root_nid != 0 => {
+                (u64::from(self.root_nid.get()) << 32 | low, root_nid)
+            }
+            _ => (low, self.root_nid.get().into()),
+        }
+    }
+}
+
 impl ErofsSuperblock {
     /// Reads the fields that tell the filesystem's size.
     pub fn parse(bytes: &[u8; SUPERBLOCK_SIZE]) -> Result<Self, ErofsSuperblockError> {
@@ -94,7 +116,8 @@ impl ErofsSuperblock {
         if !(9..=16).contains(&fields.block_size_bits) {
             return Err(ErofsSuperblockError::BlockSize(fields.block_size_bits));
         }
-        if fields.blocks.get() == 0 {
+        let (blocks, root_nid) = fields.blocks_and_root();
+        if blocks == 0 {
             return Err(ErofsSuperblockError::NoBlocks);
         }
         if fields.extra_devices.get() != 0 {
@@ -104,9 +127,9 @@ impl ErofsSuperblock {
         }
         Ok(Self {
             block_size: 1 << fields.block_size_bits,
-            blocks: fields.blocks.get(),
+            blocks,
             uuid: uuid::Uuid::from_bytes(fields.uuid),
-            root_nid: fields.root_nid.get(),
+            root_nid,
             meta_block: fields.meta_block.get(),
         })
     }
@@ -118,13 +141,13 @@ impl ErofsSuperblock {
         Self::parse(raw.ok_or(ErofsSuperblockError::Magic)?)
     }
 
-    /// The size of the filesystem in bytes; below 2^48.
+    /// The size of the filesystem in bytes.
     #[expect(
         clippy::arithmetic_side_effects,
-        reason = "the product of two 32-bit numbers fits"
+        reason = "a number below 2^48 and a block of at most 2^16 bytes"
     )]
     pub fn bytes(&self) -> u64 {
-        u64::from(self.blocks) * u64::from(self.block_size)
+        self.blocks * u64::from(self.block_size)
     }
 }
 
@@ -193,6 +216,37 @@ mod tests {
         assert_eq!(superblock.uuid, uuid::Uuid::from_u128(9));
         assert_eq!(superblock.root_nid, 36);
         assert_eq!(superblock.meta_block, 8);
+    }
+
+    /// The field of the root's number has the high bits of the size just where the
+    /// root's number is elsewhere.
+    #[test]
+    fn addresses_of_48_bits() {
+        let with = |flag: u8, root_nid: u64| {
+            let mut raw = example();
+            raw[80] = flag;
+            raw[112..120].copy_from_slice(&root_nid.to_le_bytes());
+            let superblock = ErofsSuperblock::parse(&raw).unwrap();
+            (superblock.blocks, superblock.root_nid)
+        };
+        let blocks = 0x0102_0304;
+        assert_eq!(with(0, 0), (blocks, 36));
+        assert_eq!(with(0x80, 0), (blocks, 36));
+        assert_eq!(with(0x7f, 1 << 40), (blocks, 36));
+        assert_eq!(with(0x80, 1 << 40), (36 << 32 | blocks, 1 << 40));
+
+        let mut largest = example();
+        largest[12] = 16;
+        largest[14..16].fill(0xff);
+        largest[36..40].fill(0xff);
+        largest[80] = 0x80;
+        largest[112] = 1;
+        let superblock = ErofsSuperblock::parse(&largest).unwrap();
+        assert_eq!(superblock.bytes(), u64::MAX - 0xffff);
+        largest[14..16].fill(0);
+        largest[36..40].fill(0);
+        let empty = ErofsSuperblock::parse(&largest);
+        assert_eq!(empty, Err(ErofsSuperblockError::NoBlocks));
     }
 
     #[test]

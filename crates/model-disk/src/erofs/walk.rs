@@ -33,9 +33,9 @@ pub struct WalkEntry<'a> {
     /// The size of its data in bytes.
     pub size: u64,
     /// Where its data stands, in bytes of the image: the run of blocks, then the
-    /// tail beside the inode. Either may be empty, and both are where the data's
-    /// place is not known: in compressed and chunked files.
-    pub data: [Range<u64>; 2],
+    /// tail beside the inode. Either may be empty. None where the data's place is
+    /// not known: compressed and chunked files have it in other places.
+    pub data: Option<[Range<u64>; 2]>,
 }
 
 /// Why a walk ended early.
@@ -64,89 +64,149 @@ pub enum WalkError {
     TooManyEntries,
 }
 
-/// Visits everything in an image, each directory before what is in it, in the
+/// A walk over everything in an image, each directory before what is in it, in the
 /// order of the directories' entries.
 ///
-/// `read` fills a buffer from a byte offset of the image. The image may be
-/// hostile or damaged: what is read, how often, how deep and into how much memory
-/// is bounded, and what was visited before an error was there.
-#[expect(
-    clippy::arithmetic_side_effects,
-    reason = "directories lie within the image, and entries are counted up to a limit"
-)]
+/// It reads by a function that fills a buffer from a byte offset of the image. The
+/// image may be hostile or damaged: what is read, how often, how deep and into how
+/// much memory is bounded, and what comes before an error is there.
+pub struct Walk<R> {
+    image: ImageReader<R>,
+    /// The directory that all starts with, until it is visited.
+    root: Option<LocatedInode>,
+    /// What was visited last, with this path.
+    visited: Option<LocatedInode>,
+    path: Vec<u8>,
+    /// The directories on the way to it.
+    stack: Vec<DirectoryFrame>,
+    /// Only the block in use is kept, so a directory's is read again after what
+    /// lies below it.
+    block: Vec<u8>,
+    block_at: Range<u64>,
+    entries: u64,
+}
+
+impl<R: FnMut(&mut [u8], u64) -> io::Result<()>> Walk<R> {
+    /// Reads the superblock, and where the root directory is.
+    pub fn new(read: R) -> Result<Self, WalkError> {
+        let mut image = ImageReader::open(read)?;
+        let root = image.find(image.superblock.root_nid)?;
+        Ok(Self {
+            image,
+            root: Some(root),
+            visited: None,
+            path: Vec::new(),
+            stack: Vec::new(),
+            block: Vec::new(),
+            block_at: 0..0,
+            entries: 0,
+        })
+    }
+
+    /// The next one; none when all have been visited. After an error there is no next.
+    pub fn next_entry(&mut self) -> Result<Option<WalkEntry<'_>>, WalkError> {
+        let found = match self.root.take() {
+            Some(root) => Some(root),
+            None => self.find_next()?,
+        };
+        let Some(found) = found else {
+            return Ok(None);
+        };
+        Ok(Some(self.visited.insert(found).node(&self.path)))
+    }
+
+    #[expect(
+        clippy::arithmetic_side_effects,
+        reason = "directories lie within the image, and entries are counted up to a limit"
+    )]
+    fn find_next(&mut self) -> Result<Option<LocatedInode>, WalkError> {
+        // Only now: a directory is visited whatever is wrong with what is in it.
+        if let Some(last) = self.visited.take()
+            && (last.inode.is_directory() || self.path.is_empty())
+        {
+            self.stack
+                .push(DirectoryFrame::enter(last, self.path.len())?);
+        }
+        let block_size = self.image.superblock.block_size;
+        while let Some(frame) = self.stack.last_mut() {
+            self.path.truncate(frame.path_size);
+            let Some(range) = frame.block(block_size) else {
+                self.stack.pop();
+                continue;
+            };
+            if self.block_at != range {
+                self.block.resize((range.end - range.start) as usize, 0);
+                (self.image.read)(&mut self.block, range.start)?;
+                self.block_at = range;
+            }
+            let entry = directory::entry(&self.block, frame.entry)
+                .map_err(|BadBlock| WalkError::DirectoryBlock(frame.nid))?;
+            let Some((nid, name)) = entry else {
+                frame.offset += u64::from(block_size);
+                frame.entry = 0;
+                continue;
+            };
+            frame.entry += 1;
+            self.entries += 1;
+            if self.entries > MAX_ENTRIES {
+                return Err(WalkError::TooManyEntries);
+            }
+            if name == b"." || name == b".." {
+                continue;
+            }
+            if !self.path.is_empty() {
+                self.path.push(b'/');
+            }
+            self.path.extend_from_slice(name);
+            if self.path.len() > MAX_PATH_SIZE {
+                return Err(WalkError::TooDeep);
+            }
+            return self.image.find(nid).map(Some);
+        }
+        Ok(None)
+    }
+}
+
+/// Visits everything in an image, as a [`Walk`] does.
 pub fn walk(
     read: impl FnMut(&mut [u8], u64) -> io::Result<()>,
     mut visit: impl FnMut(WalkEntry<'_>),
 ) -> Result<(), WalkError> {
-    let mut image = ImageReader::open(read)?;
-    let block_size = image.superblock.block_size;
-    let root = image.find(image.superblock.root_nid.into())?;
-    let mut path = Vec::new();
-    visit(root.node(&path));
-    let mut stack = vec![DirectoryFrame::enter(root, 0)?];
-    // Only the block in use is kept, so a directory's is read again after what
-    // lies below it.
-    let mut block = Vec::new();
-    let mut block_at = 0..0;
-    let mut entries = 0;
-
-    while let Some(frame) = stack.last_mut() {
-        path.truncate(frame.path_size);
-        let Some(range) = frame.block(block_size) else {
-            stack.pop();
-            continue;
-        };
-        if block_at != range {
-            block.resize((range.end - range.start) as usize, 0);
-            (image.read)(&mut block, range.start)?;
-            block_at = range;
-        }
-        let entry = directory::entry(&block, frame.entry)
-            .map_err(|BadBlock| WalkError::DirectoryBlock(frame.directory.nid))?;
-        let Some((nid, name)) = entry else {
-            frame.offset += u64::from(block_size);
-            frame.entry = 0;
-            continue;
-        };
-        frame.entry += 1;
-        entries += 1;
-        if entries > MAX_ENTRIES {
-            return Err(WalkError::TooManyEntries);
-        }
-        if name == b"." || name == b".." {
-            continue;
-        }
-        if !path.is_empty() {
-            path.push(b'/');
-        }
-        path.extend_from_slice(name);
-        if path.len() > MAX_PATH_SIZE {
-            return Err(WalkError::TooDeep);
-        }
-        let found = image.find(nid)?;
-        visit(found.node(&path));
-        if found.inode.is_directory() {
-            stack.push(DirectoryFrame::enter(found, path.len())?);
-        }
+    let mut walk = Walk::new(read)?;
+    while let Some(entry) = walk.next_entry()? {
+        visit(entry);
     }
     Ok(())
 }
 
-/// The paths of the files and directories with data in a range of an image's
-/// bytes: the first 256, where there are more. None of them means that the range
-/// holds inodes, padding, or what lies after the filesystem.
+/// What has data in a range of an image's bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PathsInRange {
+    /// The paths of the files and directories: the first 256, where there are more.
+    pub paths: Vec<Vec<u8>>,
+    /// Whether the place of all data is known. Then no path at all means that the range
+    /// holds inodes, padding, or what lies after the filesystem.
+    pub all_known: bool,
+}
+
+/// Looks for what has data in a range of an image's bytes.
 pub fn paths_in(
     read: impl FnMut(&mut [u8], u64) -> io::Result<()>,
     bytes: Range<u64>,
-) -> Result<Vec<Vec<u8>>, WalkError> {
-    let mut paths = Vec::new();
+) -> Result<PathsInRange, WalkError> {
+    let mut found = PathsInRange {
+        paths: Vec::new(),
+        all_known: true,
+    };
     let overlaps = |data: &Range<u64>| data.start.max(bytes.start) < data.end.min(bytes.end);
-    walk(read, |node| {
-        if paths.len() < MAX_PATHS && node.data.iter().any(overlaps) {
-            paths.push(node.path.to_vec());
+    walk(read, |node| match node.data {
+        None => found.all_known = false,
+        Some(data) if found.paths.len() < MAX_PATHS && data.iter().any(overlaps) => {
+            found.paths.push(node.path.to_vec());
         }
+        Some(_) => {}
     })?;
-    Ok(paths)
+    Ok(found)
 }
 
 /// An image and how to read it.
@@ -196,25 +256,25 @@ impl<R: FnMut(&mut [u8], u64) -> io::Result<()>> ImageReader<R> {
             Inode::from_compact(&compact)
         };
 
-        let data = if inode.is_flat() {
-            inode.data(address, block_size)
-        } else {
-            Some([0..0, 0..0])
-        };
-        match data {
-            Some(data) if data.iter().all(|data| data.is_empty() || data.end <= end) => {
-                Ok(LocatedInode { nid, inode, data })
-            }
-            _ => Err(outside),
+        if !inode.is_flat() {
+            let data = (!inode.has_data()).then_some([0..0, 0..0]);
+            return Ok(LocatedInode { nid, inode, data });
+        }
+        let data = inode.data(address, block_size);
+        let within =
+            |data: &[Range<u64>; 2]| data.iter().all(|data| data.is_empty() || data.end <= end);
+        match data.filter(within) {
+            None => Err(outside),
+            data => Ok(LocatedInode { nid, inode, data }),
         }
     }
 }
 
-/// An inode, where it was found, and its data within the filesystem.
+/// An inode, where it was found, and its data within the filesystem, where that is known.
 struct LocatedInode {
     nid: u64,
     inode: Inode,
-    data: [Range<u64>; 2],
+    data: Option<[Range<u64>; 2]>,
 }
 
 impl LocatedInode {
@@ -230,7 +290,10 @@ impl LocatedInode {
 
 /// A directory on the way down to where the walk is, and the place in it.
 struct DirectoryFrame {
-    directory: LocatedInode,
+    nid: u64,
+    /// In bytes.
+    size: u64,
+    data: [Range<u64>; 2],
     path_size: usize,
     /// Of the block in the directory's data, in bytes.
     offset: u64,
@@ -240,11 +303,12 @@ struct DirectoryFrame {
 
 impl DirectoryFrame {
     fn enter(directory: LocatedInode, path_size: usize) -> Result<Self, WalkError> {
-        if !directory.inode.is_directory() || !directory.inode.is_flat() {
-            return Err(WalkError::Directory(directory.nid));
-        }
+        let LocatedInode { nid, inode, data } = directory;
+        let data = data.filter(|_| inode.is_directory());
         Ok(Self {
-            directory,
+            nid,
+            size: inode.size,
+            data: data.ok_or(WalkError::Directory(nid))?,
             path_size,
             offset: 0,
             entry: 0,
@@ -257,10 +321,10 @@ impl DirectoryFrame {
         reason = "a directory's data lies within the image"
     )]
     fn block(&self, block_size: u32) -> Option<Range<u64>> {
-        if self.offset >= self.directory.inode.size {
+        if self.offset >= self.size {
             return None;
         }
-        let [blocks, tail] = &self.directory.data;
+        let [blocks, tail] = &self.data;
         let start = blocks.start + self.offset;
         if start < blocks.end {
             Some(start..blocks.end.min(start + u64::from(block_size)))
@@ -354,8 +418,34 @@ mod tests {
         })
         .unwrap();
         assert_eq!(files, 20 * 20 * 20 * 20);
-        let paths = paths_in(image.read(), 24 * 512..25 * 512).unwrap();
-        assert_eq!(paths.len(), MAX_PATHS);
-        assert_eq!(paths[..2], [b"a/a/a/a", b"a/a/a/b"]);
+        let found = paths_in(image.read(), 24 * 512..25 * 512).unwrap();
+        assert_eq!(found.paths.len(), MAX_PATHS);
+        assert_eq!(found.paths[..2], [b"a/a/a/a", b"a/a/a/b"]);
+        assert!(found.all_known);
+    }
+
+    /// The inode says how the data is stored, and only of flat data where.
+    #[test]
+    fn data_in_other_places_is_not_known() {
+        for (layout, mode, size, known) in [
+            (0, MODE_REGULAR, 512, true),
+            (1, MODE_REGULAR, 512, false),
+            (3, MODE_REGULAR, 512, false),
+            (4, MODE_REGULAR, 512, false),
+            (7, MODE_REGULAR, 1, false),
+            // There is none.
+            (1, MODE_REGULAR, 0, true),
+            (4, 0o020_000, 512, true),
+        ] {
+            let mut image = Crafted::new();
+            image.directory(0, &[("file", 16)]);
+            image.inode(16, mode);
+            let at = 5 * BLOCK;
+            image.0[at] = layout << 1;
+            image.0[at + 8..at + 10].copy_from_slice(&u16::to_le_bytes(size));
+            let found = paths_in(image.read(), 20 * 512..21 * 512).unwrap();
+            assert_eq!(found.paths, [b""], "the root directory");
+            assert_eq!(found.all_known, known, "{layout} {mode:o} {size}");
+        }
     }
 }

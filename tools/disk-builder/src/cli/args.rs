@@ -170,6 +170,8 @@ Example:
 
 The superblock is looked for at byte 0 of a hash device, or after the filesystem, unless
 --hash-offset says where. It tells the rest, and what is given is compared with what it claims.
+Where the salt is one of somebody's own, and no filesystem of the type fills the data blocks, nothing
+else says how many the root hash covers: --data-blocks must be given then.
 With --no-superblock, --data-blocks, --salt and --hash-offset (or --hash-device) must be given;
 blocks have 4096 bytes unless something else is said; the algorithm follows from the length of the
 root hash.
@@ -333,6 +335,8 @@ mod tests {
         for says_not in ["[default: 4096]", "algorithm is sha256", "one that binds"] {
             assert!(!verify.contains(says_not), "{verify}");
         }
+        let when = "somebody's own, and no filesystem of the type fills the data blocks";
+        assert!(verify.contains(when), "{verify}");
         for help in [hash, verify, help("build"), help("root-hash")] {
             // Wherever the line ends.
             let help = help.split_whitespace().collect::<Vec<_>>().join(" ");

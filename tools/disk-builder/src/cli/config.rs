@@ -1,6 +1,6 @@
 //! From arguments to what a command is to do.
 
-use model_disk::{ArgumentsError, ExpectedParams, ParamsSource};
+use model_disk::{ExpectedParams, ParamsSource};
 
 use super::{
     BuilderUsageError,
@@ -78,14 +78,8 @@ impl TryFrom<VerifyArguments> for Verify {
             salt: tree.salt,
         };
         let params = if tree.no_superblock {
-            let hash_offset = match (hash_offset, &arguments.hash_device) {
-                (Some(offset), _) => offset,
-                (None, Some(_)) => 0,
-                (None, None) => {
-                    return Err(ArgumentsError::Missing("--hash-offset or --hash-device").into());
-                }
-            };
-            expected.without_superblock(&arguments.root_hash, hash_offset)?
+            let hash_device = arguments.hash_device.as_deref();
+            expected.without_superblock(&arguments.root_hash, hash_offset, hash_device)?
         } else {
             ParamsSource::Superblock {
                 hash_offset,

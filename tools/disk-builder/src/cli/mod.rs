@@ -170,9 +170,10 @@ fn run(command: BuilderCommand) -> Result<(), CommandError> {
             let json = arguments.common.json;
             let workers = workers(&arguments.common, 1, interrupted_by_signals()?)?;
             let line = ProgressLine::start(workers.progress(), arguments.common.quiet);
-            let report = Hash::from(arguments).run(&workers)?;
+            let mut notes = Notes::default();
+            let report = Hash::from(arguments).run(&workers, |note| notes.tell(note))?;
             line.finish();
-            print(&report, report.to_json(), json)
+            print(&report, notes.with(report.to_json()), json)
         }
         BuilderCommand::Verify(arguments) => {
             let json = arguments.common.json;

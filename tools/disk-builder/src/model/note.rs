@@ -5,6 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use dm_verity::BlockSize;
 use model_disk::{Escaped, RelativePath};
 use serde::{Serialize, Serializer};
 
@@ -15,6 +16,9 @@ const MAX_NAMED: usize = 5;
 
 /// How many links that lead out of a model: each may be the one that matters.
 const MAX_LINKS: usize = 20;
+
+/// The size of a page of most kernels, in bytes.
+const COMMON_PAGE: u32 = 4096;
 
 /// Something that the user should know, and may not have meant. As JSON it is an object with the
 /// member `kind` and what it is about, whole.
@@ -66,12 +70,25 @@ pub enum Note {
         #[serde(serialize_with = "escaped")]
         place: PathBuf,
     },
+    /// Data blocks that most machines cannot read.
+    LargerThanPages {
+        /// Their size in bytes.
+        data_block_size: u32,
+    },
     /// Another run has the lock of the directory that an output goes to.
     Waiting {
         /// The directory.
         #[serde(serialize_with = "escaped")]
         directory: PathBuf,
     },
+}
+
+impl Note {
+    /// What there is to tell of data blocks of this size.
+    pub(crate) fn of_data_blocks(size: BlockSize) -> Option<Self> {
+        let data_block_size = size.get();
+        (data_block_size > COMMON_PAGE).then_some(Self::LargerThanPages { data_block_size })
+    }
 }
 
 /// Paths of this machine are for people.
@@ -123,6 +140,11 @@ impl fmt::Display for Note {
                 f,
                 "--allow-outside {}: no link leads there",
                 Escaped::path(place)
+            ),
+            Self::LargerThanPages { data_block_size } => write!(
+                f,
+                "data blocks of {data_block_size} bytes can be mounted only where the kernel's \
+                 pages are as large, and most have {COMMON_PAGE} bytes"
             ),
             Self::Waiting { directory } => write!(
                 f,

@@ -2,7 +2,10 @@
 
 use std::{fs, process::Command};
 
-use crate::program::{Ended, WorkFolder};
+use crate::{
+    model_dir::model,
+    program::{Ended, WorkFolder, field},
+};
 
 /// The most memory that a run takes, in KiB.
 fn peak_memory(place: &WorkFolder, arguments: &str) -> u64 {
@@ -32,4 +35,40 @@ fn memory_is_bounded_with_many_threads() {
     let limit = (64 << 10) + count * bytes / 16_384 / 1024;
     let peak = peak_memory(&place, "root-hash model --threads 32");
     assert!(peak < limit, "{peak} KiB");
+}
+
+/// What `verify` keeps of a manifest does not grow with it: not of files, not of what it does not
+/// know, nor of what it passes over.
+#[test]
+fn a_manifest_does_not_fill_the_memory() {
+    let place = WorkFolder::new();
+    model(&place, "model");
+    let root = field(&place.run("build model --output disk").ok(), "Root hash").to_owned();
+    let verify = format!("verify disk --root-hash {root} --threads 1");
+    let truthful = peak_memory(&place, &verify);
+    let manifest = String::from_utf8(place.read("disk.json")).unwrap();
+    let many = |element: &str| [element, ","].concat().repeat((16 << 20) / element.len());
+    let files = r#"{"path":"a","bytes":0}"#;
+    for (before, more) in [
+        ("\"excluded\": [", many("\"\"")),
+        ("\"excluded\": [", many("[{}]")),
+        ("\"files\": [", many(files)),
+        // An unknown member.
+        ("{", format!("\"x\":[{}0],", many("0"))),
+        ("{", many("\"x\":0")),
+        ("{", format!("\"x\":{}", "[".repeat(16 << 20))),
+        ("\"root_hash\": \"", "0".repeat(16 << 20)),
+        ("{", format!("\"{}\":0,", "x".repeat(16 << 20))),
+    ] {
+        let hostile = manifest.replacen(before, &[before, &more].concat(), 1);
+        assert!(hostile.len() > 16 << 20, "{before}");
+        // It ends with what makes it none, so that the disk is not of another manifest.
+        place.write("disk.json", [&hostile, "!"].concat().as_bytes());
+        let peak = peak_memory(&place, &verify);
+        let kind = &more[..more.len().min(20)];
+        assert!(
+            peak < truthful + (8 << 10),
+            "{kind}: {peak} KiB, not {truthful}"
+        );
+    }
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{
     model_dir::{files, model, root_hash, write},
-    program::{Ended, WorkFolder},
+    program::{Ended, WorkFolder, data},
 };
 
 /// The notes of a run that must succeed.
@@ -207,6 +207,32 @@ fn patterns_that_leave_nothing_out_are_named() {
             _ => ended.refused(2, "matches nothing"),
         }
     }
+}
+
+#[test]
+fn blocks_larger_than_most_pages_are_told() {
+    let place = WorkFolder::new();
+    place.write("data", &data(1 << 17, 1));
+    for (size, noted) in [
+        ("512", false),
+        ("4096", false),
+        ("8192", true),
+        ("64K", true),
+    ] {
+        for json in ["", "--json --quiet"] {
+            let hash = format!("hash data --hash-device tree --force --data-block-size {size}");
+            let bytes = size.replace("64K", "65536");
+            let note = format!(
+                "disk-builder: note: data blocks of {bytes} bytes can be mounted only where the \
+                 kernel's pages are as large, and most have 4096 bytes\n"
+            );
+            let told = notes(&place, &format!("{hash} {json}"));
+            assert_eq!(told, if noted { note } else { String::new() });
+        }
+    }
+    // Those of the tree may be larger.
+    let hash = "hash data --hash-device tree --force --hash-block-size 64K";
+    assert_eq!(notes(&place, hash), "");
 }
 
 /// What a file is called is no business of the terminal.

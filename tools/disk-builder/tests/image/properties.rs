@@ -104,7 +104,7 @@ proptest! {
         let image = assemble(&ImagePlan::new(&files).unwrap());
         let mut found = Vec::new();
         model_disk::erofs::walk(super::support::reader(&image), |node| {
-            let [blocks, tail] = node.data;
+            let [blocks, tail] = node.data.unwrap();
             assert_eq!(tail.start, tail.end);
             found.push((node.path.to_vec(), blocks));
         }).unwrap();

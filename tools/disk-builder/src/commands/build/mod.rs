@@ -301,7 +301,7 @@ impl Build {
         let path = manifest::default_path(path);
         let new = manifest.is_some_and(|manifest| outside::is_same_place(&manifest.path, &path));
         // What is no manifest says nothing of the disk.
-        if new || Manifest::read(&path).is_err() {
+        if new || Manifest::read(&path, |_| ()).is_err() {
             return Ok(None);
         }
         match Output::find(&path, self.force)? {

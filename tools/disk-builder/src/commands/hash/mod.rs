@@ -21,6 +21,7 @@ pub(crate) use tree_output::TreeOutput;
 
 use crate::{
     engine::{FileSink, FileSource, HashTreeError, Workers, hash_tree},
+    model::Note,
     output::{Output, OutputError, storage},
 };
 
@@ -117,8 +118,12 @@ enum TreeDestination {
 
 impl Hash {
     /// Makes the tree. When it fails, or when `workers` are interrupted, what it has written is
-    /// taken back.
-    pub fn run(&self, workers: &Workers) -> Result<HashReport, HashError> {
+    /// taken back. `tell` gets what the user may not have meant before anything is read or written.
+    pub fn run(
+        &self,
+        workers: &Workers,
+        tell: impl FnOnce(&Note),
+    ) -> Result<HashReport, HashError> {
         let destination = self.destination()?;
         let data = match destination {
             TreeDestination::Data => self.open_to_append()?,
@@ -140,6 +145,9 @@ impl Hash {
                 source,
             }
         })?;
+        if let Some(note) = Note::of_data_blocks(plan.params.data_block_size()) {
+            tell(&note);
+        }
         let target = match &destination {
             TreeDestination::Data => {
                 // Who wants a second tree, or the first one made again, says where it goes.

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use dm_verity::BlockSize;
+use model_disk::erofs::WalkError;
 
 use super::verified_filesystem::{VerifiedFilesystem, overlapping, reason};
 use crate::engine::Findings;
@@ -37,37 +38,71 @@ impl Damages {
         disk: &VerifiedFilesystem<'_>,
         block_size: BlockSize,
     ) -> Self {
-        let mut corrupt = Ranges::new(&findings.corrupt_data, block_size);
-        let mut unverifiable = Ranges::new(&findings.unverifiable_data, block_size);
-        let mut count = 0;
+        let mut search = Search {
+            corrupt: Ranges::new(&findings.corrupt_data, block_size),
+            unverifiable: Ranges::new(&findings.unverifiable_data, block_size),
+            paths: 0,
+            not_flat: 0,
+        };
         let walked = if findings.is_clean() {
             Ok(())
         } else {
-            disk.walk(|node| {
-                for ranges in [&mut corrupt, &mut unverifiable] {
-                    for hit in ranges.hit(&node.data) {
-                        if let Some(damage) = ranges.damages.get_mut(hit)
-                            && count < MAX_PATHS
-                        {
-                            damage.paths.push(name(node.path, node.is_directory));
-                        }
-                        count += 1;
-                    }
-                }
-            })
-        };
-        let unknown = match walked {
-            Err(error) => Some(reason(&error).to_string()),
-            Ok(()) if count > MAX_PATHS => Some(format!(
-                "{} of {count} paths are left out",
-                count - MAX_PATHS
-            )),
-            Ok(()) => None,
+            search.walk(disk)
         };
         Self {
-            corrupt: corrupt.damages,
-            unverifiable: unverifiable.damages,
-            unknown,
+            unknown: search.unknown(walked),
+            corrupt: search.corrupt.damages,
+            unverifiable: search.unverifiable.damages,
+        }
+    }
+}
+
+/// On the way through a filesystem.
+struct Search {
+    corrupt: Ranges,
+    unverifiable: Ranges,
+    /// How many have been found, those that are left out among them.
+    paths: usize,
+    /// Of how many files nobody knows which blocks they lie in.
+    not_flat: usize,
+}
+
+impl Search {
+    fn walk(&mut self, disk: &VerifiedFilesystem<'_>) -> Result<(), WalkError> {
+        let mut walk = disk.walk()?;
+        while let Some(node) = walk.next_entry()? {
+            let Some(data) = &node.data else {
+                self.not_flat += 1;
+                continue;
+            };
+            for ranges in [&mut self.corrupt, &mut self.unverifiable] {
+                for hit in ranges.hit(data) {
+                    if let Some(damage) = ranges.damages.get_mut(hit)
+                        && self.paths < MAX_PATHS
+                    {
+                        damage.paths.push(name(node.path, node.is_directory));
+                    }
+                    self.paths += 1;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Why paths are missing, where some may be.
+    fn unknown(&self, walked: Result<(), WalkError>) -> Option<String> {
+        match walked {
+            Err(error) => Some(reason(&error).to_string()),
+            Ok(()) if self.not_flat > 0 => Some(format!(
+                "compressed and chunked files ({}) are not looked up",
+                self.not_flat
+            )),
+            Ok(()) if self.paths > MAX_PATHS => Some(format!(
+                "{} of {} paths are left out",
+                self.paths - MAX_PATHS,
+                self.paths
+            )),
+            Ok(()) => None,
         }
     }
 }

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use dm_verity::RootHash;
 use model_disk::{
     Disk, Escaped, ModelFile,
-    erofs::{WalkEntry, WalkError},
+    erofs::{Walk, WalkEntry, WalkError},
     manifest::{DiskSummary, Manifest, ManifestError, default_path},
 };
 use serde_json::{Map, Value};
 
-use super::verified_filesystem::VerifiedFilesystem;
+use super::verified_filesystem::{ReadVerified, VerifiedFilesystem};
 
 /// A manifest that stands beside a disk.
 #[derive(Debug)]
@@ -95,16 +95,27 @@ fn compare(
     root_hash: &RootHash,
     filesystem: &VerifiedFilesystem<'_>,
 ) -> Result<Option<ManifestMismatch>, NotCompared> {
-    let manifest = Manifest::read(path)?;
+    // Its files are compared as they are read: it may list many.
+    let (mut walk, mut files) = match filesystem.walk() {
+        Ok(walk) => (Some(walk), Ok(None)),
+        Err(error) => (None, Err(error)),
+    };
+    let mut compare_next = |listed: Option<&ModelFile>| {
+        if let (Some(walk), Ok(None)) = (&mut walk, &files) {
+            files = other_file(listed, walk);
+        }
+    };
+    let manifest = Manifest::read(path, |file| compare_next(Some(&file)))?;
+    compare_next(None);
     let uuid = disk.uuid();
     let (params, hash_area) = (disk.params(), disk.hash_area());
     let mut found = DiskSummary::new(params, hash_area, root_hash, uuid.unwrap_or_default());
     if uuid.is_none() {
-        found.uuid.clone_from(&manifest.disk.uuid);
+        found.uuid.clone_from(&manifest.uuid);
     }
-    match other_field(&manifest.disk, &found) {
+    match other_field(&manifest, &found) {
         Some(mismatch) => Ok(Some(mismatch)),
-        None => Ok(other_file(&manifest.files, filesystem)?),
+        None => Ok(files?),
     }
 }
 
@@ -128,38 +139,37 @@ fn fields(disk: &DiskSummary) -> Map<String, Value> {
     }
 }
 
-/// The manifest has the order of the disk, which is that of the walk.
+/// Compares what a manifest lists next, or that it lists no more, with the next file of the disk. Both
+/// have one order, which is that of the walk.
 fn other_file(
-    listed: &[ModelFile],
-    filesystem: &VerifiedFilesystem<'_>,
+    listed: Option<&ModelFile>,
+    walk: &mut Walk<ReadVerified<'_>>,
 ) -> Result<Option<ManifestMismatch>, WalkError> {
-    let mut listed = listed.iter();
-    let mut mismatch = None;
-    filesystem.walk(|node| {
-        if node.is_directory || mismatch.is_some() {
-            return;
+    let on_disk = loop {
+        match walk.next_entry()? {
+            Some(directory) if directory.is_directory => {}
+            file_or_end => break file_or_end,
         }
-        let next = listed.next();
-        let same = |file: &ModelFile| file.path.as_bytes() == node.path && file.size == node.size;
-        if !next.is_some_and(same) {
-            mismatch = Some(ManifestMismatch::File {
-                listed: describe(next),
-                found: found(&node),
-            });
-        }
-    })?;
-    let more = || {
-        listed.next().map(|more| ManifestMismatch::File {
-            listed: describe(Some(more)),
-            found: "no more".to_owned(),
-        })
     };
-    Ok(mismatch.or_else(more))
+    let same = match (listed, &on_disk) {
+        (Some(listed), Some(file)) => {
+            listed.path.as_bytes() == file.path && listed.size == file.size
+        }
+        (None, None) => true,
+        _ => false,
+    };
+    Ok((!same).then(|| ManifestMismatch::File {
+        listed: describe(listed),
+        found: on_disk.as_ref().map_or(NO_MORE.to_owned(), found),
+    }))
 }
+
+/// In the place of a file.
+const NO_MORE: &str = "no more";
 
 fn describe(file: Option<&ModelFile>) -> String {
     let text = |file: &ModelFile| shown(&file.path.to_string(), file.size);
-    file.map_or("no more".to_owned(), text)
+    file.map_or(NO_MORE.to_owned(), text)
 }
 
 fn found(node: &WalkEntry<'_>) -> String {

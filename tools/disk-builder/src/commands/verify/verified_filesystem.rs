@@ -4,7 +4,7 @@ use std::{fmt, io, ops::Range, os::unix::fs::FileExt};
 
 use model_disk::{
     BackingFile, Disk,
-    erofs::{self, WalkEntry, WalkError},
+    erofs::{Walk, WalkError},
 };
 
 use crate::engine::Findings;
@@ -17,6 +17,9 @@ pub(super) enum UnverifiedRead {
     #[error("the filesystem's metadata is corrupt at byte {0}")]
     Corrupt(u64),
 }
+
+/// Reads from a place what has been verified.
+pub(super) type ReadVerified<'a> = Box<dyn FnMut(&mut [u8], u64) -> io::Result<()> + 'a>;
 
 /// A disk whose blocks have been verified but for some.
 pub(super) struct VerifiedFilesystem<'a> {
@@ -45,21 +48,20 @@ impl<'a> VerifiedFilesystem<'a> {
         }
     }
 
-    /// Visits everything in the EROFS filesystem, see [`erofs::walk`]. An error where its metadata
-    /// is not verified.
-    pub(super) fn walk(&self, visit: impl FnMut(WalkEntry<'_>)) -> Result<(), WalkError> {
-        erofs::walk(|buffer, offset| self.read(buffer, offset), visit)
+    /// Starts a walk over the EROFS filesystem. An error, then or later, where its metadata is not
+    /// verified.
+    pub(super) fn walk(&self) -> Result<Walk<ReadVerified<'_>>, WalkError> {
+        Walk::new(Box::new(|buffer, offset| self.read(buffer, offset)))
     }
 
     fn read(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
         if self.incomplete {
             return Err(io::Error::other(UnverifiedRead::Incomplete));
         }
-        // Offsets are below 2^49.
-        let end = offset + buffer.len() as u64;
-        if end > self.data_bytes {
+        let end = offset.checked_add(buffer.len() as u64);
+        let Some(end) = end.filter(|end| *end <= self.data_bytes) else {
             return Err(io::ErrorKind::UnexpectedEof.into());
-        }
+        };
         let bad = overlapping(&self.bad, &(offset..end)).next();
         match bad.and_then(|bad| self.bad.get(bad)) {
             Some(bad) => Err(io::Error::other(UnverifiedRead::Corrupt(bad.start))),
