@@ -27,6 +27,7 @@ help:
 	@sed -n 's/^## //p' Makefile
 
 ## make demo    from a real model to a verified mount, and a changed disk refused
+##              (DEMO_MODEL=generated takes a model that is made here, and not one of PyPI)
 .PHONY: demo
 demo: setup-demo programs
 	@tools/scripts/demo.sh $(PROGRAMS)
