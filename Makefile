@@ -34,7 +34,7 @@ demo: setup-demo programs
 
 ## make test    every test there is
 .PHONY: test
-test: check test-testvm test-privileged test-power-off test-deploy test-packages
+test: check test-testvm test-privileged test-power-off test-deploy test-packages test-audit
 
 ## make check   the quick part of it: formatting, lints, tests without a kernel
 .PHONY: check
@@ -78,11 +78,15 @@ test-deploy: setup-tests programs packager
 test-packages: setup-tests published packager
 	tests/packages/run.sh $(RELEASE) $(HOST)
 
-## make audit   what the programs are made of: licences, sources, and what is banned
+# That an audit fails for what it should fail for.
+.PHONY: test-audit
+test-audit: setup-tests
+	tests/audit/run.sh
+
+## make audit   what the programs are made of: advisories, licences, sources, and what is banned
 .PHONY: audit
-audit:
-	@cargo deny --version >/dev/null 2>&1 || { echo "Install it first: cargo install --locked cargo-deny"; exit 1; }
-	cargo deny --workspace --exclude disk-mounter-fuzz check bans licenses sources
+audit: setup-audit
+	@tools/scripts/audit.sh
 	cargo tree --edges normal --package disk-mounter
 	cargo tree --edges normal --package disk-builder
 
@@ -142,7 +146,9 @@ packager: setup-build
 	cargo build --locked --release --package xtask --features packages
 
 # The Debian packages for each.
-.PHONY: setup-build setup-packages setup-bench setup-demo setup-fuzz setup-tests
+.PHONY: setup-audit setup-build setup-packages setup-bench setup-demo setup-fuzz setup-tests
+setup-audit:
+	@tools/scripts/setup.sh audit
 setup-build:
 	@tools/scripts/setup.sh build
 setup-packages:
@@ -154,4 +160,4 @@ setup-demo:
 setup-fuzz:
 	@tools/scripts/setup.sh build fuzz
 setup-tests:
-	@tools/scripts/setup.sh build packages peers machine fuzz tests
+	@tools/scripts/setup.sh build packages peers machine fuzz audit tests

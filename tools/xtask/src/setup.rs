@@ -20,6 +20,8 @@ pub(crate) enum Purpose {
     Machine,
     /// They are fuzzed
     Fuzz,
+    /// What they are made of is audited
+    Audit,
     /// They are tested
     Tests,
 }
@@ -45,7 +47,7 @@ impl Sign {
     }
 }
 
-use Purpose::{Build, Fuzz, Machine, Packages, Peers, Tests};
+use Purpose::{Audit, Build, Fuzz, Machine, Packages, Peers, Tests};
 use Sign::{File, PublishedProgram};
 
 /// Which Debian packages each purpose needs.
@@ -76,6 +78,9 @@ const PACKAGES: &[(Purpose, &str, Sign)] = &[
     (Machine, "python3-pip", PublishedProgram("pip3")),
     (Machine, "unzip", PublishedProgram("unzip")),
     (Fuzz, "g++", PublishedProgram("c++")),
+    (Audit, "git", PublishedProgram("git")),
+    (Audit, "python3", PublishedProgram("python3")),
+    (Audit, "python3-pip", PublishedProgram("pip3")),
     (Tests, "dmsetup", PublishedProgram("dmsetup")),
     (Tests, "e2fsprogs", PublishedProgram("mke2fs")),
     (Tests, "squashfs-tools", PublishedProgram("mksquashfs")),
