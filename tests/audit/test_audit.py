@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import tomllib
 import unittest
 from pathlib import Path
 
@@ -102,6 +103,16 @@ class FromPyPI(Scripts):
     # As where there is no network.
     OFFLINE = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": ""}
 
+    def test_only_wheels_with_listed_hashes_are_taken(self):
+        git = ["git", "-c", f"safe.directory={SOURCE}", "grep", "-h", "--after-context=2"]
+        uses = [*git, "-E", "-m pip|pip3? (install|download)", "--", "*.sh", "Makefile", ".ci"]
+        found = subprocess.run(uses, cwd=SOURCE, capture_output=True, text=True, check=True).stdout
+        found = found.split("--\n")
+        self.assertGreaterEqual(len(found), 2)
+        for use in found:
+            self.assertIn("--only-binary=:all:", use)
+            self.assertIn("--require-hashes", use)
+
     def test_a_package_that_cannot_be_had_is_an_error(self):
         tools = self.folder / "tools"
         done = script("pip.sh", "it", tools, SOURCE / "tools/scripts/audit.txt", **self.OFFLINE)
@@ -129,3 +140,14 @@ class FromPyPI(Scripts):
         done = script("model.sh", root=root, DEMO_MODEL="generated", **self.OFFLINE)
         self.assertEqual((done.returncode, done.stderr), (0, ""))
         self.assertEqual(done.stdout, "target/model/generated/model\n")
+
+
+class Toolchain(unittest.TestCase):
+    def test_it_can_compile_this_and_the_readme_names_the_oldest(self):
+        pinned = tomllib.loads((SOURCE / "rust-toolchain.toml").read_text())["toolchain"]["channel"]
+        oldest = tomllib.loads((SOURCE / "Cargo.toml").read_text())
+        oldest = oldest["workspace"]["package"]["rust-version"]
+        number = lambda version: [int(part) for part in version.split(".")]
+        self.assertRegex(pinned, r"^\d+\.\d+\.\d+$")
+        self.assertGreaterEqual(number(pinned), number(oldest))
+        self.assertIn(f" {oldest} on compiles it", (SOURCE / "README.md").read_text())
