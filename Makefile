@@ -90,11 +90,14 @@ audit: setup-audit
 	cargo tree --edges normal --package disk-mounter
 	cargo tree --edges normal --package disk-builder
 
-## make image   the container images, in target/image, and their digests
+# Where the images are to be: the archives name them after it.
+REGISTRY ?= docker.io/library
+
+## make image   the container images, in target/image, and their digests; REGISTRY=docker.io/library
 .PHONY: image
-image: published packager
-	@$(XTASK) image target/image $(RELEASE)/disk-mounter
-	@$(XTASK) image target/image $(RELEASE)/disk-builder
+image: setup-images published packager
+	@$(XTASK) image target/image $(RELEASE)/disk-mounter --registry $(REGISTRY)
+	@$(XTASK) image target/image $(RELEASE)/disk-builder --registry $(REGISTRY)
 
 ## make install   the programs, manual pages and completions, under PREFIX=/usr/local
 .PHONY: install uninstall
@@ -112,10 +115,12 @@ uninstall:
 deb: setup-packages published packager
 	@$(XTASK) deb target/dist $(RELEASE) $(HOST) $(PUBLISHED)
 
-## make dist    what is published of a release, reproducible: archive, packages, SBOMs, checksums
+## make dist    what is published of a release, reproducible: archive, packages, SBOMs, provenance,
+##              checksums; SIGN_KEY=FILE signs it with a key of SSH, BUILDER=URI says who makes it
 .PHONY: dist
-dist: setup-packages published packager
-	@$(XTASK) dist target/dist $(RELEASE) $(HOST) $(PUBLISHED)
+dist: setup-packages $(if $(SIGN_KEY),setup-signing) published packager
+	@$(XTASK) dist target/dist $(RELEASE) $(HOST) $(PUBLISHED) \
+	    $(if $(SIGN_KEY),--sign-key "$(SIGN_KEY)") $(if $(BUILDER),--builder "$(BUILDER)")
 
 ## make bench   against veritysetup, mkfs.erofs and cp; BENCH="--quick" takes 2 minutes
 .PHONY: bench
@@ -146,11 +151,15 @@ packager: setup-build
 	cargo build --locked --release --package xtask --features packages
 
 # The Debian packages for each.
-.PHONY: setup-audit setup-build setup-packages setup-bench setup-demo setup-fuzz setup-tests
+.PHONY: setup-audit setup-build setup-images setup-signing setup-packages setup-bench setup-demo setup-fuzz setup-tests
 setup-audit:
 	@tools/scripts/setup.sh audit
 setup-build:
 	@tools/scripts/setup.sh build
+setup-images:
+	@tools/scripts/setup.sh build images
+setup-signing:
+	@tools/scripts/setup.sh build signing
 setup-packages:
 	@tools/scripts/setup.sh build packages
 setup-bench:
@@ -160,4 +169,4 @@ setup-demo:
 setup-fuzz:
 	@tools/scripts/setup.sh build fuzz
 setup-tests:
-	@tools/scripts/setup.sh build packages peers machine fuzz audit tests
+	@tools/scripts/setup.sh build packages signing peers machine fuzz audit tests
