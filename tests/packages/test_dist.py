@@ -102,6 +102,7 @@ class Dist(PlaceTest):
             (release / name).write_bytes(content)
         self.assertTrue(self.verified(release, self.key))
         # A signature for something else.
+        (release / "SHA256SUMS.sig").unlink()
         run("ssh-keygen", "-q", "-Y", "sign", "-n", "file", "-f", self.key, release / "SHA256SUMS")
         self.assertFalse(self.verified(release, self.key))
 
