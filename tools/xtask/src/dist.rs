@@ -7,7 +7,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
 use crate::{
@@ -35,10 +35,9 @@ const SUMS: &str = "SHA256SUMS";
 pub(crate) fn release(arguments: &DistArguments) -> Result<String> {
     let release = &arguments.release;
     let revision = Revision::of_the_sources()?;
-    ensure!(
-        arguments.sign_key.is_none() || matches!(revision, Revision::Committed(_)),
-        "sources that are not committed are not signed: nobody else could have them"
-    );
+    if arguments.sign_key.is_some() {
+        revision.ensure_committed()?;
+    }
     let work = files::work_folder(&release.folder, ".dist.")?;
     let made = work.path().join("files");
     files::make_folder(&made)?;

@@ -45,6 +45,15 @@ impl Revision {
         })
     }
 
+    /// Fails for sources that nobody else can have.
+    pub(crate) fn ensure_committed(&self) -> Result<()> {
+        ensure!(
+            matches!(self, Self::Committed(_)),
+            "sources with changes that are not committed are not signed"
+        );
+        Ok(())
+    }
+
     /// As in-toto describes a resource.
     pub(crate) fn resource(&self) -> Value {
         let (name, uri) = ("sources", "urn:disk-mounter:sources");
@@ -70,9 +79,11 @@ mod tests {
         let committed = Revision::parse(commit, "").unwrap();
         assert_eq!(committed, Revision::Committed(commit.into()));
         assert_eq!(committed.resource()["digest"]["gitCommit"], commit);
+        committed.ensure_committed().unwrap();
         let changed = Revision::parse(commit, " M Cargo.toml\n").unwrap();
         assert_eq!(changed, Revision::Changed(commit.into()));
         assert_eq!(changed.resource().get("digest"), None);
+        assert!(changed.ensure_committed().is_err());
         for wrong in ["", "main", "0123456789abcdef"] {
             assert!(Revision::parse(wrong, "").is_err(), "{wrong}");
         }
