@@ -31,13 +31,14 @@ help:
 	@sed -n 's/^## //p' Makefile
 
 ## make demo    from a real model to a verified mount, and a changed disk refused
+##              (DEMO_MODEL=generated takes a model that is made here, and not one of PyPI)
 .PHONY: demo
 demo: setup-demo programs
 	@tools/scripts/demo.sh $(PROGRAMS)
 
 ## make test    every test there is
 .PHONY: test
-test: check test-testvm test-privileged test-power-off test-deploy test-packages
+test: check test-testvm test-privileged test-power-off test-deploy test-packages test-audit
 
 ## make check   the quick part of it: formatting, lints, tests without a kernel
 .PHONY: check
@@ -81,19 +82,26 @@ test-deploy: setup-tests programs packager
 test-packages: setup-tests published packager
 	tests/packages/run.sh $(RELEASE) $(HOST)
 
-## make audit   what the programs are made of: licences, sources, and what is banned
+# That an audit fails for what it should fail for.
+.PHONY: test-audit
+test-audit: setup-tests
+	tests/audit/run.sh
+
+## make audit   what the programs are made of: advisories, licences, sources, and what is banned
 .PHONY: audit
-audit:
-	@cargo deny --version >/dev/null 2>&1 || { echo "Install it first: cargo install --locked cargo-deny"; exit 1; }
-	cargo deny --workspace --exclude disk-mounter-fuzz check bans licenses sources
+audit: setup-audit
+	@tools/scripts/audit.sh
 	cargo tree --edges normal --package disk-mounter
 	cargo tree --edges normal --package disk-builder
 
-## make image   the container images, in target/image, and their digests
+# Where the images are to be: the archives name them after it.
+REGISTRY ?= docker.io/library
+
+## make image   the container images, in target/image, and their digests; REGISTRY=docker.io/library
 .PHONY: image
-image: published packager
-	@$(XTASK) image target/image $(RELEASE)/disk-mounter
-	@$(XTASK) image target/image $(RELEASE)/disk-builder
+image: setup-images published packager
+	@$(XTASK) image target/image $(RELEASE)/disk-mounter --registry $(REGISTRY)
+	@$(XTASK) image target/image $(RELEASE)/disk-builder --registry $(REGISTRY)
 
 ## make install   the programs, manual pages and completions, under PREFIX=/usr/local
 .PHONY: install uninstall
@@ -111,10 +119,12 @@ uninstall:
 deb: setup-packages published packager
 	@$(XTASK) deb target/dist $(RELEASE) $(HOST) $(PUBLISHED)
 
-## make dist    what is published of a release, reproducible: archive, packages, SBOMs, checksums
+## make dist    what is published of a release, reproducible: archive, packages, SBOMs, provenance,
+##              checksums; SIGN_KEY=FILE signs it with a key of SSH, BUILDER=URI says who makes it
 .PHONY: dist
-dist: setup-packages published packager
-	@$(XTASK) dist target/dist $(RELEASE) $(HOST) $(PUBLISHED)
+dist: setup-packages $(if $(SIGN_KEY),setup-signing) published packager
+	@$(XTASK) dist target/dist $(RELEASE) $(HOST) $(PUBLISHED) \
+	    $(if $(SIGN_KEY),--sign-key "$(SIGN_KEY)") $(if $(BUILDER),--builder "$(BUILDER)")
 
 ## make bench   against veritysetup, mkfs.erofs and cp; BENCH="--quick" takes 2 minutes
 .PHONY: bench
@@ -145,9 +155,15 @@ packager: setup-build
 	cargo build --locked --release --package xtask --features packages
 
 # The Debian packages for each.
-.PHONY: setup-build setup-packages setup-bench setup-demo setup-fuzz setup-tests
+.PHONY: setup-audit setup-build setup-images setup-signing setup-packages setup-bench setup-demo setup-fuzz setup-tests
+setup-audit:
+	@tools/scripts/setup.sh audit
 setup-build:
 	@tools/scripts/setup.sh build
+setup-images:
+	@tools/scripts/setup.sh build images
+setup-signing:
+	@tools/scripts/setup.sh build signing
 setup-packages:
 	@tools/scripts/setup.sh build packages
 setup-bench:
@@ -157,4 +173,4 @@ setup-demo:
 setup-fuzz:
 	@tools/scripts/setup.sh build fuzz
 setup-tests:
-	@tools/scripts/setup.sh build packages peers machine fuzz tests
+	@tools/scripts/setup.sh build packages signing peers machine fuzz audit tests

@@ -19,6 +19,7 @@ class Image:
     def __init__(self, archive):
         self.archive = archive
         (manifest,) = json.loads(self.read("index.json"))["manifests"]
+        self.annotations = manifest["annotations"]
         self.manifest = json.loads(self.blob(manifest))
         self.config = json.loads(self.blob(self.manifest["config"]))
 

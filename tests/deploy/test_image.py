@@ -13,10 +13,10 @@ LARGEST_IMAGE = 4_000_000
 LARGEST_PROGRAM = {"disk-mounter": 3_000_000, "disk-builder": 4_000_000}
 
 
-def build(folder, program, **environment):
+def build(folder, program, *options, **environment):
     """Builds the image of a program and gives its name with the digest, and its archive."""
     done = subprocess.run(
-        [XTASK, "image", folder, program],
+        [XTASK, "image", folder, program, *options],
         env=os.environ | environment,
         check=True,
         stdout=subprocess.PIPE,
@@ -61,6 +61,21 @@ class ImageTests:
         digest, archive = build(f"{self.folder}/again", self.copy("copy"), **elsewhere)
         self.assertEqual(digest, self.digest)
         self.assertEqual(content(archive), content(self.archive))
+
+    def test_another_name_is_the_same_image(self):
+        for registry, options in [
+            ("docker.io/library", []),
+            ("registry.example/weights", ["--registry", "registry.example/weights"]),
+        ]:
+            digest, archive = build(f"{self.folder}/named", self.program, *options)
+            self.assertEqual(digest, self.digest)
+            image = Image(archive)
+            version = image.config["config"]["Labels"]["org.opencontainers.image.version"]
+            names = {
+                "io.containerd.image.name": f"{registry}/{self.name}:{version}",
+                "org.opencontainers.image.ref.name": version,
+            }
+            self.assertEqual(image.annotations, names)
 
     def test_another_time_is_another_image(self):
         digest, _ = build(f"{self.folder}/later", self.program, SOURCE_DATE_EPOCH="86400")

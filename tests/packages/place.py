@@ -12,6 +12,7 @@ XTASK = RELEASE / "xtask"
 PROGRAMS = ["disk-mounter", "disk-builder"]
 # All paths in the tests start here.
 SOURCE = Path(__file__).resolve().parents[2]
+GIT = ["git", "-c", f"safe.directory={SOURCE}"]
 
 
 def run(*command, **options):
@@ -39,8 +40,12 @@ def install(root, *programs, **environment):
 
 def epoch():
     """The time that everything bears, in seconds since 1970."""
-    git = ["git", "-c", f"safe.directory={SOURCE}"]
-    return os.environ.get("SOURCE_DATE_EPOCH") or run(*git, "log", "-1", "--format=%ct").strip()
+    return os.environ.get("SOURCE_DATE_EPOCH") or run(*GIT, "log", "-1", "--format=%ct").strip()
+
+
+def commit():
+    """The commit of the sources, whether or not they have changed since."""
+    return os.environ.get("SOURCE_COMMIT") or run(*GIT, "rev-parse", "HEAD").strip()
 
 
 def make(target, *variables, cwd=SOURCE, **environment):

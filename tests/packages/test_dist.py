@@ -3,7 +3,9 @@
 import hashlib
 import json
 import os
+import re
 import shutil
+import subprocess
 import tarfile
 import tempfile
 import tomllib
@@ -11,7 +13,9 @@ from pathlib import Path
 
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
-from place import PROGRAMS, RELEASE, SOURCE, TARGET, XTASK, PlaceTest, epoch, files, make, run
+from place import (
+    GIT, PROGRAMS, RELEASE, SOURCE, TARGET, XTASK, PlaceTest, commit, epoch, files, make, run,
+)
 from test_install import INSTALLED
 
 CARGO_HOME = Path(os.environ.get("CARGO_HOME") or Path.home() / ".cargo")
@@ -22,12 +26,26 @@ def digest(path):
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def dist(folder, *options, **environment):
+    """Makes a release of the programs that are built."""
+    run(XTASK, "dist", folder, RELEASE, TARGET, *PROGRAMS, *options, **environment)
+
+
+def new_key(path):
+    """A key of SSH for this test alone."""
+    run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", path)
+    return path
+
+
 class Dist(PlaceTest):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
         cls.dist = cls.folder / "dist"
-        run(XTASK, "dist", cls.dist, RELEASE, TARGET, *PROGRAMS)
+        cls.key = new_key(cls.folder / "key")
+        # So that what is changed can be tested before it is committed.
+        cls.sources = os.environ | {"SOURCE_COMMIT": commit()}
+        dist(cls.dist, "--sign-key", cls.key, env=cls.sources)
         cls.version = run(RELEASE / "disk-mounter", "--version").split()[1]
 
     def bill(self, name):
@@ -37,9 +55,66 @@ class Dist(PlaceTest):
         sums = (self.dist / "SHA256SUMS").read_text().splitlines()
         listed = {line[66:]: line[:64] for line in sums}
         found = {path: digest(self.dist / path) for path in files(self.dist)}
-        del found["SHA256SUMS"]
+        del found["SHA256SUMS"], found["SHA256SUMS.sig"]
         self.assertEqual(listed, found)
-        self.assertEqual(len(found), 5)
+        self.assertEqual(len(found), 6)
+
+    def test_provenance_says_what_was_made_from_what(self):
+        name = f"disk-mounter-{self.version}-{TARGET}.provenance.json"
+        statement = json.loads((self.dist / name).read_text())
+        self.assertEqual(statement["_type"], "https://in-toto.io/Statement/v1")
+        self.assertEqual(statement["predicateType"], "https://slsa.dev/provenance/v1")
+        subjects = {entry["name"]: entry["digest"]["sha256"] for entry in statement["subject"]}
+        made = files(self.dist).keys() - {name, "SHA256SUMS", "SHA256SUMS.sig"}
+        self.assertEqual(subjects, {path: digest(self.dist / path) for path in made})
+        definition = statement["predicate"]["buildDefinition"]
+        self.assertEqual(definition["externalParameters"], {"command": "make dist", "target": TARGET})
+        self.assertEqual(definition["internalParameters"], {"SOURCE_DATE_EPOCH": epoch()})
+        used = {entry["name"]: entry for entry in definition["resolvedDependencies"]}
+        self.assertEqual(used["sources"]["digest"], {"gitCommit": commit()})
+        self.assertEqual(used["Cargo.lock"]["digest"], {"sha256": digest(SOURCE / "Cargo.lock")})
+        compiler = run("rustc", "--version").strip()
+        self.assertEqual(used["std"]["annotations"], {"compiler": compiler})
+        self.assertTrue(used["glibc"]["uri"].startswith("pkg:deb/debian/glibc@"))
+        builder = statement["predicate"]["runDetails"]["builder"]
+        self.assertEqual(builder, {"id": "urn:disk-mounter:builder:unnamed"})
+
+    def verified(self, folder, key):
+        """Whether a release is what docs/packaging.md tells to check, with a signer's key."""
+        document = (SOURCE / "docs/packaging.md").read_text()
+        (lines,) = re.findall(r"```sh elsewhere\n(ssh-keygen -Y verify.*?)```", document, re.DOTALL)
+        signer = "releases " + key.with_suffix(".pub").read_text()
+        (folder / "allowed_signers").write_text(signer)
+        done = subprocess.run(["sh", "-eu", "-c", lines], cwd=folder, capture_output=True, text=True)
+        return done.returncode == 0
+
+    def test_a_signed_release_is_verified_and_no_other(self):
+        release = self.folder / "release"
+        shutil.copytree(self.dist, release)
+        self.assertTrue(self.verified(release, self.key))
+        self.assertFalse(self.verified(release, new_key(self.folder / "other")))
+        for name in files(self.dist):
+            content = (self.dist / name).read_bytes()
+            middle = len(content) // 2
+            changed = bytes([content[middle] ^ 1])
+            (release / name).write_bytes(content[:middle] + changed + content[middle + 1 :])
+            self.assertFalse(self.verified(release, self.key), name)
+            (release / name).write_bytes(content)
+        self.assertTrue(self.verified(release, self.key))
+        # A signature for something else.
+        (release / "SHA256SUMS.sig").unlink()
+        run("ssh-keygen", "-q", "-Y", "sign", "-n", "file", "-f", self.key, release / "SHA256SUMS")
+        self.assertFalse(self.verified(release, self.key))
+
+    def test_without_a_key_there_is_no_signature(self):
+        release = self.folder / "unsigned"
+        release.mkdir()
+        (release / "SHA256SUMS.sig").write_text("of an earlier release")
+        dist(release, "--builder", "https://ci.example/1", env=self.sources)
+        self.assertFalse((release / "SHA256SUMS.sig").exists())
+        (provenance,) = release.glob("*.provenance.json")
+        run = json.loads(provenance.read_text())["predicate"]["runDetails"]
+        self.assertEqual(run["builder"]["id"], "https://ci.example/1")
 
     def test_archive(self):
         top = f"disk-mounter-{self.version}-{TARGET}"
@@ -125,6 +200,8 @@ class Dist(PlaceTest):
             HOME=str(home),
             CARGO_HOME=str(home / "cargo"),
             RUSTUP_HOME=str(RUSTUP_HOME),
+            SIGN_KEY=str(self.key),
+            SOURCE_COMMIT=commit(),
             SOURCE_DATE_EPOCH=epoch(),
             TZ="Asia/Kathmandu",
             LC_ALL="C.UTF-8",
@@ -137,8 +214,7 @@ class Dist(PlaceTest):
 
 def copy_sources(folder):
     """Copies the sources as they are, committed or not."""
-    git = ["git", "-c", f"safe.directory={SOURCE}"]
-    listed = run(*git, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    listed = run(*GIT, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
     for path in filter(None, listed.split("\0")):
         # One that is deleted is listed until that is staged.
         if (SOURCE / path).exists():

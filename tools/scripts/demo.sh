@@ -38,7 +38,7 @@ rm target/model/tampered-weights.img target/model/tampered-tree.img
 step Summary
 files=$(wc -l <target/model/SHA256SUMS)
 kind="the real model all-MiniLM-L6-v2"
-[ -e target/model/complete ] || kind="a GENERATED model (offline)"
+[ "${DEMO_MODEL:-real}" = real ] || kind="a GENERATED model"
 cat <<END
 Model:      $kind, $files files
 Disk:       $disk, $(stat -c %s "$disk") bytes

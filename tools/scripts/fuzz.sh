@@ -17,7 +17,7 @@ if ! rustc +nightly --version >/dev/null 2>&1; then
     exit 1
 fi
 if ! cargo fuzz --version >/dev/null 2>&1; then
-    echo "Fuzzing needs cargo-fuzz: cargo install cargo-fuzz" >&2
+    echo "Fuzzing needs cargo-fuzz: cargo install --locked cargo-fuzz" >&2
     exit 1
 fi
 [ $# -gt 0 ] && targets=("$@") || mapfile -t targets < <(cargo fuzz list)

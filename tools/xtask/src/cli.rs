@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{program::ZSH_FUNCTIONS, setup::Purpose};
+#[cfg(feature = "packages")]
+use crate::provenance::UNNAMED_BUILDER;
+use crate::{image::REGISTRY, program::ZSH_FUNCTIONS, setup::Purpose};
 
 /// Prepares a machine for this project, and installs and packages its programs.
 ///
@@ -60,8 +62,8 @@ pub(crate) enum XtaskCommand {
     /// Make the Debian package of each program
     Deb(ReleaseArguments),
     #[cfg(feature = "packages")]
-    /// Make everything of a release, with checksums: archive, packages, bills of materials
-    Dist(ReleaseArguments),
+    /// Make everything of a release: archive, packages, bills of materials, provenance, checksums
+    Dist(DistArguments),
     /// Build the container image of a program, as FOLDER/NAME.oci.tar, and print NAME@DIGEST
     ///
     /// All times in it are SOURCE_DATE_EPOCH, or 1970 where that is not set, so that the same
@@ -72,6 +74,9 @@ pub(crate) enum XtaskCommand {
         folder: PathBuf,
         /// The program's file, which is called as the image is
         program: PathBuf,
+        /// Where the image belongs: the archive names it REGISTRY/NAME:VERSION
+        #[arg(long, default_value = REGISTRY)]
+        registry: String,
     },
 }
 
@@ -115,6 +120,19 @@ pub(crate) struct ReleaseArguments {
     /// The programs' names
     #[arg(value_name = "PROGRAM", required = true)]
     pub(crate) programs: Vec<String>,
+}
+
+#[cfg(feature = "packages")]
+#[derive(Args)]
+pub(crate) struct DistArguments {
+    #[command(flatten)]
+    pub(crate) release: ReleaseArguments,
+    /// A key of SSH to sign the checksums with
+    #[arg(long, value_name = "KEY")]
+    pub(crate) sign_key: Option<PathBuf>,
+    /// The URI of whoever makes the release, for its provenance
+    #[arg(long, value_name = "URI", default_value = UNNAMED_BUILDER)]
+    pub(crate) builder: String,
 }
 
 #[cfg(feature = "packages")]

@@ -8,10 +8,7 @@ use time::{
     format_description::well_known::{Rfc2822, Rfc3339},
 };
 
-use crate::{
-    child::{command, text},
-    source,
-};
+use crate::{child::text, source::git};
 
 /// The variable that says the time, in seconds since 1970.
 pub(crate) const VARIABLE: &str = "SOURCE_DATE_EPOCH";
@@ -35,11 +32,7 @@ impl Date {
     }
 
     fn of_the_last_commit() -> Result<Self> {
-        let root = source::root()?;
-        // Root, too, may look at what another user has cloned.
-        let safe = format!("safe.directory={}", root.display());
-        let mut git = command("git", ["-c", &safe, "log", "-1", "--format=%ct"]);
-        let seconds = text(git.current_dir(&root))
+        let seconds = text(git()?.args(["log", "-1", "--format=%ct"]))
             .with_context(|| format!("this is no git repository: set {VARIABLE}"))?;
         Self::parse(seconds.trim())
     }

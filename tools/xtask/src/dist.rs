@@ -1,25 +1,29 @@
 //! Everything of a release, with checksums.
 //!
 //! That is an archive of the programs with what belongs to them, laid out as under a prefix, the
-//! Debian package of each, its bill of materials, and SHA256SUMS. The same sources, compiler and C
-//! library give the same files, to the byte, in whatever folder, by whatever user, at whatever
-//! time.
+//! Debian package of each, its bill of materials, the provenance of all of these, and SHA256SUMS,
+//! which is signed if there is a key. The same sources, compiler and C library give the same files,
+//! to the byte, in whatever folder, by whatever user, at whatever time.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
 use crate::{
     archive::{gzip, tar},
-    cli::ReleaseArguments,
+    cli::{DistArguments, ReleaseArguments},
     date::Date,
     deb,
     files::{self, READABLE, put, read},
     install,
     notices::notices,
     program::{ZSH_FUNCTIONS, built, version},
-    sbom, source,
+    provenance::{self, FileDigest},
+    revision::Revision,
+    sbom,
+    signature::{SIGNATURE, sign},
+    source,
 };
 
 /// Whose version is that of the release.
@@ -28,7 +32,12 @@ const FIRST: &str = "disk-mounter";
 const SUMS: &str = "SHA256SUMS";
 
 /// Makes a release, in place of what an earlier one left in the folder, and gives the checksums.
-pub(crate) fn release(release: &ReleaseArguments) -> Result<String> {
+pub(crate) fn release(arguments: &DistArguments) -> Result<String> {
+    let release = &arguments.release;
+    let revision = Revision::of_the_sources()?;
+    if arguments.sign_key.is_some() {
+        revision.ensure_committed()?;
+    }
     let work = files::work_folder(&release.folder, ".dist.")?;
     let made = work.path().join("files");
     files::make_folder(&made)?;
@@ -41,8 +50,19 @@ pub(crate) fn release(release: &ReleaseArguments) -> Result<String> {
         put(&made.join(file), READABLE, bill.as_bytes())?;
     }
     deb::packages(&release.for_folder(made.clone()))?;
-    let sums = sums(&made)?;
+    let statement = provenance::statement(
+        &digests(&made)?,
+        &release.target,
+        &revision,
+        &arguments.builder,
+    )?;
+    let file = format!("{FIRST}-{version}-{}.provenance.json", release.target);
+    put(&made.join(file), READABLE, statement.as_bytes())?;
+    let sums = sums(&digests(&made)?);
     put(&made.join(SUMS), READABLE, sums.as_bytes())?;
+    if let Some(key) = &arguments.sign_key {
+        sign(&made.join(SUMS), key)?;
+    }
 
     // What an earlier version left there would not be in SHA256SUMS.
     for path in files::list(&release.folder)? {
@@ -80,20 +100,26 @@ fn archive(release: &ReleaseArguments, version: &str, work: &Path, made: &Path) 
     put(&file, READABLE, &gzip(&archive)?)
 }
 
-/// The checksums of what is in a folder, as sha256sum lists them.
-fn sums(folder: &Path) -> Result<String> {
-    let mut sums = String::new();
-    for path in files::list(folder)? {
-        let digest = hex::encode(Sha256::digest(read(&path)?));
-        sums += &format!("{digest}  {}\n", file_name(&path)?);
-    }
-    Ok(sums)
+/// The digests of what is in a folder.
+fn digests(folder: &Path) -> Result<Vec<FileDigest>> {
+    let digest = |path: &PathBuf| {
+        let digest = hex::encode(Sha256::digest(read(path)?));
+        Ok((file_name(path)?.to_owned(), digest))
+    };
+    files::list(folder)?.iter().map(digest).collect()
+}
+
+/// The same as sha256sum lists them.
+fn sums(digests: &[FileDigest]) -> String {
+    let line = |(name, digest): &FileDigest| format!("{digest}  {name}\n");
+    digests.iter().map(line).collect()
 }
 
 /// Whether a file is what a release consists of.
 fn is_published(name: &str) -> bool {
-    let ends = [".tar.gz", ".cdx.json", ".deb"];
-    name == SUMS || (!name.starts_with('.') && ends.iter().any(|end| name.ends_with(end)))
+    let ends = [".tar.gz", ".cdx.json", ".provenance.json", ".deb"];
+    name.strip_suffix(SIGNATURE).unwrap_or(name) == SUMS
+        || (!name.starts_with('.') && ends.iter().any(|end| name.ends_with(end)))
 }
 
 fn file_name(path: &Path) -> Result<&str> {
@@ -111,15 +137,22 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         put(&folder.path().join("empty"), READABLE, b"").unwrap();
         let expected = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855  empty\n";
-        assert_eq!(sums(folder.path()).unwrap(), expected);
+        assert_eq!(sums(&digests(folder.path()).unwrap()), expected);
     }
 
     #[test]
     fn what_is_not_of_a_release_stays() {
-        for name in ["SHA256SUMS", "a-1.tar.gz", "a-1.cdx.json", "a_1_amd64.deb"] {
+        for name in [
+            "SHA256SUMS",
+            "SHA256SUMS.sig",
+            "a-1.tar.gz",
+            "a-1.cdx.json",
+            "a-1.provenance.json",
+            "a_1_amd64.deb",
+        ] {
             assert!(is_published(name), "{name}");
         }
-        for name in ["notes", ".hidden.deb", "deb", "a.tar"] {
+        for name in ["notes", ".hidden.deb", "deb", "a.tar", "a.sig"] {
             assert!(!is_published(name), "{name}");
         }
     }

@@ -1,13 +1,13 @@
 //! The container image of a program, as an OCI archive, with buildah or docker, whichever is there.
 //!
 //! The same program gives the same image, to the byte: nothing of the machine, the user or the time
-//! is in it.
+//! is in it. Its name stands beside it in the archive, so another name is no other image.
 
 use std::{path::Path, process::Command};
 
 use anyhow::{Context, Result, bail};
 use nix::sys::stat::{Mode, umask};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     archive::tar,
@@ -17,6 +17,9 @@ use crate::{
     program::version,
     source,
 };
+
+/// Where an image is when nothing is said: a manifest's `image: disk-mounter` means that of it.
+pub(crate) const REGISTRY: &str = "docker.io/library";
 
 /// An image to be made.
 struct Image<'a> {
@@ -29,8 +32,15 @@ struct Image<'a> {
     work: &'a Path,
 }
 
-/// Builds the image of a program, as an archive in a folder, and gives its name and digest.
-pub(crate) fn image(folder: &Path, program: &Path) -> Result<String> {
+/// Whether there is a docker that can build images.
+pub(crate) fn docker_builds() -> bool {
+    let works = |arguments: &[&str]| bytes(&mut command("docker", arguments)).is_ok();
+    works(&["buildx", "version"]) && works(&["info"])
+}
+
+/// Builds the image of a program, as an archive in a folder, which names the image as one of a
+/// registry; gives its name and digest.
+pub(crate) fn image(folder: &Path, program: &Path, registry: &str) -> Result<String> {
     let name = program.file_name().and_then(|name| name.to_str());
     let name = name.with_context(|| format!("{} names no program", program.display()))?;
     // Of what the other programs write, too.
@@ -48,7 +58,7 @@ pub(crate) fn image(folder: &Path, program: &Path) -> Result<String> {
     };
     if is_on_path("buildah") {
         image.with_buildah()?;
-    } else if bytes(&mut command("docker", ["buildx", "version"])).is_ok() {
+    } else if docker_builds() {
         image.with_docker()?;
     } else {
         bail!(
@@ -56,7 +66,9 @@ pub(crate) fn image(folder: &Path, program: &Path) -> Result<String> {
         );
     }
     let layout = work.path().join("layout");
-    let digest = digest(&read(&layout.join("index.json"))?)?;
+    let index = layout.join("index.json");
+    let (digest, named) = named(&read(&index)?, registry, name, &image.version)?;
+    put(&index, READABLE, &named)?;
     let archive = tar(&layout, ".", image.date)?;
     put(&folder.join(format!("{name}.oci.tar")), READABLE, &archive)?;
     Ok(format!("{name}@{digest}"))
@@ -108,11 +120,30 @@ impl Image<'_> {
     }
 }
 
-/// The digest of the only image that an index lists.
-fn digest(index: &[u8]) -> Result<String> {
-    let index: Value = serde_json::from_slice(index).context("the image's index is no JSON")?;
-    let digest = index.pointer("/manifests/0/digest").and_then(Value::as_str);
-    Ok(digest.context("the image's index has no digest")?.into())
+/// The digest of the only image that an index lists, and the index with its full name, as
+/// containerd looks for it, and its tag.
+fn named(index: &[u8], registry: &str, name: &str, version: &str) -> Result<(String, Vec<u8>)> {
+    let mut index: Value = serde_json::from_slice(index).context("the image's index is no JSON")?;
+    let Some([image]) = index
+        .get_mut("manifests")
+        .and_then(Value::as_array_mut)
+        .map(Vec::as_mut_slice)
+    else {
+        bail!("the image's index does not list one image");
+    };
+    let digest = image.get("digest").and_then(Value::as_str);
+    let digest = digest
+        .context("the image's index has no digest")?
+        .to_owned();
+    let image = image
+        .as_object_mut()
+        .context("the image's index lists no image")?;
+    let annotations = json!({
+        "io.containerd.image.name": format!("{registry}/{name}:{version}"),
+        "org.opencontainers.image.ref.name": version,
+    });
+    image.insert("annotations".into(), annotations);
+    Ok((digest, serde_json::to_vec(&index)?))
 }
 
 #[cfg(test)]
@@ -120,10 +151,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_digest_of_an_index() {
-        let index = br#"{"manifests": [{"digest": "sha256:ab", "size": 1}]}"#;
-        assert_eq!(digest(index).unwrap(), "sha256:ab");
-        assert!(digest(br#"{"manifests": []}"#).is_err());
-        assert!(digest(b"").is_err());
+    fn an_index_gets_the_name_of_its_image() {
+        let index = br#"{"manifests": [{"digest": "sha256:ab", "size": 1}], "schemaVersion": 2}"#;
+        let named = |index: &[u8]| named(index, "registry.example/weights", "program", "1.2.3");
+        let (digest, index) = named(index).unwrap();
+        assert_eq!(digest, "sha256:ab");
+        let expected = json!({
+            "manifests": [{
+                "digest": "sha256:ab",
+                "size": 1,
+                "annotations": {
+                    "io.containerd.image.name": "registry.example/weights/program:1.2.3",
+                    "org.opencontainers.image.ref.name": "1.2.3",
+                },
+            }],
+            "schemaVersion": 2,
+        });
+        assert_eq!(serde_json::from_slice::<Value>(&index).unwrap(), expected);
+        for wrong in [
+            r#"{"manifests": []}"#,
+            r#"{"manifests": [{}, {}]}"#,
+            r#"{"manifests": [1]}"#,
+            "",
+        ] {
+            assert!(named(wrong.as_bytes()).is_err(), "{wrong}");
+        }
     }
 }

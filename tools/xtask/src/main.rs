@@ -9,6 +9,8 @@
 //! | `setup` | the Debian packages that are needed for some purpose |
 //! | `dist` | everything of a release |
 //! | `deb`, `control` | the Debian package of a program, and what it says of itself |
+//! | `provenance`, `revision` | what a release was made from |
+//! | `signature` | what signs it |
 //! | `sbom`, `notices` | the bill of materials, and the licences of what is linked in |
 //! | `image` | the container image of a program |
 //! | `install`, `uninstall` | what `make install` and `make uninstall` do |
@@ -50,8 +52,14 @@ mod notices;
 mod parts;
 mod program;
 #[cfg(feature = "packages")]
+mod provenance;
+#[cfg(feature = "packages")]
+mod revision;
+#[cfg(feature = "packages")]
 mod sbom;
 mod setup;
+#[cfg(feature = "packages")]
+mod signature;
 mod source;
 mod uninstall;
 
@@ -103,10 +111,15 @@ fn run(command: XtaskCommand) -> Result<()> {
         #[cfg(feature = "packages")]
         XtaskCommand::Deb(release) => deb::packages(&release),
         #[cfg(feature = "packages")]
-        XtaskCommand::Dist(release) => print(&dist::release(&release)?),
-        XtaskCommand::Image { folder, program } => {
-            print(&format!("{}\n", image::image(&folder, &program)?))
-        }
+        XtaskCommand::Dist(arguments) => print(&dist::release(&arguments)?),
+        XtaskCommand::Image {
+            folder,
+            program,
+            registry,
+        } => print(&format!(
+            "{}\n",
+            image::image(&folder, &program, &registry)?
+        )),
     }
 }
 

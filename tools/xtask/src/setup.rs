@@ -5,7 +5,10 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
-use crate::child::{bytes, command, is_on_path, run};
+use crate::{
+    child::{bytes, command, is_on_path, run},
+    image::docker_builds,
+};
 
 /// What a machine is to be used for.
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
@@ -14,12 +17,18 @@ pub(crate) enum Purpose {
     Build,
     /// Debian packages and releases are made of them
     Packages,
+    /// Releases are signed
+    Signing,
+    /// Container images are made of them
+    Images,
     /// They are compared with others
     Peers,
     /// They run in a virtual machine, on a real model
     Machine,
     /// They are fuzzed
     Fuzz,
+    /// What they are made of is audited
+    Audit,
     /// They are tested
     Tests,
 }
@@ -31,12 +40,15 @@ enum Sign {
     PublishedProgram(&'static str),
     /// The pattern of a file.
     File(&'static str),
+    /// This program on PATH, or a docker that can build images in its place.
+    ProgramOrDocker(&'static str),
 }
 
 impl Sign {
     fn is_there(self) -> Result<bool> {
         match self {
             Self::PublishedProgram(name) => Ok(is_on_path(name)),
+            Self::ProgramOrDocker(name) => Ok(is_on_path(name) || docker_builds()),
             Self::File(pattern) => {
                 let found = glob::glob(pattern).with_context(|| format!("{pattern} is wrong"))?;
                 Ok(found.filter_map(Result::ok).next().is_some())
@@ -45,8 +57,8 @@ impl Sign {
     }
 }
 
-use Purpose::{Build, Fuzz, Machine, Packages, Peers, Tests};
-use Sign::{File, PublishedProgram};
+use Purpose::{Audit, Build, Fuzz, Images, Machine, Packages, Peers, Signing, Tests};
+use Sign::{File, ProgramOrDocker, PublishedProgram};
 
 /// Which Debian packages each purpose needs.
 const PACKAGES: &[(Purpose, &str, Sign)] = &[
@@ -64,6 +76,8 @@ const PACKAGES: &[(Purpose, &str, Sign)] = &[
         File("/usr/lib/llvm-*/lib/libclang.so"),
     ),
     (Packages, "dpkg", PublishedProgram("dpkg-deb")),
+    (Signing, "openssh-client", PublishedProgram("ssh-keygen")),
+    (Images, "buildah", ProgramOrDocker("buildah")),
     (Peers, "cryptsetup-bin", PublishedProgram("veritysetup")),
     (Peers, "erofs-utils", PublishedProgram("mkfs.erofs")),
     (
@@ -76,6 +90,9 @@ const PACKAGES: &[(Purpose, &str, Sign)] = &[
     (Machine, "python3-pip", PublishedProgram("pip3")),
     (Machine, "unzip", PublishedProgram("unzip")),
     (Fuzz, "g++", PublishedProgram("c++")),
+    (Audit, "git", PublishedProgram("git")),
+    (Audit, "python3", PublishedProgram("python3")),
+    (Audit, "python3-pip", PublishedProgram("pip3")),
     (Tests, "dmsetup", PublishedProgram("dmsetup")),
     (Tests, "e2fsprogs", PublishedProgram("mke2fs")),
     (Tests, "squashfs-tools", PublishedProgram("mksquashfs")),
@@ -84,6 +101,7 @@ const PACKAGES: &[(Purpose, &str, Sign)] = &[
     (Tests, "util-linux-extra", PublishedProgram("fincore")),
     (Tests, "xfsprogs", PublishedProgram("mkfs.xfs")),
     (Tests, "buildah", PublishedProgram("buildah")),
+    (Tests, "containerd", PublishedProgram("containerd")),
     (Tests, "crun", PublishedProgram("crun")),
     (Tests, "man-db", PublishedProgram("man")),
     (Tests, "mandoc", PublishedProgram("mandoc")),
