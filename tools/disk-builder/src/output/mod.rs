@@ -1,32 +1,44 @@
-//! Where a result goes: files that appear whole or not at all, and block devices.
+//! Where a result goes: files that appear whole or not at all, and block devices. Nothing that is
+//! there already is overwritten unasked.
 
-mod directory_lock;
+mod lock_holder;
 mod new_file;
+mod output_lock;
+mod place;
+mod signatures;
 pub(crate) mod storage;
 
 use std::{
+    fs::{Metadata, TryLockError},
     io,
-    os::unix::ffi::OsStrExt,
+    ops::Range,
+    os::unix::fs::FileTypeExt,
     path::{Path, PathBuf},
 };
 
 use model_disk::{
-    BackingFile, BackingFileError, BackingKind, Escaped, ExitCode, FileError, HasExitCode, ReadAt,
+    BackingFile, BackingFileError, BackingKind, Escaped, ExitCode, FileError, HasExitCode,
 };
+use rustix::fs::OFlags;
 
-pub(crate) use directory_lock::DirectoryLock;
+pub use lock_holder::LockHolder;
 pub use new_file::NewFile;
-pub(crate) use new_file::directory;
+pub(crate) use output_lock::{OutputLock, PATIENCE};
+pub use place::OutputPlace;
+pub use signatures::Signature;
 
-/// What is at the path of an output.
+/// More links, from one to the next, than any device has.
+const MAX_LINKS: usize = 8;
+
+/// What is at the place of an output.
 #[derive(Debug)]
 pub enum Output {
     /// A block device, which is written over.
     Device(BackingFile),
     /// A file, or none yet.
     File {
-        /// Where it goes: symbolic links are followed, and what they lead to is replaced.
-        path: PathBuf,
+        /// Where it goes.
+        place: OutputPlace,
         /// A file that is there may go, or one that comes to be there meanwhile.
         replace: bool,
     },
@@ -41,21 +53,54 @@ pub enum OutputError {
     /// It names a directory, be it there or not.
     #[error("{} names a directory: name a file in it", Escaped::path(.0))]
     Directory(PathBuf),
-    /// It is a symbolic link to nothing.
+    /// It is a symbolic link.
     #[error(
-        "{} is a symbolic link to {}, which is not there: name the file itself",
-        Escaped::path(path),
-        Escaped::path(leads_to)
+        "{} is a symbolic link, and none is followed to an output: name the file itself",
+        Escaped::path(.0)
     )]
-    Dangling {
-        /// The link.
-        path: PathBuf,
-        /// Where it leads to.
-        leads_to: PathBuf,
-    },
+    Link(PathBuf),
     /// There is a file already.
     #[error("{} exists: --force replaces it", Escaped::path(.0))]
     Exists(PathBuf),
+    /// There is something on it already.
+    #[error(
+        "{} has {} on it, by its mark at byte {}: --force overwrites it",
+        Escaped::path(path),
+        found.name,
+        found.offset
+    )]
+    Signature {
+        /// The device, or the file.
+        path: PathBuf,
+        /// What.
+        found: Signature,
+    },
+    /// Somebody else has it locked.
+    #[error("{} is locked by {holder}", Escaped::path(path))]
+    Locked {
+        /// The file.
+        path: PathBuf,
+        /// Who.
+        holder: LockHolder,
+    },
+    /// Somebody else has put something where the lock of an output is to be.
+    #[error(
+        "{} was not made by a run of this user, but belongs to user {owner}: remove it, or choose \
+         another directory",
+        Escaped::path(path)
+    )]
+    ForeignLock {
+        /// The lock.
+        path: PathBuf,
+        /// The number of its owner.
+        owner: u32,
+    },
+}
+
+impl From<FileError> for OutputError {
+    fn from(error: FileError) -> Self {
+        Self::BackingFile(error.into())
+    }
 }
 
 impl HasExitCode for OutputError {
@@ -63,56 +108,129 @@ impl HasExitCode for OutputError {
         match self {
             Self::BackingFile(error) => error.exit_code(),
             Self::Directory(_) => ExitCode::Usage,
-            Self::Dangling { .. } => ExitCode::NotFound,
-            Self::Exists(_) => ExitCode::InTheWay,
+            Self::Link(_)
+            | Self::Exists(_)
+            | Self::Signature { .. }
+            | Self::Locked { .. }
+            | Self::ForeignLock { .. } => ExitCode::InTheWay,
         }
     }
 }
 
 impl Output {
-    /// Looks what is there. A device is opened, so that nobody else writes to it; a file that is
-    /// not empty is replaced only by `force`.
-    pub fn find(path: &Path, force: bool) -> Result<Self, OutputError> {
-        loop {
-            match Self::look(path, force) {
-                // It was there a moment ago: another run is just replacing it.
-                Err(OutputError::BackingFile(BackingFileError::File(error)))
-                    if error.source.kind() == io::ErrorKind::NotFound => {}
-                found => return found,
+    /// Looks what is there. A device is opened, so that nobody else writes to it. A file that is
+    /// not empty is replaced, and a device that has something on it is written over, only by
+    /// `force`.
+    pub fn find(place: &OutputPlace, force: bool) -> Result<Self, OutputError> {
+        let replace = match resolve(place)? {
+            None => force,
+            // Nothing is lost with an empty file, as `mktemp` makes it.
+            Some((_, found)) if found.is_file() => {
+                if found.len() != 0 && !force {
+                    return Err(OutputError::Exists(place.path().to_owned()));
+                }
+                true
+            }
+            Some((at, found)) => {
+                let device = open_in_place(&at, &found)?;
+                if !force {
+                    refuse_signature(&device, signatures::find(&device, 0)?)?;
+                }
+                return Ok(Self::Device(device));
+            }
+        };
+        let place = place.clone();
+        Ok(Self::File { place, replace })
+    }
+}
+
+/// What is at a place. A link is followed to a block device, where nobody else can have made it; any
+/// other is an error.
+pub(crate) fn look(place: &OutputPlace) -> Result<Option<Metadata>, OutputError> {
+    Ok(resolve(place)?.map(|(_, found)| found))
+}
+
+fn resolve(place: &OutputPlace) -> Result<Option<(OutputPlace, Metadata)>, OutputError> {
+    let refused = || OutputError::Link(place.path().to_owned());
+    let mut at = place.clone();
+    let mut found = match at.look()? {
+        Some(found) if found.is_symlink() => found,
+        found => return Ok(found.map(|found| (at, found))),
+    };
+    for _ in 0..MAX_LINKS {
+        at = at.behind_own_link(&found).ok_or_else(refused)?;
+        found = at.look()?.ok_or_else(refused)?;
+        if found.file_type().is_block_device() {
+            return Ok(Some((at, found)));
+        }
+        if !found.is_symlink() {
+            break;
+        }
+    }
+    Err(refused())
+}
+
+/// Opens what is written to where it is, for reading and writing, alone: a block device that is
+/// mounted or otherwise in use is busy, and so is a file that another run of this program writes
+/// to.
+pub(crate) fn open_to_write(path: &Path) -> Result<BackingFile, OutputError> {
+    // What is not there, or neither of the two, is told as such.
+    BackingKind::at(path)?;
+    match resolve(&OutputPlace::of(path)?)? {
+        Some((at, found)) => open_in_place(&at, &found),
+        None => Err(FileError::new("open", path)(io::ErrorKind::NotFound).into()),
+    }
+}
+
+fn open_in_place(place: &OutputPlace, found: &Metadata) -> Result<BackingFile, OutputError> {
+    let path = place.path();
+    let alone = if found.file_type().is_block_device() {
+        OFlags::EXCL
+    } else if found.is_file() {
+        OFlags::empty()
+    } else {
+        return Err(BackingFileError::OtherKind(path.to_owned()).into());
+    };
+    let file = place.open(OFlags::RDWR | alone);
+    let file = file.map_err(FileError::new("open", path))?;
+    let opened = file.metadata().map_err(FileError::new("open", path))?;
+    // Somebody has just put something else there.
+    if !place::is_same(&opened, found) {
+        return Err(FileError::new("open", path)(io::ErrorKind::ResourceBusy).into());
+    }
+    if found.is_file() {
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(OutputError::Locked {
+                    path: path.to_owned(),
+                    holder: LockHolder::of(&opened),
+                });
+            }
+            Err(TryLockError::Error(error)) => {
+                return Err(FileError::new("lock", path)(error).into());
             }
         }
     }
+    // Measured after the lock: until then another run may have changed the length.
+    Ok(BackingFile::from_file(file, path)?)
+}
 
-    fn look(path: &Path, force: bool) -> Result<Self, OutputError> {
-        match path.canonicalize() {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                if path.as_os_str().as_bytes().ends_with(b"/") {
-                    return Err(OutputError::Directory(path.to_owned()));
-                }
-                if let Ok(leads_to) = path.read_link() {
-                    let path = path.to_owned();
-                    return Err(OutputError::Dangling { path, leads_to });
-                }
-                Ok(Self::File {
-                    path: path.to_owned(),
-                    replace: force,
-                })
-            }
-            Err(error) => Err(BackingFileError::from(FileError::new("open", path)(error)).into()),
-            Ok(path) if BackingKind::at(&path)? != BackingKind::File => {
-                Ok(Self::Device(BackingFile::open_to_write(&path)?))
-            }
-            Ok(path) => {
-                // Nothing is lost with an empty file, as `mktemp` makes it.
-                let empty = BackingFile::open(&path)?.bytes() == 0;
-                if !empty && !force {
-                    return Err(OutputError::Exists(path));
-                }
-                Ok(Self::File {
-                    path,
-                    replace: true,
-                })
-            }
-        }
+/// An error where a part of an open file or device, to be written over, has something on it.
+pub(crate) fn refuse_overwriting(file: &BackingFile, part: Range<u64>) -> Result<(), OutputError> {
+    // What starts there, and what only has its mark there, such as a backup at the end.
+    let mut found = signatures::find(file, part.start)?;
+    found.extend(signatures::find(file, 0)?);
+    found.retain(|found| part.contains(&found.offset));
+    refuse_signature(file, found)
+}
+
+fn refuse_signature(file: &BackingFile, found: Vec<Signature>) -> Result<(), OutputError> {
+    match found.into_iter().next() {
+        None => Ok(()),
+        Some(found) => Err(OutputError::Signature {
+            path: file.path().to_owned(),
+            found,
+        }),
     }
 }

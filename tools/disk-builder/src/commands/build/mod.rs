@@ -10,7 +10,7 @@ mod preallocate;
 mod source;
 
 use std::{
-    fs, io,
+    io, mem,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
 };
@@ -28,7 +28,7 @@ use super::hash::{HashReport, TreeOutput, TreePlanError};
 use crate::{
     engine::{HashTreeError, ImageSink, Workers, hash_tree},
     model::{Excludes, Note, ScanError},
-    output::{DirectoryLock, NewFile, Output, OutputError},
+    output::{NewFile, Output, OutputError, OutputLock, OutputPlace, PATIENCE},
 };
 use disk_plan::DiskPlan;
 use preallocate::preallocate;
@@ -48,7 +48,7 @@ pub struct Build {
     pub source: Option<String>,
     /// Its revision, for the manifest.
     pub revision: Option<String>,
-    /// Replace files that are there.
+    /// Replace files that are there, or write over what is on a device.
     pub force: bool,
 }
 
@@ -172,30 +172,31 @@ impl Build {
         workers: &Workers,
         mut tell: impl FnMut(&Note),
     ) -> Result<HashReport, BuildError> {
-        outside::check_place(&self.output, &self.model)?;
-        let output = Output::find(&self.output, self.force)?;
+        let place = OutputPlace::of(&self.output)?;
+        outside::check_place(&place, &self.model)?;
+        let output = Output::find(&place, self.force)?;
         let manifest = self.manifest_output(&output)?;
         self.stale_manifest(&output, manifest.as_ref())?;
         let planned = DiskPlan::new(&self.model, &self.excludes)?;
-        outside::check_files(&self.output, &planned.model)?;
+        outside::check_files(&place, &planned.model)?;
         if let Some(manifest) = &manifest {
-            outside::check_files(&manifest.path, &planned.model)?;
+            outside::check_files(&manifest.place, &planned.model)?;
         }
         planned.model.notes().iter().for_each(&mut tell);
 
         // Before hours of work: there may be no room, or no right to write.
-        let lock = match &output {
-            Output::File { path, .. } => Some(DirectoryLock::at(path)?),
+        let mut lock = match &output {
+            Output::File { place, .. } => Some(OutputLock::of(place)?),
             // It is open for nobody else.
             Output::Device(_) => None,
         };
         let manifest_file = manifest
             .as_ref()
-            .map(|manifest| NewFile::create(&manifest.path, manifest.replace))
+            .map(|manifest| NewFile::create(&manifest.place, manifest.replace))
             .transpose()?;
         let target = match &output {
             Output::Device(device) => start_device(device, &planned, manifest.as_ref())?,
-            Output::File { path, replace } => start_file(path, *replace, &planned)?,
+            Output::File { place, replace } => start_file(place, *replace, &planned)?,
         };
         let root_hash = self.write(&planned, &target, &output, workers)?;
         let superblock = Superblock {
@@ -213,11 +214,17 @@ impl Build {
                 .map_err(FileError::new("sync", file.path()))?;
         }
         workers.check_interrupted().map_err(HashTreeError::from)?;
-        let lock = lock.map(|lock| lock.take(workers, |at| tell(&Note::Waiting(at))));
-        let _lock = lock.transpose().map_err(HashTreeError::from)?;
-        if let Output::File { path, .. } = &output {
+        if let (Output::File { place, .. }, Some(lock)) = (&output, &mut lock) {
+            let mut told = false;
+            lock.take(PATIENCE, |at| {
+                if !mem::replace(&mut told, true) {
+                    tell(&Note::Waiting(at.to_owned()));
+                }
+                let interrupted = workers.check_interrupted();
+                interrupted.map_err(|error| BuildError::Tree(error.into()))
+            })?;
             // Another run may have been first.
-            Output::find(path, self.force)?;
+            Output::find(place, self.force)?;
             self.manifest_output(&output)?;
         }
         let stale = self.stale_manifest(&output, manifest.as_ref())?;
@@ -258,20 +265,18 @@ impl Build {
     }
 
     fn manifest_output(&self, output: &Output) -> Result<Option<ManifestOutput>, BuildError> {
-        let path = match (&self.manifest, output) {
-            (Some(path), _) => path.clone(),
-            (None, Output::File { path, .. }) => manifest::default_path(path),
+        let place = match (&self.manifest, output) {
+            (Some(path), _) => OutputPlace::of(path)?,
+            (None, Output::File { place, .. }) => default_manifest(place),
             (None, Output::Device(_)) => return Ok(None),
         };
-        outside::check_place(&path, &self.model)?;
-        match Output::find(&path, self.force)? {
-            Output::Device(_) => Err(BuildError::ManifestDevice(path)),
-            Output::File { path, replace } => {
-                if outside::is_same_place(&path, &self.output) {
-                    return Err(BuildError::SameOutput(path));
-                }
-                Ok(Some(ManifestOutput { path, replace }))
-            }
+        outside::check_place(&place, &self.model)?;
+        if matches!(output, Output::File { place: disk, .. } if disk.is_same(&place)) {
+            return Err(BuildError::SameOutput(place.path().to_owned()));
+        }
+        match Output::find(&place, self.force)? {
+            Output::Device(_) => Err(BuildError::ManifestDevice(place.path().to_owned())),
+            Output::File { place, replace } => Ok(Some(ManifestOutput { place, replace })),
         }
     }
 
@@ -282,17 +287,17 @@ impl Build {
         output: &Output,
         manifest: Option<&ManifestOutput>,
     ) -> Result<Option<ManifestOutput>, BuildError> {
-        let Output::File { path, .. } = output else {
+        let Output::File { place, .. } = output else {
             return Ok(None);
         };
-        let path = manifest::default_path(path);
-        let new = manifest.is_some_and(|manifest| outside::is_same_place(&manifest.path, &path));
+        let place = default_manifest(place);
+        let new = manifest.is_some_and(|manifest| manifest.place.is_same(&place));
         // What is no manifest says nothing of the disk.
-        if new || Manifest::read(&path).is_err() {
+        if new || Manifest::read(place.path()).is_err() {
             return Ok(None);
         }
-        match Output::find(&path, self.force)? {
-            Output::File { path, replace } => Ok(Some(ManifestOutput { path, replace })),
+        match Output::find(&place, self.force)? {
+            Output::File { place, replace } => Ok(Some(ManifestOutput { place, replace })),
             Output::Device(_) => Ok(None),
         }
     }
@@ -312,32 +317,32 @@ impl Build {
 
 /// Of a file that is to be made.
 struct ManifestOutput {
-    path: PathBuf,
+    place: OutputPlace,
     replace: bool,
+}
+
+/// The place of a disk's manifest, unless somebody says otherwise.
+fn default_manifest(disk: &OutputPlace) -> OutputPlace {
+    disk.beside(manifest::default_path(Path::new(disk.name())).into())
 }
 
 /// Removes the manifest of the disk that is going to be replaced.
 fn remove_old(manifest: Option<&ManifestOutput>) -> Result<(), FileError> {
-    let Some(ManifestOutput { path, .. }) = manifest.filter(|manifest| manifest.replace) else {
-        return Ok(());
-    };
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(FileError::new("replace", path)(error))
-        }
-        _ => Ok(()),
+    match manifest.filter(|manifest| manifest.replace) {
+        Some(manifest) => manifest.place.remove(),
+        None => Ok(()),
     }
 }
 
 /// A new file with room for what is going to be written.
 fn start_file<'a>(
-    path: &Path,
+    place: &OutputPlace,
     replace: bool,
     planned: &'a DiskPlan,
 ) -> Result<TreeOutput<'a>, BuildError> {
-    let target = TreeOutput::new_file(path, replace, &planned.tree)?;
+    let target = TreeOutput::new_file(place, replace, &planned.tree)?;
     let tree = planned.image.bytes()..planned.bytes();
-    preallocate(target.file(), path, &planned.source(true), tree)?;
+    preallocate(target.file(), place.path(), &planned.source(true), tree)?;
     Ok(target)
 }
 
