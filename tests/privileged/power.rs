@@ -232,8 +232,16 @@ fn while_a_device_is_written() {
     let model = disk.path("model");
     let image = disk.path("device");
     File::create(&image).unwrap().set_len(8 << 20).unwrap();
-    let build =
-        |device: &Path| root_hash(&builder([path("build"), &model, path("--output"), device]));
+    let build = |device: &Path| {
+        let words = [
+            path("build"),
+            &model,
+            path("--force"),
+            path("--output"),
+            device,
+        ];
+        root_hash(&builder(words))
+    };
     let old = {
         let device = Loop::new(&image);
         build(device.path())
