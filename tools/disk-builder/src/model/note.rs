@@ -17,7 +17,7 @@ pub enum Note {
     Outside(Outside),
     /// A pattern of what to leave out left nothing out.
     Unused(String),
-    /// Another run has the lock of the directory that an output goes to.
+    /// Another run has the lock of an output, which is this file.
     Waiting(PathBuf),
 }
 

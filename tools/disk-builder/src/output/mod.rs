@@ -85,7 +85,7 @@ pub enum OutputError {
     },
     /// Somebody else has put something where the lock of an output is to be.
     #[error(
-        "{} was not made by a run of this user, but belongs to user {owner}: remove it, or choose \
+        "{} locks this output, and belongs to user {owner}: wait for their run, remove it, or choose \
          another directory",
         Escaped::path(path)
     )]
@@ -232,5 +232,71 @@ fn refuse_signature(file: &BackingFile, found: Vec<Signature>) -> Result<(), Out
             path: file.path().to_owned(),
             found,
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::symlink};
+
+    use super::*;
+
+    fn error(path: &Path) -> OutputError {
+        let error = open_to_write(path).unwrap_err();
+        assert_eq!(error.exit_code(), ExitCode::InTheWay);
+        error
+    }
+
+    #[test]
+    fn one_writer_at_a_time_who_is_named() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let first = open_to_write(file.path()).unwrap();
+        let said = error(file.path()).to_string();
+        let holder = format!("is locked by process {} (", std::process::id());
+        assert!(said.contains(&holder), "{said}");
+        drop(first);
+        open_to_write(file.path()).unwrap();
+    }
+
+    /// However many there are, and where the last leads to makes no difference.
+    #[test]
+    fn no_link_leads_to_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::write(path("0"), "data").unwrap();
+        for link in 1..20 {
+            let link = path(&link.to_string());
+            let to = link.file_name().unwrap().to_str().unwrap();
+            let to: u32 = to.parse().unwrap();
+            symlink((to - 1).to_string(), &link).unwrap();
+            assert!(matches!(error(&link), OutputError::Link(_)));
+            let place = OutputPlace::of(&link).unwrap();
+            let found = Output::find(&place, true);
+            assert!(matches!(found, Err(OutputError::Link(_))), "{found:?}");
+        }
+        symlink("gone", path("gone")).unwrap();
+        let found = Output::find(&OutputPlace::of(&path("gone")).unwrap(), true);
+        assert!(matches!(found, Err(OutputError::Link(_))), "{found:?}");
+    }
+
+    /// What is in the way of a part is what has its mark there, or what begins there.
+    #[test]
+    fn only_what_would_be_overwritten_is_in_the_way() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let mut bytes = vec![0; 1 << 20];
+        bytes[1080..1082].copy_from_slice(b"\x53\xef");
+        bytes[8192..8200].copy_from_slice(b"verity\0\0");
+        bytes[(1 << 20) - 512..][..8].copy_from_slice(b"EFI PART");
+        fs::write(file.path(), bytes).unwrap();
+        let file = BackingFile::open(file.path()).unwrap();
+        let refused = |part| match refuse_overwriting(&file, part) {
+            Err(OutputError::Signature { found, .. }) => found.offset,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(refused(0..4096), 1080);
+        assert_eq!(refused(8192..16384), 8192);
+        assert_eq!(refused(65536..1 << 20), (1 << 20) - 512);
+        refuse_overwriting(&file, 4096..8192).unwrap();
+        refuse_overwriting(&file, 12288..1 << 19).unwrap();
     }
 }

@@ -160,7 +160,7 @@ pub(super) fn mark(name: &OsStr) -> OsString {
 
 #[cfg(test)]
 mod tests {
-    use std::{io::Write, thread};
+    use std::{io::Write, os::unix::fs::symlink, thread};
 
     use model_disk::{ExitCode, HasExitCode};
     use tempfile::TempDir;
@@ -221,6 +221,47 @@ mod tests {
         let mut kept = kept.map(OsString::from).to_vec();
         kept.sort();
         assert_eq!(names(&directory), kept);
+    }
+
+    /// Nor what is a link, or has another name as well, as nothing has that a run made.
+    #[test]
+    fn what_only_looks_like_a_leftover_stays() {
+        let directory = TempDir::new().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        fs::write(path("precious"), b"").unwrap();
+        symlink("precious", path(".image.disk-builder-000001")).unwrap();
+        fs::hard_link(path("precious"), path(".image.disk-builder-000002")).unwrap();
+        fs::create_dir(path(".image.disk-builder-000003")).unwrap();
+        drop(NewFile::create(&place(&path("image")), true).unwrap());
+        assert_eq!(names(&directory).len(), 4);
+    }
+
+    /// Whoever can open it can lock it.
+    #[test]
+    fn nobody_else_can_open_it_before_it_is_whole() {
+        let directory = TempDir::new().unwrap();
+        let path = directory.path().join("image");
+        let new = NewFile::create(&place(&path), false).unwrap();
+        let mode = |file: &File| file.metadata().unwrap().mode() & 0o777;
+        assert_eq!(mode(new.file()), 0o600);
+        new.put().unwrap();
+        let usual = File::create(directory.path().join("usual")).unwrap();
+        assert_eq!(mode(&File::open(&path).unwrap()), mode(&usual));
+    }
+
+    /// The directory is the one that it was, whatever its path leads to by now.
+    #[test]
+    fn it_goes_where_its_directory_went() {
+        let directory = TempDir::new().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        fs::create_dir(path("here")).unwrap();
+        fs::create_dir(path("elsewhere")).unwrap();
+        let new = NewFile::create(&place(&path("here/image")), true).unwrap();
+        fs::rename(path("here"), path("there")).unwrap();
+        symlink("elsewhere", path("here")).unwrap();
+        new.put().unwrap();
+        assert!(path("there/image").exists());
+        assert_eq!(fs::read_dir(path("elsewhere")).unwrap().count(), 0);
     }
 
     /// None takes another's file for a leftover.

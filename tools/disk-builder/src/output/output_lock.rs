@@ -126,3 +126,81 @@ fn open(place: &OutputPlace) -> Result<File, OutputError> {
         return Ok(opened.map_err(FileError::new("write beside", place.path()))?);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fs,
+        sync::atomic::{AtomicU32, Ordering},
+    };
+
+    use super::*;
+
+    fn wait(_: &Path) -> Result<(), OutputError> {
+        Ok(())
+    }
+
+    fn lock(output: &OutputPlace) -> OutputLock {
+        OutputLock::of(output).unwrap()
+    }
+
+    fn names(folder: &tempfile::TempDir) -> usize {
+        fs::read_dir(folder.path()).unwrap().count()
+    }
+
+    #[test]
+    fn who_waits_does_so_with_an_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let output = OutputPlace::of(&folder.path().join("disk")).unwrap();
+        let (mut one, mut other) = (lock(&output), lock(&output));
+        one.take(PATIENCE, wait).unwrap();
+        let error = other.take(Duration::ZERO, wait).unwrap_err();
+        let said = error.to_string();
+        let expected = format!("is locked by process {} (", std::process::id());
+        assert!(said.contains(&expected), "{said}");
+        assert!(said.contains("/.disk.disk-builder-lock "), "{said}");
+        // Or when it is told to.
+        let stop = |_: &Path| Err(OutputError::Directory("stopped".into()));
+        let error = other.take(PATIENCE, stop).unwrap_err();
+        assert!(matches!(error, OutputError::Directory(_)), "{error}");
+        drop(one);
+        // That one has removed its file.
+        other.take(Duration::ZERO, wait).unwrap();
+        drop(other);
+        assert_eq!(names(&folder), 0);
+    }
+
+    #[test]
+    fn what_a_killed_run_left_is_taken_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let output = OutputPlace::of(&folder.path().join("disk")).unwrap();
+        fs::write(folder.path().join(".disk.disk-builder-lock"), "").unwrap();
+        lock(&output).take(Duration::ZERO, wait).unwrap();
+        assert_eq!(names(&folder), 0);
+        // One that was never taken goes as well.
+        drop(lock(&output));
+        assert_eq!(names(&folder), 0);
+    }
+
+    /// Two that come and go never have it both.
+    #[test]
+    fn one_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let output = OutputPlace::of(&folder.path().join("disk")).unwrap();
+        let inside = AtomicU32::new(0);
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..20 {
+                        let mut lock = lock(&output);
+                        lock.take(PATIENCE, wait).unwrap();
+                        assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
+                        thread::yield_now();
+                        inside.fetch_sub(1, Ordering::SeqCst);
+                    }
+                });
+            }
+        });
+        assert_eq!(names(&folder), 0);
+    }
+}

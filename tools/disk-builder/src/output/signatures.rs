@@ -18,7 +18,7 @@ pub struct Signature {
 }
 
 /// What a mark looks like, and where it is.
-struct Mark {
+struct KnownMark {
     name: &'static str,
     bytes: &'static [u8],
     places: &'static [Place],
@@ -33,8 +33,8 @@ enum Place {
     End { unit: u64, before: u64 },
 }
 
-const fn mark(name: &'static str, bytes: &'static [u8], places: &'static [Place]) -> Mark {
-    Mark {
+const fn mark(name: &'static str, bytes: &'static [u8], places: &'static [Place]) -> KnownMark {
+    KnownMark {
         name,
         bytes,
         places,
@@ -58,7 +58,7 @@ const SWAP_PLACES: &[Place] = &[
 ];
 
 /// All marks. Where one thing has several, or several things have one, what says more comes first.
-const MARKS: &[Mark] = &[
+const MARKS: &[KnownMark] = &[
     mark("a LUKS volume", b"LUKS\xba\xbe", &[Start(0)]),
     mark(
         "a LUKS volume",
