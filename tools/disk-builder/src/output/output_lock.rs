@@ -92,7 +92,8 @@ impl Drop for OutputLock {
     /// Removes it before it is unlocked, so that nobody takes one that goes. Where somebody else has
     /// it, it is theirs to remove.
     fn drop(&mut self) {
-        if self.file.try_lock().is_ok() && self.place.is_there(&self.file) {
+        let is_others = matches!(self.file.try_lock(), Err(TryLockError::WouldBlock));
+        if !is_others && self.place.is_there(&self.file) {
             let _ = self.place.remove();
         }
     }

@@ -236,3 +236,52 @@ fn split(path: &Path) -> Option<(&OsStr, &OsStr)> {
     let is_name = !name.is_empty() && name != b"." && name != b"..";
     is_name.then(|| (OsStr::from_bytes(directory), OsStr::from_bytes(name)))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fs::{self, Permissions},
+        os::unix::fs::{PermissionsExt, symlink},
+    };
+
+    use super::*;
+
+    fn place(path: &Path) -> OutputPlace {
+        OutputPlace::of(path).unwrap()
+    }
+
+    #[test]
+    fn a_link_is_ones_own_where_nobody_else_can_write() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::create_dir(path("by-id")).unwrap();
+        fs::write(path("device"), "").unwrap();
+        symlink("../device", path("by-id/link")).unwrap();
+        let link = place(&path("by-id/link"));
+        let behind = || link.behind_own_link(&link.look().unwrap().unwrap());
+        let found = behind().unwrap();
+        assert!(found.is_same(&place(&path("device"))));
+        // It is told by the name that the user knows.
+        assert_eq!(found.path(), path("by-id/link"));
+        for mode in [0o777, 0o1777, 0o720, 0o702] {
+            fs::set_permissions(path("by-id"), Permissions::from_mode(mode)).unwrap();
+            assert!(behind().is_none(), "{mode:o}");
+        }
+    }
+
+    #[test]
+    fn a_place_is_below_the_directories_that_it_is_in() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::create_dir_all(path("top/a/b")).unwrap();
+        fs::create_dir(path("other")).unwrap();
+        symlink("../top/a", path("other/link")).unwrap();
+        let top = path("top").metadata().unwrap();
+        for inside in ["top", "top/new", "top/a/b/new", "other/link/new"] {
+            assert!(place(&path(inside)).is_in(&top), "{inside}");
+        }
+        for outside in ["new", "other/new", "other/link", "top/../new"] {
+            assert!(!place(&path(outside)).is_in(&top), "{outside}");
+        }
+    }
+}
