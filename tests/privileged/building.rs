@@ -3,7 +3,6 @@
 
 use std::{
     fs::{self, File, Permissions},
-    io::{Read as _, Write as _},
     ops::Range,
     os::unix::fs::{FileExt, PermissionsExt, lchown, symlink},
     path::{Path, PathBuf},
@@ -530,7 +529,7 @@ fn a_device_by_a_link_that_is_roots() {
     fs::set_permissions(&folder, Permissions::from_mode(0o1777)).unwrap();
     force(&model, &one).is(5, &[text(&one), "is a symbolic link"]);
     fs::set_permissions(&folder, Permissions::from_mode(0o755)).unwrap();
-    lchown(&one, Some(65534), None).unwrap();
+    planted(&one);
     force(&model, &one).is(5, &[text(&one), "is a symbolic link"]);
     // A link to a link of a stranger's.
     force(&model, &other).is(5, &[text(&other), "is a symbolic link"]);
@@ -547,7 +546,8 @@ fn a_link_that_a_stranger_made() {
     let shared = shared_folder(&disk);
     for (name, target) in [("device", device.path()), ("file", &victim)] {
         let link = shared.join(name);
-        nobody(&["ln", "-s", text(target), text(&link)]);
+        symlink(target, &link).unwrap();
+        planted(&link);
         for build in [build, force] {
             build(&model, &link).is(5, &[text(&link), "is a symbolic link"]);
             let output = disk.path("output");
@@ -577,36 +577,17 @@ fn a_lock_that_a_stranger_has() {
     let model = disk.path("model");
     let shared = shared_folder(&disk);
     let output = shared.join("disk");
-    let mut holder = Command::new("setpriv");
-    holder.args(STRANGER).args(["flock", text(&shared), "cat"]);
-    let mut holder = holder
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    // It has the lock once it answers.
-    holder
-        .stdin
-        .as_mut()
-        .unwrap()
-        .write_all(b"locked\n")
-        .unwrap();
-    holder
-        .stdout
-        .as_mut()
-        .unwrap()
-        .read_exact(&mut [0; 7])
-        .unwrap();
+    // Whoever may read it can have it.
+    let directory = File::open(&shared).unwrap();
+    directory.lock().unwrap();
     build(&model, &output).is(0, &[]);
-    drop(holder.stdin.take());
-    assert!(holder.wait().unwrap().success());
 
     let lock = shared.join(".other.disk-builder-lock");
-    nobody(&["touch", text(&lock)]);
+    planted(&lock);
     build(&model, &shared.join("other")).is(5, &[text(&lock), "belongs to user 65534"]);
     // What looks like a leftover, but is a stranger's, stays.
     let leftover = shared.join(".disk.disk-builder-123456");
-    nobody(&["touch", text(&leftover)]);
+    planted(&leftover);
     force(&model, &output).is(0, &[]);
     assert!(leftover.exists());
 }
@@ -620,9 +601,10 @@ fn shared_folder(disk: &TestDisk) -> PathBuf {
     shared
 }
 
-/// The options of `setpriv` that make a command one of somebody who has no right here.
-const STRANGER: [&str; 3] = ["--reuid=65534", "--regid=65534", "--clear-groups"];
-
-fn nobody(words: &[&str]) {
-    check("setpriv", STRANGER.iter().chain(words));
+/// Leaves a file, or what is there, to somebody who has no right here.
+fn planted(path: &Path) {
+    if !path.is_symlink() {
+        fs::write(path, "theirs").unwrap();
+    }
+    lchown(path, Some(65534), Some(65534)).unwrap();
 }
