@@ -4,6 +4,7 @@
 //! each byte once.
 
 mod disk_plan;
+mod first_block;
 mod open_files;
 mod outside;
 mod preallocate;
@@ -31,6 +32,7 @@ use crate::{
     output::{NewFile, Output, OutputError, OutputLock, OutputPlace, PATIENCE},
 };
 use disk_plan::DiskPlan;
+use first_block::FirstBlockLast;
 use preallocate::preallocate;
 
 /// What `build` is to do.
@@ -198,7 +200,7 @@ impl Build {
             Output::Device(device) => start_device(device, &planned, manifest.as_ref())?,
             Output::File { place, replace } => start_file(place, *replace, &planned)?,
         };
-        let root_hash = self.write(&planned, &target, &output, workers)?;
+        let (root_hash, first_block) = self.write(&planned, &target, &output, workers)?;
         let superblock = Superblock {
             uuid: derived_uuid(&root_hash),
             params: planned.tree.params.clone(),
@@ -232,6 +234,8 @@ impl Build {
         // is there belongs to the disk that is there.
         remove_old(manifest.as_ref())?;
         remove_old(stale.as_ref())?;
+        let written: io::Result<()> = target.file().write_all_at(&first_block, 0);
+        written.map_err(FileError::new("write to", target.path()))?;
         target.finish(&planned.tree, Some(&superblock.to_bytes()))?;
         manifest_file
             .map(NewFile::put)
@@ -248,20 +252,22 @@ impl Build {
         })
     }
 
-    /// Writes all but the superblock. It is on the disk when this returns.
+    /// Writes all but the superblock and the first block, which comes with the root hash. It is on the
+    /// disk when this returns.
     fn write(
         &self,
         planned: &DiskPlan,
         target: &TreeOutput<'_>,
         output: &Output,
         workers: &Workers,
-    ) -> Result<RootHash, BuildError> {
+    ) -> Result<(RootHash, Vec<u8>), BuildError> {
         // On a device there is something where a new file has zeros.
         let source = planned.source(matches!(output, Output::File { .. }));
         let sink = ImageSink::new(target.file(), target.path(), planned.tree.area);
+        let sink = FirstBlockLast::new(sink);
         let root_hash = hash_tree(&planned.tree.params, &source, &sink, workers)?;
         target.sync()?;
-        Ok(root_hash)
+        Ok((root_hash, sink.into_first()))
     }
 
     fn manifest_output(&self, output: &Output) -> Result<Option<ManifestOutput>, BuildError> {
