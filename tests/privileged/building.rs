@@ -36,6 +36,7 @@ pub(crate) const TESTS: &[Test] = &[
         "what_is_on_a_device_stays_unless_forced",
         what_is_on_a_device_stays_unless_forced,
     ),
+    ("killed_onto_a_device", killed_onto_a_device),
     (
         "a_tree_in_its_data_overwrites_nothing",
         a_tree_in_its_data_overwrites_nothing,
@@ -483,6 +484,48 @@ fn what_is_on_a_device_stays_unless_forced() {
         // As if nothing had been there.
         crate::disk::write(path, 0, &[0; 16384]);
     }
+}
+
+/// Who was stopped may begin again without `--force`: until the first block is there, at the very end,
+/// nothing is.
+fn killed_onto_a_device() {
+    let disk = TestDisk::filesystem();
+    let model = disk.path("small");
+    fs::create_dir(&model).unwrap();
+    fs::write(model.join("weights"), vec![7; 100_000]).unwrap();
+    let device = empty_device(&disk, 16);
+    let path = device.path();
+    let (mut begun, mut marked) = (0, 0);
+    for call in ["pwrite64", "fdatasync"] {
+        for number in 1.. {
+            let trace = format!("trace={call}");
+            let inject = format!("inject={call}:signal=SIGKILL:when={number}");
+            let options = ["-f", "-qq", "-o", "/dev/null", "-e", &trace, "-e", &inject];
+            let words = [
+                "disk-builder",
+                "build",
+                text(&model),
+                "--output",
+                text(path),
+            ];
+            let killed = run("strace", options.iter().chain(&words));
+            let again = build(&model, path);
+            crate::disk::write(path, 0, &[0; 4096]);
+            if killed.code == 0 {
+                again.is(5, &["has an EROFS filesystem on it"]);
+                break;
+            }
+            assert_eq!(killed.code, -1, "{killed:?}");
+            if again.code == 0 {
+                begun += 1;
+            } else {
+                again.is(5, &["has an EROFS filesystem on it"]);
+                marked += 1;
+            }
+        }
+    }
+    println!("killed {begun} times before the first block was there, and {marked} after");
+    assert!(begun >= 5 && marked <= 1);
 }
 
 /// The filesystem is what the tree covers; but what stands where the tree goes is told.
