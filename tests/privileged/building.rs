@@ -2,9 +2,9 @@
 //! time. Expected is exit code 1 with the path and the reason, and nothing left of the output.
 
 use std::{
-    fs::{self, File},
+    fs::{self, File, Permissions},
     ops::Range,
-    os::unix::fs::FileExt,
+    os::unix::fs::{FileExt, PermissionsExt, lchown, symlink},
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -32,6 +32,21 @@ pub(crate) const TESTS: &[Test] = &[
         "a_tree_over_its_own_data_is_refused",
         a_tree_over_its_own_data_is_refused,
     ),
+    (
+        "what_is_on_a_device_stays_unless_forced",
+        what_is_on_a_device_stays_unless_forced,
+    ),
+    ("killed_onto_a_device", killed_onto_a_device),
+    (
+        "a_tree_in_its_data_overwrites_nothing",
+        a_tree_in_its_data_overwrites_nothing,
+    ),
+    (
+        "a_device_by_a_link_that_is_roots",
+        a_device_by_a_link_that_is_roots,
+    ),
+    ("a_link_that_a_stranger_made", a_link_that_a_stranger_made),
+    ("a_lock_that_a_stranger_has", a_lock_that_a_stranger_has),
 ];
 
 /// A file with a filesystem of so many MiB.
@@ -199,8 +214,9 @@ fn a_device_that_cannot_be_written() {
         let words = ["verify", path.to_str().unwrap(), "--root-hash", &root];
         run("disk-builder", words)
     };
-    // The first block, data, and the last block of the tree.
-    for place in [0, 1 << 20, end - 4096] {
+    // The first block, which is read first, data, and the last block of the tree: where no signature
+    // is looked for.
+    for place in [0, (1 << 20) + 8192, end - 4096] {
         device.fail_in(place..place + 4096);
         build(&model, &path).is(1, &["/dev/mapper/fault-device", "Input/output error"]);
         device.recover();
@@ -244,11 +260,9 @@ const CALLS: &[&str] = &[
     "write",
     "fsync",
     "fdatasync",
-    "rename",
+    "fchmod",
     "renameat2",
-    "link",
-    "linkat",
-    "unlink",
+    "unlinkat",
 ];
 
 /// After each, what is there is whole, and a run succeeds and leaves no more than its own output.
@@ -340,10 +354,10 @@ fn many_at_one_output() {
                     command.spawn().unwrap()
                 })
                 .collect();
-            // Each has one for the disk and one for its manifest.
+            // Each has one for the disk and one for its manifest, and all have one lock.
             until("all are at work", || {
                 let is_temporary = |name: &&String| name.contains(".disk-builder-");
-                names(&out).iter().filter(is_temporary).count() == 2 * MANY
+                names(&out).iter().filter(is_temporary).count() == 2 * MANY + 1
             });
             device.answer();
             let outcomes: Vec<Outcome> = children
@@ -418,4 +432,222 @@ fn a_tree_over_its_own_data_is_refused() {
     )
     .is(0, &[]);
     check("losetup", ["--detach", &whole]);
+}
+
+/// A sparse file of so many MiB, as a block device.
+fn empty_device(disk: &TestDisk, mib: u64) -> Loop {
+    let image = disk.path("device");
+    File::create(&image).unwrap().set_len(mib << 20).unwrap();
+    Loop::new(&image)
+}
+
+fn force(model: &Path, output: &Path) -> Outcome {
+    let words = ["build", "--force", text(model), "--output", text(output)];
+    run("disk-builder", words)
+}
+
+fn what_is_on_a_device_stays_unless_forced() {
+    let disk = TestDisk::filesystem();
+    let model = disk.path("model");
+    let device = empty_device(&disk, 64);
+    let path = device.path();
+    type Fill = fn(&TestDisk, &Path);
+    let fills: [(&str, Fill); 3] = [
+        ("an ext2, ext3 or ext4 filesystem", |_, path| {
+            check("mke2fs", ["-q", "-F", "-t", "ext4", text(path)]);
+        }),
+        ("a dm-verity hash tree", |disk, path| {
+            check("veritysetup", ["format", text(&disk.image), text(path)]);
+        }),
+        // The backup that is left of one whose start was overwritten.
+        ("a GPT partition table", |_, path| {
+            crate::disk::write(path, (64 << 20) - 512, b"EFI PART");
+        }),
+    ];
+    for (name, fill) in fills {
+        fill(&disk, path);
+        let before = fs::read(path).unwrap();
+        let said = [text(path), "has ", name, "--force overwrites it"];
+        build(&model, path).is(5, &said);
+        let hash = ["hash", text(&disk.image), "--hash-device", text(path)];
+        run("disk-builder", hash).is(5, &said);
+        assert!(fs::read(path).unwrap() == before, "{name}");
+        let built = force(&model, path);
+        built.is(0, &[]);
+        let verify = [
+            "verify",
+            text(path),
+            "--root-hash",
+            &root_hash(&built.stdout),
+        ];
+        run("disk-builder", verify).is(0, &[]);
+        // As if nothing had been there.
+        crate::disk::write(path, 0, &[0; 16384]);
+    }
+}
+
+/// Who was stopped may begin again without `--force`: until the first block is there, at the very end,
+/// nothing is.
+fn killed_onto_a_device() {
+    let disk = TestDisk::filesystem();
+    let model = disk.path("small");
+    fs::create_dir(&model).unwrap();
+    fs::write(model.join("weights"), vec![7; 100_000]).unwrap();
+    let device = empty_device(&disk, 16);
+    let path = device.path();
+    let (mut begun, mut marked) = (0, 0);
+    for call in ["pwrite64", "fdatasync"] {
+        for number in 1.. {
+            let trace = format!("trace={call}");
+            let inject = format!("inject={call}:signal=SIGKILL:when={number}");
+            let options = ["-f", "-qq", "-o", "/dev/null", "-e", &trace, "-e", &inject];
+            let words = [
+                "disk-builder",
+                "build",
+                text(&model),
+                "--output",
+                text(path),
+            ];
+            let killed = run("strace", options.iter().chain(&words));
+            let again = build(&model, path);
+            crate::disk::write(path, 0, &[0; 4096]);
+            if killed.code == 0 {
+                again.is(5, &["has an EROFS filesystem on it"]);
+                break;
+            }
+            assert_eq!(killed.code, -1, "{killed:?}");
+            if again.code == 0 {
+                begun += 1;
+            } else {
+                again.is(5, &["has an EROFS filesystem on it"]);
+                marked += 1;
+            }
+        }
+    }
+    println!("killed {begun} times before the first block was there, and {marked} after");
+    assert!(begun >= 5 && marked <= 1);
+}
+
+/// The filesystem is what the tree covers; but what stands where the tree goes is told.
+fn a_tree_in_its_data_overwrites_nothing() {
+    let disk = TestDisk::filesystem();
+    let device = empty_device(&disk, 64);
+    let path = device.path();
+    crate::disk::write(path, 0, &fs::read(&disk.image).unwrap());
+    let end = 64 << 20;
+    crate::disk::write(path, end - 512, b"EFI PART");
+    let blocks = (disk.data_bytes / 4096).to_string();
+    let hash = |more: &[&str]| {
+        let words = ["hash", text(path), "--data-blocks", &blocks];
+        run("disk-builder", words.iter().chain(more))
+    };
+    // The backup of a partition table is where the tree would end.
+    let before = fs::read(path).unwrap();
+    let hashed = TestDisk::new();
+    let tree = fs::metadata(&hashed.image).unwrap().len() - hashed.data_bytes;
+    let last = (end - tree).to_string();
+    hash(&["--hash-offset", &last]).is(5, &["has a GPT partition table on it"]);
+    assert!(fs::read(path).unwrap() == before);
+    let root = root_hash(&hash(&[]).stdout);
+    let offset = disk.data_bytes.to_string();
+    hash(&["--hash-offset", &offset]).is(5, &["has a dm-verity hash tree on it"]);
+    let again = hash(&["--hash-offset", &offset, "--force"]);
+    again.is(0, &[&root]);
+}
+
+/// As in `/dev/disk/by-id`.
+fn a_device_by_a_link_that_is_roots() {
+    let disk = TestDisk::filesystem();
+    let model = disk.path("model");
+    let device = empty_device(&disk, 16);
+    let folder = disk.path("by-id");
+    fs::create_dir(&folder).unwrap();
+    let (one, other) = (folder.join("one"), folder.join("other"));
+    symlink(device.path(), &one).unwrap();
+    symlink("../by-id/one", &other).unwrap();
+    build(&model, &other).is(0, &[]);
+    build(&model, &one).is(5, &[text(&one), "has an EROFS filesystem on it"]);
+    force(&model, &one).is(0, &[]);
+    // Others may put links into it as well.
+    fs::set_permissions(&folder, Permissions::from_mode(0o1777)).unwrap();
+    force(&model, &one).is(5, &[text(&one), "is a symbolic link"]);
+    fs::set_permissions(&folder, Permissions::from_mode(0o755)).unwrap();
+    planted(&one);
+    force(&model, &one).is(5, &[text(&one), "is a symbolic link"]);
+    // A link to a link of a stranger's.
+    force(&model, &other).is(5, &[text(&other), "is a symbolic link"]);
+}
+
+fn a_link_that_a_stranger_made() {
+    let disk = TestDisk::filesystem();
+    let model = disk.path("model");
+    let device = empty_device(&disk, 16);
+    check("mke2fs", ["-q", "-F", "-t", "ext4", text(device.path())]);
+    let before = fs::read(device.path()).unwrap();
+    let victim = disk.path("victim");
+    fs::write(&victim, "precious").unwrap();
+    let shared = shared_folder(&disk);
+    for (name, target) in [("device", device.path()), ("file", &victim)] {
+        let link = shared.join(name);
+        symlink(target, &link).unwrap();
+        planted(&link);
+        for build in [build, force] {
+            build(&model, &link).is(5, &[text(&link), "is a symbolic link"]);
+            let output = disk.path("output");
+            let words = ["build", text(&model), "--output", text(&output)];
+            let words = words
+                .into_iter()
+                .chain(["--force", "--manifest", text(&link)]);
+            run("disk-builder", words).is(5, &[text(&link), "is a symbolic link"]);
+            let hash = [
+                "hash",
+                text(&disk.image),
+                "--force",
+                "--hash-device",
+                text(&link),
+            ];
+            run("disk-builder", hash).is(5, &[text(&link), "is a symbolic link"]);
+        }
+    }
+    assert!(fs::read(device.path()).unwrap() == before);
+    assert_eq!(fs::read(&victim).unwrap(), b"precious");
+    assert_eq!(names(&shared), ["device", "file"]);
+}
+
+/// Of the directory, and of a file that has the name of the lock.
+fn a_lock_that_a_stranger_has() {
+    let disk = TestDisk::filesystem();
+    let model = disk.path("model");
+    let shared = shared_folder(&disk);
+    let output = shared.join("disk");
+    // Whoever may read it can have it.
+    let directory = File::open(&shared).unwrap();
+    directory.lock().unwrap();
+    build(&model, &output).is(0, &[]);
+
+    let lock = shared.join(".other.disk-builder-lock");
+    planted(&lock);
+    build(&model, &shared.join("other")).is(5, &[text(&lock), "belongs to user 65534"]);
+    // What looks like a leftover, but is a stranger's, stays.
+    let leftover = shared.join(".disk.disk-builder-123456");
+    planted(&leftover);
+    force(&model, &output).is(0, &[]);
+    assert!(leftover.exists());
+}
+
+/// A directory that all may write to, as `/tmp`.
+fn shared_folder(disk: &TestDisk) -> PathBuf {
+    let shared = disk.path("shared");
+    fs::create_dir(&shared).unwrap();
+    fs::set_permissions(&shared, Permissions::from_mode(0o1777)).unwrap();
+    fs::set_permissions(disk.path(""), Permissions::from_mode(0o755)).unwrap();
+    shared
+}
+
+/// Leaves a file, or what is there, to somebody who has no right here.
+fn planted(path: &Path) {
+    if !path.is_symlink() {
+        fs::write(path, "theirs").unwrap();
+    }
+    lchown(path, Some(65534), Some(65534)).unwrap();
 }

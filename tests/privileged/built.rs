@@ -211,7 +211,18 @@ fn onto_a_block_device() {
     assert!(on_device[image.len()..] == content(9, 8 << 20)[image.len()..]);
     assert!(!Path::new(&format!("{}.json", device.path().display())).exists());
     // Written again, over itself.
-    assert_eq!(model.build(device.path()), root);
+    let words = [
+        Path::new("build"),
+        &model.path("model"),
+        Path::new("--output"),
+        device.path(),
+    ];
+    run("disk-builder", words).is(
+        5,
+        &["has an EROFS filesystem on it", "--force overwrites it"],
+    );
+    let words = words.into_iter().chain([Path::new("--force")]);
+    assert_eq!(root_hash(&check("disk-builder", words)), root);
 }
 
 fn a_device_that_is_too_small() {

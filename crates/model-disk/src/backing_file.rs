@@ -81,29 +81,17 @@ impl BackingFile {
     pub fn open(path: &Path) -> Result<Self, BackingFileError> {
         BackingKind::at(path)?;
         // Were it a pipe by now, opening it would wait for a writer.
-        let file = open(OpenOptions::new().read(true), OFlags::NONBLOCK, path)?;
-        Self::measure(file, path)
+        let file = OpenOptions::new()
+            .read(true)
+            .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
+            .open(path)
+            .map_err(FileError::new("open", path))?;
+        Self::from_file(file, path)
     }
 
-    /// Opens for reading and writing, alone: a block device that is mounted or otherwise in use
-    /// is busy, and so is a file that another run of this program writes to.
-    pub fn open_to_write(path: &Path) -> Result<Self, BackingFileError> {
-        let kind = BackingKind::at(path)?;
-        let alone = match kind {
-            BackingKind::BlockDevice(_) => OFlags::EXCL,
-            BackingKind::File => OFlags::empty(),
-        };
-        let options = OpenOptions::new().read(true).write(true).clone();
-        let file = open(&options, OFlags::NONBLOCK | alone, path)?;
-        // Measured after the lock: until then another run may have changed the length.
-        if kind == BackingKind::File {
-            file.try_lock().map_err(FileError::new("lock", path))?;
-        }
-        Self::measure(file, path)
-    }
-
-    fn measure(mut file: File, path: &Path) -> Result<Self, BackingFileError> {
-        // What counts is what was opened, not what the path named before.
+    /// What is open already, by this path. What counts is what was opened, not what the path named
+    /// before.
+    pub fn from_file(mut file: File, path: &Path) -> Result<Self, BackingFileError> {
         let metadata = file.metadata().map_err(FileError::new("open", path))?;
         let kind = BackingKind::of(path, &metadata)?;
         let bytes = match kind {
@@ -169,12 +157,6 @@ impl ReadAt for BackingFile {
     }
 }
 
-fn open(options: &OpenOptions, flags: OFlags, path: &Path) -> Result<File, FileError> {
-    let mut options = options.clone();
-    let opened = options.custom_flags(flags.bits().cast_signed()).open(path);
-    opened.map_err(FileError::new("open", path))
-}
-
 /// Takes a `dev_t` apart, as file metadata has it.
 pub fn device_number(device: u64) -> DeviceNumber {
     DeviceNumber {
@@ -201,14 +183,6 @@ mod tests {
         let mut byte = [0];
         opened.read_exact_at(&mut byte, 999).unwrap();
         assert_eq!(byte, [7]);
-    }
-
-    #[test]
-    fn one_writer_at_a_time() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        let _first = BackingFile::open_to_write(file.path()).unwrap();
-        let error = BackingFile::open_to_write(file.path()).unwrap_err();
-        assert_eq!(error.exit_code(), ExitCode::InTheWay);
     }
 
     #[test]

@@ -65,7 +65,9 @@ The root hash depends on the relative paths and the bytes of the files, and on n
 Symbolic links are followed as long as they lead to what is in MODEL_DIR, in the blobs of its hub
 cache, or in a place that --allow-outside names; empty directories, .git and .cache/huggingface are
 left out.
-A file appears whole or not at all. A block device is written over.", glob_help!()))]
+A file appears whole or not at all. A block device is written over; one with a filesystem, a
+partition table or the like on it only with --force. No link is followed to an output, except to a
+block device by one that nobody else can have made, as in /dev/disk/by-id.", glob_help!()))]
 pub(super) struct BuildArguments {
     #[command(flatten)]
     pub(super) model: ModelFlags,
@@ -86,7 +88,7 @@ pub(super) struct BuildArguments {
     #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
     pub(super) manifest: Option<PathBuf>,
 
-    /// Replace an existing image and manifest
+    /// Replace an existing image and manifest, or overwrite what is on a block device
     #[arg(long)]
     pub(super) force: bool,
 
@@ -136,7 +138,10 @@ Examples:
 
 Unless something else is said, all of DATA is covered, in data blocks and hash blocks of 4096 bytes;
 the algorithm is sha256, the salt one that binds the geometry; and the hash area starts at byte 0 of
-a hash device, or after the data.")]
+a hash device, or after the data.
+Nothing is overwritten that is known to be something, such as a filesystem on the hash device or an
+older tree, but with --force. No link is followed to what is written to, except to a block device by
+one that nobody else can have made, as in /dev/disk/by-id.")]
 pub(super) struct HashArguments {
     /// The image: a regular file or a block device
     #[arg(value_name = "DATA", value_hint = ValueHint::FilePath)]
@@ -153,8 +158,8 @@ pub(super) struct HashArguments {
     #[arg(long, conflicts_with = "no_superblock")]
     pub(super) uuid: Option<Uuid>,
 
-    /// Replace an existing file with the tree
-    #[arg(long, requires = "hash_device")]
+    /// Replace an existing file with the tree, or overwrite what has a mark where the tree goes
+    #[arg(long)]
     pub(super) force: bool,
 
     #[command(flatten)]

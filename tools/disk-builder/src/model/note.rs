@@ -75,11 +75,11 @@ pub enum Note {
         /// Their size in bytes.
         data_block_size: u32,
     },
-    /// Another run has the lock of the directory that an output goes to.
+    /// Another run has the lock of an output.
     Waiting {
-        /// The directory.
+        /// The file that is locked.
         #[serde(serialize_with = "escaped")]
-        directory: PathBuf,
+        lock: PathBuf,
     },
 }
 
@@ -146,10 +146,10 @@ impl fmt::Display for Note {
                 "data blocks of {data_block_size} bytes can be mounted only where the kernel's \
                  pages are as large, and most have {COMMON_PAGE} bytes"
             ),
-            Self::Waiting { directory } => write!(
+            Self::Waiting { lock } => write!(
                 f,
                 "all is written; waiting for another process, which has {} locked",
-                Escaped::path(directory)
+                Escaped::path(lock)
             ),
         }
     }

@@ -1,32 +1,37 @@
-//! Where a result goes: files that appear whole or not at all, and block devices.
+//! Where a result goes: files that appear whole or not at all, and block devices. Nothing that is
+//! there already is overwritten unasked.
 
-mod directory_lock;
+mod in_place;
+mod lock_holder;
 mod new_file;
+mod output_lock;
+mod place;
+mod signatures;
 pub(crate) mod storage;
 
-use std::{
-    io,
-    os::unix::ffi::OsStrExt,
-    path::{Path, PathBuf},
-};
+use std::path::PathBuf;
 
 use model_disk::{
-    BackingFile, BackingFileError, BackingKind, Escaped, ExitCode, FileError, HasExitCode, ReadAt,
+    BackingFile, BackingFileError, Escaped, ExitCode, FileError, HasExitCode, ReadAt,
 };
 
-pub(crate) use directory_lock::DirectoryLock;
+pub(crate) use in_place::{look, open_to_write, refuse_overwriting};
+use in_place::{open_in_place, resolve};
+pub use lock_holder::LockHolder;
 pub use new_file::NewFile;
-pub(crate) use new_file::directory;
+pub(crate) use output_lock::{OutputLock, PATIENCE};
+pub use place::OutputPlace;
+pub use signatures::Signature;
 
-/// What is at the path of an output.
+/// What is at the place of an output.
 #[derive(Debug)]
 pub enum Output {
     /// A block device, which is written over.
     Device(BackingFile),
     /// A file, or none yet.
     File {
-        /// Where it goes: symbolic links are followed, and what they lead to is replaced.
-        path: PathBuf,
+        /// Where it goes.
+        place: OutputPlace,
         /// A file that is there may go, or one that comes to be there meanwhile.
         replace: bool,
     },
@@ -41,21 +46,54 @@ pub enum OutputError {
     /// It names a directory, be it there or not.
     #[error("{} names a directory: name a file in it", Escaped::path(.0))]
     Directory(PathBuf),
-    /// It is a symbolic link to nothing.
+    /// It is a symbolic link.
     #[error(
-        "{} is a symbolic link to {}, which is not there: name the file itself",
-        Escaped::path(path),
-        Escaped::path(leads_to)
+        "{} is a symbolic link, and none is followed to an output: name the file itself",
+        Escaped::path(.0)
     )]
-    Dangling {
-        /// The link.
-        path: PathBuf,
-        /// Where it leads to.
-        leads_to: PathBuf,
-    },
+    Link(PathBuf),
     /// There is a file already.
     #[error("{} exists: --force replaces it", Escaped::path(.0))]
     Exists(PathBuf),
+    /// There is something on it already.
+    #[error(
+        "{} has {} on it, by its mark at byte {}: --force overwrites it",
+        Escaped::path(path),
+        found.name,
+        found.offset
+    )]
+    Signature {
+        /// The device, or the file.
+        path: PathBuf,
+        /// What.
+        found: Signature,
+    },
+    /// Somebody else has it locked.
+    #[error("{} is locked by {holder}", Escaped::path(path))]
+    Locked {
+        /// The file.
+        path: PathBuf,
+        /// Who.
+        holder: LockHolder,
+    },
+    /// Somebody else has put something where the lock of an output is to be.
+    #[error(
+        "{} locks this output, and belongs to user {owner}: wait for their run, remove it, or choose \
+         another directory",
+        Escaped::path(path)
+    )]
+    ForeignLock {
+        /// The lock.
+        path: PathBuf,
+        /// The number of its owner.
+        owner: u32,
+    },
+}
+
+impl From<FileError> for OutputError {
+    fn from(error: FileError) -> Self {
+        Self::BackingFile(error.into())
+    }
 }
 
 impl HasExitCode for OutputError {
@@ -63,56 +101,38 @@ impl HasExitCode for OutputError {
         match self {
             Self::BackingFile(error) => error.exit_code(),
             Self::Directory(_) => ExitCode::Usage,
-            Self::Dangling { .. } => ExitCode::NotFound,
-            Self::Exists(_) => ExitCode::InTheWay,
+            Self::Link(_)
+            | Self::Exists(_)
+            | Self::Signature { .. }
+            | Self::Locked { .. }
+            | Self::ForeignLock { .. } => ExitCode::InTheWay,
         }
     }
 }
 
 impl Output {
-    /// Looks what is there. A device is opened, so that nobody else writes to it; a file that is
-    /// not empty is replaced only by `force`.
-    pub fn find(path: &Path, force: bool) -> Result<Self, OutputError> {
-        loop {
-            match Self::look(path, force) {
-                // It was there a moment ago: another run is just replacing it.
-                Err(OutputError::BackingFile(BackingFileError::File(error)))
-                    if error.source.kind() == io::ErrorKind::NotFound => {}
-                found => return found,
-            }
-        }
-    }
-
-    fn look(path: &Path, force: bool) -> Result<Self, OutputError> {
-        match path.canonicalize() {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                if path.as_os_str().as_bytes().ends_with(b"/") {
-                    return Err(OutputError::Directory(path.to_owned()));
+    /// Looks what is there. A device is opened, so that nobody else writes to it. A file that is
+    /// not empty is replaced, and a device that has something on it is written over, only by
+    /// `force`.
+    pub fn find(place: &OutputPlace, force: bool) -> Result<Self, OutputError> {
+        let replace = match resolve(place)? {
+            None => force,
+            // Nothing is lost with an empty file, as `mktemp` makes it.
+            Some((_, found)) if found.is_file() => {
+                if found.len() != 0 && !force {
+                    return Err(OutputError::Exists(place.path().to_owned()));
                 }
-                if let Ok(leads_to) = path.read_link() {
-                    let path = path.to_owned();
-                    return Err(OutputError::Dangling { path, leads_to });
+                true
+            }
+            Some((at, found)) => {
+                let device = open_in_place(&at, &found)?;
+                if !force {
+                    refuse_overwriting(&device, 0..device.bytes())?;
                 }
-                Ok(Self::File {
-                    path: path.to_owned(),
-                    replace: force,
-                })
+                return Ok(Self::Device(device));
             }
-            Err(error) => Err(BackingFileError::from(FileError::new("open", path)(error)).into()),
-            Ok(path) if BackingKind::at(&path)? != BackingKind::File => {
-                Ok(Self::Device(BackingFile::open_to_write(&path)?))
-            }
-            Ok(path) => {
-                // Nothing is lost with an empty file, as `mktemp` makes it.
-                let empty = BackingFile::open(&path)?.bytes() == 0;
-                if !empty && !force {
-                    return Err(OutputError::Exists(path));
-                }
-                Ok(Self::File {
-                    path,
-                    replace: true,
-                })
-            }
-        }
+        };
+        let place = place.clone();
+        Ok(Self::File { place, replace })
     }
 }

@@ -2,18 +2,20 @@
 
 use std::{
     ffi::{OsStr, OsString},
-    fs::{self, File, OpenOptions, Permissions},
+    fs::{self, File, Permissions, TryLockError},
+    hash::{BuildHasher, RandomState},
+    io,
     os::unix::{
         ffi::OsStrExt,
-        fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
+        fs::{MetadataExt, PermissionsExt},
     },
-    path::{Path, PathBuf},
+    path::Path,
 };
 
-use nix::fcntl::OFlag;
-use tempfile::NamedTempFile;
-
 use model_disk::FileError;
+use rustix::fs::{Dir, OFlags};
+
+use super::{OutputPlace, place::is_own};
 
 /// What the name of a temporary file has after that of the file to be.
 const MARK: &str = ".disk-builder-";
@@ -25,47 +27,48 @@ const RANDOM: usize = 6;
 /// have 255.
 const MAX_NAME: usize = 200;
 
+/// Who may do what with a file until it is whole: its user, and nobody else, who could lock it.
+const UNFINISHED_MODE: u32 = 0o600;
+
 /// A file that is written beside its place, as `.NAME.disk-builder-XXXXXX`. Dropped before it is
 /// put there, it is removed.
 ///
 /// It is locked (`flock`) as long as somebody writes it. One that is not was left behind by a run
-/// that was killed, and the next run for the same name removes it.
+/// that was killed, and the next run of this user for the same name removes it.
 #[derive(Debug)]
 pub struct NewFile {
-    file: NamedTempFile,
-    path: PathBuf,
+    file: File,
+    temporary: OutputPlace,
+    place: OutputPlace,
     replace: bool,
     /// Where its name is going to be; its right to be read is found out before all the work.
     directory: File,
 }
 
 impl NewFile {
-    /// A file to be at `path`, which may `replace` another.
-    pub fn create(path: &Path, replace: bool) -> Result<Self, FileError> {
-        let directory = directory(path);
-        let opened = File::open(directory).map_err(FileError::new("write beside", path))?;
-        remove_leftovers(path);
+    /// A file to be at a place, which may `replace` another.
+    pub fn create(place: &OutputPlace, replace: bool) -> Result<Self, FileError> {
+        let directory = place.open_directory()?;
+        remove_leftovers(place, &directory);
         loop {
-            let file = tempfile::Builder::new()
-                .prefix(&prefix(path))
-                .rand_bytes(RANDOM)
-                .permissions(Permissions::from_mode(0o666))
-                .tempfile_in(directory)
-                .map_err(FileError::new("write beside", path))?;
-            // Where nothing can be locked, nobody can take it for a leftover either.
-            let _ = file.as_file().lock();
-            let metadata = file.as_file().metadata();
-            // Before it was locked it looked like one.
-            if metadata
-                .map_err(FileError::new("write beside", path))?
-                .nlink()
-                > 0
-            {
+            let mut name = mark(place.name());
+            let random = RandomState::new().hash_one(()) & 0xff_ffff;
+            name.push(format!("{random:0RANDOM$x}"));
+            let temporary = place.beside(name);
+            let file = match temporary.create() {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+                created => created.map_err(FileError::new("write beside", place.path()))?,
+            };
+            // Before it was locked it looked like a leftover, to a run that then removes it. Where
+            // nothing can be locked, nobody can take it for one either.
+            let is_lost = matches!(file.try_lock(), Err(TryLockError::WouldBlock));
+            if !is_lost && temporary.is_there(&file) {
                 return Ok(Self {
                     file,
-                    path: path.to_owned(),
+                    temporary,
+                    place: place.clone(),
                     replace,
-                    directory: opened,
+                    directory,
                 });
             }
         }
@@ -73,75 +76,91 @@ impl NewFile {
 
     /// The open file.
     pub fn file(&self) -> &File {
-        self.file.as_file()
+        &self.file
     }
 
     /// Where it is going to be.
     pub fn path(&self) -> &Path {
-        &self.path
+        self.place.path()
     }
 
     /// Puts it there; what is in it is on the disk before its name is.
     pub fn put(self) -> Result<(), FileError> {
-        let synced = self.file().sync_all();
-        synced.map_err(FileError::new("sync", &self.path))?;
-        let put = if self.replace {
-            self.file.persist(&self.path)
-        } else {
-            self.file.persist_noclobber(&self.path)
-        };
-        put.map_err(|error| FileError::new("create", &self.path)(error.error))?;
+        self.give_mode()
+            .map_err(FileError::new("set the permissions of", self.path()))?;
+        let synced = self.file.sync_all();
+        synced.map_err(FileError::new("sync", self.path()))?;
+        self.temporary.rename(&self.place, self.replace)?;
         let synced = self.directory.sync_all();
-        synced.map_err(FileError::new("sync", directory(&self.path)))
+        synced.map_err(FileError::new("sync", self.place.directory_path()))
+    }
+
+    /// Gives it the permissions that any new file of this process gets.
+    fn give_mode(&self) -> io::Result<()> {
+        // Or the filesystem has no permissions of its own.
+        if self.file.metadata()?.mode() & 0o777 != UNFINISHED_MODE {
+            return Ok(());
+        }
+        let mode = Permissions::from_mode(0o666 & !umask());
+        self.file.set_permissions(mode)
     }
 }
 
-/// Removes what runs for this path left that were killed. What cannot be removed stays: it is
-/// another user's, or in use.
-fn remove_leftovers(path: &Path) {
-    let prefix = prefix(path);
-    for entry in fs::read_dir(directory(path))
-        .into_iter()
-        .flatten()
-        .flatten()
-    {
-        let name = entry.file_name();
-        let random = name.as_bytes().strip_prefix(prefix.as_bytes());
+impl Drop for NewFile {
+    /// Once it has been put there, its temporary name is nobody's or another file's.
+    fn drop(&mut self) {
+        if self.temporary.is_there(&self.file) {
+            let _ = self.temporary.remove();
+        }
+    }
+}
+
+/// What this process does not let others do with its files. The system call would have to change it,
+/// for all threads.
+fn umask() -> u32 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let umask = status.lines().find_map(|line| line.strip_prefix("Umask:"));
+    let umask = umask.and_then(|umask| u32::from_str_radix(umask.trim(), 8).ok());
+    // Where it cannot be known.
+    umask.unwrap_or(0o077)
+}
+
+/// Removes what runs of this user for this place left that were killed. What cannot be removed stays.
+fn remove_leftovers(place: &OutputPlace, directory: &File) {
+    let mark = mark(place.name());
+    for entry in Dir::read_from(directory).into_iter().flatten().flatten() {
+        let name = OsStr::from_bytes(entry.file_name().to_bytes());
+        let random = name.as_bytes().strip_prefix(mark.as_bytes());
         if random.is_none_or(|random| random.len() != RANDOM) {
             continue;
         }
-        let leftover = OpenOptions::new()
-            .read(true)
-            .custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits())
-            .open(entry.path());
+        let leftover = place.beside(name.to_owned());
+        if !matches!(leftover.look(), Ok(Some(found)) if is_own(&found)) {
+            continue;
+        }
         // Locked until it is gone: a run that has just made it would take it for its own otherwise.
-        if let Ok(leftover) = leftover
-            && leftover.try_lock().is_ok()
+        if let Ok(file) = leftover.open(OFlags::RDONLY)
+            && file.metadata().is_ok_and(|opened| is_own(&opened))
+            && file.try_lock().is_ok()
+            && leftover.is_there(&file)
         {
-            let _ = fs::remove_file(entry.path());
+            let _ = leftover.remove();
         }
     }
 }
 
-fn prefix(path: &Path) -> OsString {
-    let name = path.file_name().unwrap_or_default().as_bytes();
-    let mut prefix = OsString::from(".");
-    prefix.push(OsStr::from_bytes(name.get(..MAX_NAME).unwrap_or(name)));
-    prefix.push(MARK);
-    prefix
-}
-
-/// The directory that a path's last name is in.
-pub(crate) fn directory(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    }
+/// How the names of the files begin that are beside an output of this name while it is made.
+pub(super) fn mark(name: &OsStr) -> OsString {
+    let name = name.as_bytes();
+    let mut mark = OsString::from(".");
+    mark.push(OsStr::from_bytes(name.get(..MAX_NAME).unwrap_or(name)));
+    mark.push(MARK);
+    mark
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{io::Write, thread};
+    use std::{io::Write, os::unix::fs::symlink, thread};
 
     use model_disk::{ExitCode, HasExitCode};
     use tempfile::TempDir;
@@ -155,11 +174,15 @@ mod tests {
         names
     }
 
+    fn place(path: &Path) -> OutputPlace {
+        OutputPlace::of(path).unwrap()
+    }
+
     #[test]
     fn appears_when_it_is_put_there() {
         let directory = TempDir::new().unwrap();
         let path = directory.path().join("n".repeat(255));
-        let new = NewFile::create(&path, false).unwrap();
+        let new = NewFile::create(&place(&path), false).unwrap();
         new.file().write_all(b"whole").unwrap();
         assert!(!path.exists());
         new.put().unwrap();
@@ -167,10 +190,13 @@ mod tests {
         assert_eq!(names(&directory).len(), 1);
 
         // One that came in the meantime is not overwritten, unless it may be.
-        let error = NewFile::create(&path, false).unwrap().put().unwrap_err();
+        let error = NewFile::create(&place(&path), false)
+            .unwrap()
+            .put()
+            .unwrap_err();
         assert_eq!(error.exit_code(), ExitCode::InTheWay);
         assert_eq!(fs::read(&path).unwrap(), b"whole");
-        NewFile::create(&path, true).unwrap().put().unwrap();
+        NewFile::create(&place(&path), true).unwrap().put().unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"");
         assert_eq!(names(&directory).len(), 1);
     }
@@ -188,13 +214,54 @@ mod tests {
         for name in kept.iter().chain(&[".image.disk-builder-123456"]) {
             fs::write(directory.path().join(name), b"").unwrap();
         }
-        let written = NewFile::create(&path, false).unwrap();
-        let also = NewFile::create(&path, false).unwrap();
+        let written = NewFile::create(&place(&path), false).unwrap();
+        let also = NewFile::create(&place(&path), false).unwrap();
         assert_eq!(names(&directory).len(), kept.len() + 2);
         drop((written, also));
         let mut kept = kept.map(OsString::from).to_vec();
         kept.sort();
         assert_eq!(names(&directory), kept);
+    }
+
+    /// Nor what is a link, or has another name as well, as nothing has that a run made.
+    #[test]
+    fn what_only_looks_like_a_leftover_stays() {
+        let directory = TempDir::new().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        fs::write(path("precious"), b"").unwrap();
+        symlink("precious", path(".image.disk-builder-000001")).unwrap();
+        fs::hard_link(path("precious"), path(".image.disk-builder-000002")).unwrap();
+        fs::create_dir(path(".image.disk-builder-000003")).unwrap();
+        drop(NewFile::create(&place(&path("image")), true).unwrap());
+        assert_eq!(names(&directory).len(), 4);
+    }
+
+    /// Whoever can open it can lock it.
+    #[test]
+    fn nobody_else_can_open_it_before_it_is_whole() {
+        let directory = TempDir::new().unwrap();
+        let path = directory.path().join("image");
+        let new = NewFile::create(&place(&path), false).unwrap();
+        let mode = |file: &File| file.metadata().unwrap().mode() & 0o777;
+        assert_eq!(mode(new.file()), 0o600);
+        new.put().unwrap();
+        let usual = File::create(directory.path().join("usual")).unwrap();
+        assert_eq!(mode(&File::open(&path).unwrap()), mode(&usual));
+    }
+
+    /// The directory is the one that it was, whatever its path leads to by now.
+    #[test]
+    fn it_goes_where_its_directory_went() {
+        let directory = TempDir::new().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        fs::create_dir(path("here")).unwrap();
+        fs::create_dir(path("elsewhere")).unwrap();
+        let new = NewFile::create(&place(&path("here/image")), true).unwrap();
+        fs::rename(path("here"), path("there")).unwrap();
+        symlink("elsewhere", path("here")).unwrap();
+        new.put().unwrap();
+        assert!(path("there/image").exists());
+        assert_eq!(fs::read_dir(path("elsewhere")).unwrap().count(), 0);
     }
 
     /// None takes another's file for a leftover.
@@ -206,7 +273,7 @@ mod tests {
             for _ in 0..8 {
                 scope.spawn(|| {
                     for _ in 0..200 {
-                        NewFile::create(&path, true).unwrap().put().unwrap();
+                        NewFile::create(&place(&path), true).unwrap().put().unwrap();
                     }
                 });
             }

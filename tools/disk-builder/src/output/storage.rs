@@ -2,7 +2,7 @@
 //! input.
 
 use std::{
-    fs,
+    fs::{self, Metadata},
     os::unix::fs::{FileTypeExt, MetadataExt},
     path::{Path, PathBuf},
 };
@@ -12,7 +12,7 @@ const MAX_DEPTH: usize = 16;
 
 /// A file, or a block device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Storage {
+pub(crate) enum Storage {
     /// Device and inode number.
     File(u64, u64),
     /// Major and minor number.
@@ -25,24 +25,25 @@ pub(crate) fn is_same(one: &Path, other: &Path) -> bool {
     one.is_some() && one == Storage::at(other)
 }
 
-/// Whether one of two paths is on the other, or the same: a loop device of the file, the disk of
-/// the partition, a mapping over the device.
-pub(crate) fn overlap(one: &Path, other: &Path) -> bool {
-    let (Some(one), Some(other)) = (Storage::at(one), Storage::at(other)) else {
-        return false;
-    };
-    one.stack().contains(&other) || other.stack().contains(&one)
-}
-
 impl Storage {
     fn at(path: &Path) -> Option<Self> {
-        let metadata = path.metadata().ok()?;
-        Some(if metadata.file_type().is_block_device() {
+        Some(Self::of(&path.metadata().ok()?))
+    }
+
+    /// Of what has been found or opened.
+    pub(crate) fn of(metadata: &Metadata) -> Self {
+        if metadata.file_type().is_block_device() {
             let number = metadata.rdev();
             Self::Device(libc::major(number).into(), libc::minor(number).into())
         } else {
             Self::File(metadata.dev(), metadata.ino())
-        })
+        }
+    }
+
+    /// Whether one of the two is on the other, or the same: a loop device of the file, the disk of the
+    /// partition, a mapping over the device.
+    pub(crate) fn overlaps(self, other: Self) -> bool {
+        self.stack().contains(&other) || other.stack().contains(&self)
     }
 
     /// It, and all that it is on, as far as the kernel tells.
@@ -102,11 +103,15 @@ mod tests {
         fs::write(&other, "").unwrap();
         symlink(&one, &link).unwrap();
         fs::hard_link(&one, &hard).unwrap();
+        let overlaps = |one: &Path, other: &Path| {
+            let [one, other] = [one, other].map(|path| Storage::at(path).unwrap());
+            one.overlaps(other)
+        };
         for name in [&one, &link, &hard] {
-            assert!(is_same(&one, name) && overlap(&one, name));
+            assert!(is_same(&one, name) && overlaps(&one, name));
         }
-        assert!(!is_same(&one, &other) && !overlap(&one, &other));
+        assert!(!is_same(&one, &other) && !overlaps(&one, &other));
         let missing = folder.path().join("missing");
-        assert!(!is_same(&missing, &missing) && !overlap(&one, &missing));
+        assert!(!is_same(&missing, &missing));
     }
 }

@@ -1,20 +1,20 @@
 //! Where outputs go, and who else is there.
 
 use std::{
-    fs::{self, File},
+    fs::{self, File, Permissions},
     io::{BufRead, BufReader, Read},
-    os::unix::fs::symlink,
-    process::{Child, Stdio},
+    os::unix::fs::{PermissionsExt, symlink},
+    process::{Child, Command, Stdio},
 };
 
 use nix::{
     sys::signal::{Signal, kill},
-    unistd::Pid,
+    unistd::{Pid, geteuid},
 };
 
 use crate::program::{Ended, WorkFolder, field};
 
-/// A build that has written all, and waits for the lock of its output's directory.
+/// A build that has written all, and waits for the lock of its output.
 struct Waiting(Child);
 
 impl Waiting {
@@ -45,6 +45,14 @@ impl Waiting {
     }
 }
 
+/// The lock of the output `disk`, as another run of this user has it.
+fn lock(place: &WorkFolder) -> File {
+    place.write(".disk.disk-builder-lock", b"");
+    let lock = File::open(place.path(".disk.disk-builder-lock")).unwrap();
+    lock.lock().unwrap();
+    lock
+}
+
 /// Models `m1` and `m2`.
 fn two_models() -> WorkFolder {
     let place = WorkFolder::new();
@@ -55,6 +63,19 @@ fn two_models() -> WorkFolder {
     place
 }
 
+/// The same, and a directory that all may write to, as `/tmp`; none, where this user cannot be
+/// another.
+fn shared_folder() -> Option<WorkFolder> {
+    let place = two_models();
+    let open = |name: &str, mode| {
+        fs::set_permissions(place.path(name), Permissions::from_mode(mode)).unwrap();
+    };
+    fs::create_dir(place.path("shared")).unwrap();
+    open("", 0o755);
+    open("shared", 0o1777);
+    geteuid().is_root().then_some(place)
+}
+
 fn root_of(place: &WorkFolder, model: &str) -> String {
     let printed = place.run(&format!("root-hash {model}")).ok();
     printed.trim_end().to_owned()
@@ -63,18 +84,19 @@ fn root_of(place: &WorkFolder, model: &str) -> String {
 #[test]
 fn who_waits_for_another_says_so_and_can_be_ended() {
     let place = two_models();
-    let directory = File::open(place.path("")).unwrap();
-    directory.lock().unwrap();
+    let held = lock(&place);
     let build = Waiting::start(&place, "build m1 --output disk");
     kill(Pid::from_raw(build.0.id() as i32), Signal::SIGTERM).unwrap();
     build.end().refused(1, "interrupted");
-    assert_eq!(place.names(), ["m1", "m2"]);
+    // It is theirs who have it.
+    assert_eq!(place.names(), [".disk.disk-builder-lock", "m1", "m2"]);
 
     let build = Waiting::start(&place, "build m1 --output disk");
-    drop(directory);
+    drop(held);
     build.end().ok();
     let root = root_of(&place, "m1");
     place.run(&format!("verify disk --root-hash {root}")).ok();
+    assert_eq!(place.names(), ["disk", "disk.json", "m1", "m2"]);
 }
 
 /// Of two that replace an empty file, as `mktemp` makes it, one is too late.
@@ -82,11 +104,10 @@ fn who_waits_for_another_says_so_and_can_be_ended() {
 fn the_second_onto_an_empty_file_is_refused() {
     let place = two_models();
     place.write("disk", b"");
-    let directory = File::open(place.path("")).unwrap();
-    directory.lock().unwrap();
+    let held = lock(&place);
     let builds = ["m1", "m2"]
         .map(|model| Waiting::start(&place, &format!("build {model} --output disk --threads 1")));
-    drop(directory);
+    drop(held);
     let ended = builds.map(Waiting::end);
     let first = ended
         .iter()
@@ -104,26 +125,90 @@ fn the_second_onto_an_empty_file_is_refused() {
     assert_eq!(place.names(), ["disk", "disk.json", "m1", "m2"]);
 }
 
-/// The disk is where the link leads, and so is its manifest.
+/// Neither to a file, nor to nothing, nor where it may be replaced.
 #[test]
-fn a_manifest_is_beside_its_disk_through_a_link_as_well() {
+fn no_link_is_followed_to_an_output() {
     let place = two_models();
-    fs::create_dir(place.path("store")).unwrap();
-    place.run("build m1 --output store/v1").ok();
-    symlink("store/v1", place.path("current")).unwrap();
-    place
-        .run("build m2 --output current")
-        .refused(5, "store/v1 exists");
-    place.run("build m2 --output current --force").ok();
-    let root = root_of(&place, "m2");
-    for disk in ["store/v1", "current"] {
-        let printed = place.run(&format!("verify {disk} --root-hash {root}")).ok();
-        assert!(
-            printed.contains("store/v1.json is about this disk"),
-            "{printed}"
-        );
+    place.write("victim", b"precious");
+    place.write("tree", &vec![7; 8192]);
+    place.write("data", &vec![5; 40960]);
+    symlink("victim", place.path("link")).unwrap();
+    symlink("gone/disk", place.path("nothing")).unwrap();
+    symlink("data", place.path("data-link")).unwrap();
+    let names = place.names();
+    for force in ["", " --force"] {
+        for (link, arguments) in [
+            ("link", "build m1 --output link"),
+            ("link", "build m1 --output disk --manifest link"),
+            ("link", "hash data --hash-device link"),
+            ("nothing", "build m1 --output nothing"),
+            ("nothing", "build m1 --output disk --manifest nothing"),
+            ("nothing", "hash data --hash-device nothing"),
+            ("data-link", "hash data-link"),
+            ("data-link", "hash data --hash-device data-link"),
+        ] {
+            let said = format!("{link} is a symbolic link, and none is followed to an output");
+            place.run(&format!("{arguments}{force}")).refused(5, &said);
+        }
     }
-    assert_eq!(place.names(), ["current", "m1", "m2", "store"]);
+    assert!(place.read("victim") == b"precious");
+    assert!(place.read("data") == vec![5; 40960]);
+    assert_eq!(place.names(), names);
+    // What is only read may be a link, and so may the directory.
+    place.run("hash data-link --hash-device hashes").ok();
+    symlink(".", place.path("here")).unwrap();
+    place.run("build m1 --output here/disk").ok();
+    assert!(place.path("disk").is_file() && place.path("disk.json").is_file());
+}
+
+/// Whoever may write to a directory may put links into it, and files where those of a run go.
+#[test]
+fn what_strangers_plant_beside_an_output() {
+    // Only root can be a stranger; `building` of the privileged tests always is.
+    let Some(place) = shared_folder() else {
+        return;
+    };
+    place.write("victim", b"precious");
+    let as_nobody = |script: &str| {
+        let status = Command::new("setpriv")
+            .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+            .args(["sh", "-c", script])
+            .current_dir(place.path("shared"))
+            .status();
+        assert!(status.unwrap().success());
+    };
+    as_nobody("ln -s ../victim link; echo theirs > .disk.disk-builder-123456");
+    for force in ["", " --force"] {
+        place
+            .run(&format!("build m1 --output shared/link{force}"))
+            .refused(5, "shared/link is a symbolic link");
+    }
+    assert!(place.read("victim") == b"precious");
+    // What looks like a leftover is none of this user's, and stays.
+    place.run("build m1 --output shared/disk").ok();
+    assert!(place.read("shared/.disk.disk-builder-123456") == b"theirs\n");
+
+    // A lock that is not this user's is not waited for.
+    as_nobody("echo theirs > .new.disk-builder-lock");
+    place.run("build m1 --output shared/new").refused(
+        5,
+        "shared/.new.disk-builder-lock locks this output, and belongs to user 65534",
+    );
+    assert!(!place.path("shared/new").exists());
+    as_nobody("rm .new.disk-builder-lock && ln -s ../victim .new.disk-builder-lock");
+    place
+        .run("build m1 --output shared/new")
+        .refused(5, "belongs to user 65534");
+    assert!(place.read("victim") == b"precious");
+}
+
+/// A lock on what others may open is theirs to take and to keep.
+#[test]
+fn a_lock_on_the_directory_is_not_waited_for() {
+    let place = two_models();
+    let directory = File::open(place.path("")).unwrap();
+    directory.lock().unwrap();
+    place.run("build m1 --output disk").ok();
 }
 
 #[test]
@@ -154,14 +239,13 @@ fn a_manifest_that_came_meanwhile_goes_too() {
     place.run("build m1 --output disk").ok();
     let manifest = place.read("disk.json");
     fs::remove_file(place.path("disk.json")).unwrap();
-    let directory = File::open(place.path("")).unwrap();
-    directory.lock().unwrap();
+    let held = lock(&place);
     let build = Waiting::start(
         &place,
         "build m2 --output disk --manifest elsewhere --force",
     );
     place.write("disk.json", &manifest);
-    drop(directory);
+    drop(held);
     build.end().ok();
     assert_eq!(place.names(), ["disk", "elsewhere", "m1", "m2"]);
 }
@@ -169,36 +253,26 @@ fn a_manifest_that_came_meanwhile_goes_too() {
 #[test]
 fn places_that_are_none_are_refused_at_once() {
     let place = two_models();
-    symlink("gone/disk", place.path("link")).unwrap();
     for force in ["", " --force"] {
-        place
-            .run(&format!("build m1 --output link{force}"))
-            .refused(
-                4,
-                "link is a symbolic link to gone/disk, which is not there",
-            );
-        place
-            .run(&format!("build m1 --output new/{force}"))
-            .refused(2, "new/ names a directory: name a file in it");
+        for none in ["new/", "m1/", ".", "..", "m1/..", "/"] {
+            place
+                .run(&format!("build m1 --output {none}{force}"))
+                .refused(2, &format!("{none} names a directory: name a file in it"));
+        }
     }
-    place
-        .run("hash m1/weights --data-blocks 1 --hash-device link")
-        .refused(4, "link is a symbolic link to gone/disk");
-    assert!(place.path("link").is_symlink());
-    assert_eq!(place.names(), ["link", "m1", "m2"]);
+    assert_eq!(place.names(), ["m1", "m2"]);
 }
 
 /// What took hours is not lost for a manifest.
 #[test]
 fn a_disk_without_its_manifest_is_said_to_be_complete() {
     let place = two_models();
-    let directory = File::open(place.path("")).unwrap();
-    directory.lock().unwrap();
+    let held = lock(&place);
     let build = Waiting::start(&place, "build m1 --output disk");
     let names = place.names();
     let manifest = names.iter().find(|name| name.starts_with(".disk.json."));
     fs::remove_file(place.path(manifest.unwrap())).unwrap();
-    drop(directory);
+    drop(held);
     let root = root_of(&place, "m1");
     let said = format!("the disk disk is complete, with the root hash {root}");
     build.end().refused(4, &said);

@@ -4,13 +4,14 @@
 //! each byte once.
 
 mod disk_plan;
+mod first_block;
 mod open_files;
 mod outside;
 mod preallocate;
 mod source;
 
 use std::{
-    fs, io,
+    io, mem,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
 };
@@ -28,9 +29,10 @@ use super::hash::{HashReport, TreeOutput, TreePlanError};
 use crate::{
     engine::{HashTreeError, ImageSink, Workers, hash_tree},
     model::{Note, ScanError, ScanOptions},
-    output::{DirectoryLock, NewFile, Output, OutputError},
+    output::{NewFile, Output, OutputError, OutputLock, OutputPlace, PATIENCE},
 };
 use disk_plan::DiskPlan;
+use first_block::FirstBlockLast;
 use preallocate::preallocate;
 
 /// What `build` is to do.
@@ -48,7 +50,7 @@ pub struct Build {
     pub source: Option<String>,
     /// Its revision, for the manifest.
     pub revision: Option<String>,
-    /// Replace files that are there.
+    /// Replace files that are there, or write over what is on a device.
     pub force: bool,
 }
 
@@ -185,31 +187,32 @@ impl Build {
         workers: &Workers,
         mut tell: impl FnMut(&Note),
     ) -> Result<HashReport, BuildError> {
-        outside::check_place(&self.output, &self.model)?;
-        let output = Output::find(&self.output, self.force)?;
+        let place = OutputPlace::of(&self.output)?;
+        outside::check_place(&place, &self.model)?;
+        let output = Output::find(&place, self.force)?;
         let manifest = self.manifest_output(&output)?;
         self.stale_manifest(&output, manifest.as_ref())?;
         let planned = DiskPlan::new(&self.model, &self.options, workers, &mut tell)?;
-        outside::check_files(&self.output, &planned.model)?;
+        outside::check_files(&place, &planned.model)?;
         if let Some(manifest) = &manifest {
-            outside::check_files(&manifest.path, &planned.model)?;
+            outside::check_files(&manifest.place, &planned.model)?;
         }
 
         // Before hours of work: there may be no room, or no right to write.
-        let lock = match &output {
-            Output::File { path, .. } => Some(DirectoryLock::at(path)?),
+        let mut lock = match &output {
+            Output::File { place, .. } => Some(OutputLock::of(place)?),
             // It is open for nobody else.
             Output::Device(_) => None,
         };
         let manifest_file = manifest
             .as_ref()
-            .map(|manifest| NewFile::create(&manifest.path, manifest.replace))
+            .map(|manifest| NewFile::create(&manifest.place, manifest.replace))
             .transpose()?;
         let target = match &output {
             Output::Device(device) => start_device(device, &planned, manifest.as_ref())?,
-            Output::File { path, replace } => start_file(path, *replace, &planned)?,
+            Output::File { place, replace } => start_file(place, *replace, &planned)?,
         };
-        let root_hash = self.write(&planned, &target, &output, workers)?;
+        let (root_hash, first_block) = self.write(&planned, &target, &output, workers)?;
         let superblock = Superblock {
             uuid: derived_uuid(&root_hash),
             params: planned.tree.params.clone(),
@@ -225,12 +228,19 @@ impl Build {
                 .map_err(FileError::new("sync", file.path()))?;
         }
         workers.check_interrupted().map_err(HashTreeError::from)?;
-        let lock =
-            lock.map(|lock| lock.take(workers, |directory| tell(&Note::Waiting { directory })));
-        let _lock = lock.transpose().map_err(HashTreeError::from)?;
-        if let Output::File { path, .. } = &output {
+        if let (Output::File { place, .. }, Some(lock)) = (&output, &mut lock) {
+            let mut told = false;
+            lock.take(PATIENCE, |at| {
+                if !mem::replace(&mut told, true) {
+                    tell(&Note::Waiting {
+                        lock: at.to_owned(),
+                    });
+                }
+                let interrupted = workers.check_interrupted();
+                interrupted.map_err(|error| BuildError::Tree(error.into()))
+            })?;
             // Another run may have been first.
-            Output::find(path, self.force)?;
+            Output::find(place, self.force)?;
             self.manifest_output(&output)?;
         }
         let stale = self.stale_manifest(&output, manifest.as_ref())?;
@@ -238,6 +248,8 @@ impl Build {
         // is there belongs to the disk that is there.
         remove_old(manifest.as_ref())?;
         remove_old(stale.as_ref())?;
+        let written: io::Result<()> = target.file().write_all_at(&first_block, 0);
+        written.map_err(FileError::new("write to", target.path()))?;
         target.finish(&planned.tree, Some(&superblock.to_bytes()))?;
         manifest_file
             .map(NewFile::put)
@@ -254,37 +266,37 @@ impl Build {
         })
     }
 
-    /// Writes all but the superblock. It is on the disk when this returns.
+    /// Writes all but the superblock and the first block, which comes with the root hash. It is on the
+    /// disk when this returns.
     fn write(
         &self,
         planned: &DiskPlan,
         target: &TreeOutput<'_>,
         output: &Output,
         workers: &Workers,
-    ) -> Result<RootHash, BuildError> {
+    ) -> Result<(RootHash, Vec<u8>), BuildError> {
         // On a device there is something where a new file has zeros.
         let source = planned.source(matches!(output, Output::File { .. }));
         let sink = ImageSink::new(target.file(), target.path(), planned.tree.area);
+        let sink = FirstBlockLast::new(sink);
         let root_hash = hash_tree(&planned.tree.params, &source, &sink, workers)?;
         target.sync()?;
-        Ok(root_hash)
+        Ok((root_hash, sink.into_first()))
     }
 
     fn manifest_output(&self, output: &Output) -> Result<Option<ManifestOutput>, BuildError> {
-        let path = match (&self.manifest, output) {
-            (Some(path), _) => path.clone(),
-            (None, Output::File { path, .. }) => manifest::default_path(path),
+        let place = match (&self.manifest, output) {
+            (Some(path), _) => OutputPlace::of(path)?,
+            (None, Output::File { place, .. }) => default_manifest(place),
             (None, Output::Device(_)) => return Ok(None),
         };
-        outside::check_place(&path, &self.model)?;
-        match Output::find(&path, self.force)? {
-            Output::Device(_) => Err(BuildError::ManifestDevice(path)),
-            Output::File { path, replace } => {
-                if outside::is_same_place(&path, &self.output) {
-                    return Err(BuildError::SameOutput(path));
-                }
-                Ok(Some(ManifestOutput { path, replace }))
-            }
+        outside::check_place(&place, &self.model)?;
+        if matches!(output, Output::File { place: disk, .. } if disk.is_same(&place)) {
+            return Err(BuildError::SameOutput(place.path().to_owned()));
+        }
+        match Output::find(&place, self.force)? {
+            Output::Device(_) => Err(BuildError::ManifestDevice(place.path().to_owned())),
+            Output::File { place, replace } => Ok(Some(ManifestOutput { place, replace })),
         }
     }
 
@@ -295,17 +307,17 @@ impl Build {
         output: &Output,
         manifest: Option<&ManifestOutput>,
     ) -> Result<Option<ManifestOutput>, BuildError> {
-        let Output::File { path, .. } = output else {
+        let Output::File { place, .. } = output else {
             return Ok(None);
         };
-        let path = manifest::default_path(path);
-        let new = manifest.is_some_and(|manifest| outside::is_same_place(&manifest.path, &path));
+        let place = default_manifest(place);
+        let new = manifest.is_some_and(|manifest| manifest.place.is_same(&place));
         // What is no manifest says nothing of the disk.
-        if new || Manifest::read(&path, |_| ()).is_err() {
+        if new || Manifest::read(place.path(), |_| ()).is_err() {
             return Ok(None);
         }
-        match Output::find(&path, self.force)? {
-            Output::File { path, replace } => Ok(Some(ManifestOutput { path, replace })),
+        match Output::find(&place, self.force)? {
+            Output::File { place, replace } => Ok(Some(ManifestOutput { place, replace })),
             Output::Device(_) => Ok(None),
         }
     }
@@ -325,32 +337,32 @@ impl Build {
 
 /// Of a file that is to be made.
 struct ManifestOutput {
-    path: PathBuf,
+    place: OutputPlace,
     replace: bool,
+}
+
+/// The place of a disk's manifest, unless somebody says otherwise.
+fn default_manifest(disk: &OutputPlace) -> OutputPlace {
+    disk.beside(manifest::default_path(Path::new(disk.name())).into())
 }
 
 /// Removes the manifest of the disk that is going to be replaced.
 fn remove_old(manifest: Option<&ManifestOutput>) -> Result<(), FileError> {
-    let Some(ManifestOutput { path, .. }) = manifest.filter(|manifest| manifest.replace) else {
-        return Ok(());
-    };
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(FileError::new("replace", path)(error))
-        }
-        _ => Ok(()),
+    match manifest.filter(|manifest| manifest.replace) {
+        Some(manifest) => manifest.place.remove(),
+        None => Ok(()),
     }
 }
 
 /// A new file with room for what is going to be written.
 fn start_file<'a>(
-    path: &Path,
+    place: &OutputPlace,
     replace: bool,
     planned: &'a DiskPlan,
 ) -> Result<TreeOutput<'a>, BuildError> {
-    let target = TreeOutput::new_file(path, replace, &planned.tree)?;
+    let target = TreeOutput::new_file(place, replace, &planned.tree)?;
     let tree = planned.image.bytes()..planned.bytes();
-    preallocate(target.file(), path, &planned.source(true), tree)?;
+    preallocate(target.file(), place.path(), &planned.source(true), tree)?;
     Ok(target)
 }
 

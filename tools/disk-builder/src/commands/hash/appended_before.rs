@@ -104,7 +104,7 @@ mod tests {
     use std::{fs, mem, os::unix::fs::FileExt};
 
     use super::*;
-    use crate::commands::hash::TreeOutput;
+    use crate::{commands::hash::TreeOutput, output::open_to_write};
 
     #[test]
     fn a_tree_is_found_by_the_length_of_its_file() {
@@ -159,7 +159,7 @@ mod tests {
                 ..TreeRequest::default()
             };
             let length = {
-                let file = BackingFile::open_to_write(file.path()).unwrap();
+                let file = open_to_write(file.path()).unwrap();
                 assert_eq!(interrupted_append(&request, &file).unwrap(), None);
                 let plan = TreePlan::new(&request, Capacity::of(&file), None).unwrap();
                 mem::forget(TreeOutput::in_place(&file, &plan).unwrap());
@@ -183,7 +183,7 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         fs::write(&file, vec![1; 40960]).unwrap();
         {
-            let file = BackingFile::open_to_write(file.path()).unwrap();
+            let file = open_to_write(file.path()).unwrap();
             let plan = TreePlan::new(&request, Capacity::of(&file), None).unwrap();
             mem::forget(TreeOutput::in_place(&file, &plan).unwrap());
         }

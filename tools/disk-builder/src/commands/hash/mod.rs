@@ -22,7 +22,9 @@ pub(crate) use tree_output::TreeOutput;
 use crate::{
     engine::{FileSink, FileSource, HashTreeError, Workers, hash_tree},
     model::Note,
-    output::{Output, OutputError, storage},
+    output::{
+        self, Output, OutputError, OutputPlace, open_to_write, refuse_overwriting, storage::Storage,
+    },
 };
 
 /// What `hash` is to do.
@@ -36,7 +38,7 @@ pub struct Hash {
     pub tree: TreeRequest,
     /// The UUID of the superblock; that of the root hash, where it is none.
     pub uuid: Option<Uuid>,
-    /// Replace a file that is there.
+    /// Replace a file that is there, or write over what is on a device.
     pub force: bool,
 }
 
@@ -79,7 +81,7 @@ pub enum HashError {
     /// A tree over data and tree is hardly what anybody wants.
     #[error(
         "{} already has a hash tree, with its superblock at byte {offset}: to make it again, name \
-         --data-blocks and --hash-offset {offset}",
+         --data-blocks and --hash-offset {offset}, and --force",
         Escaped::path(path)
     )]
     AlreadyHashed {
@@ -157,15 +159,18 @@ impl Hash {
                     let path = self.data.clone();
                     return Err(HashError::AlreadyHashed { path, offset });
                 }
+                if !self.force {
+                    refuse_overwriting(&data, plan.area.offset()..plan.area.end(&plan.layout))?;
+                }
                 TreeOutput::in_place(&data, &plan)?
             }
             TreeDestination::Other(Output::Device(device)) => TreeOutput::in_place(device, &plan)?,
-            TreeDestination::Other(Output::File { path, replace }) => {
-                TreeOutput::new_file(path, *replace, &plan)?
+            TreeDestination::Other(Output::File { place, replace }) => {
+                TreeOutput::new_file(place, *replace, &plan)?
             }
         };
         let data_bytes = plan.params.data_bytes();
-        let source = match destination {
+        let source = match &destination {
             TreeDestination::Data => {
                 FileSource::of_length(&data, data_bytes, tree_output::length_after(&data, &plan))
             }
@@ -180,6 +185,10 @@ impl Hash {
             params: plan.params.clone(),
         });
         let bytes = superblock.as_ref().map(Superblock::to_bytes);
+        if let TreeDestination::Other(Output::File { place, .. }) = &destination {
+            // Somebody may have put something there meanwhile.
+            Output::find(place, self.force)?;
+        }
         target.finish(&plan, bytes.as_ref())?;
         Ok(HashReport {
             uuid: superblock.map(|superblock| superblock.uuid),
@@ -189,8 +198,8 @@ impl Hash {
     }
 
     /// Opens the data. What a run appended to it that was killed is taken away.
-    fn open_to_append(&self) -> Result<BackingFile, BackingFileError> {
-        let data = BackingFile::open_to_write(&self.data)?;
+    fn open_to_append(&self) -> Result<BackingFile, HashError> {
+        let data = open_to_write(&self.data)?;
         if data.kind() != BackingKind::File || self.tree.hash_offset.is_some() {
             return Ok(data);
         }
@@ -199,21 +208,29 @@ impl Hash {
         };
         let shortened = data.file().set_len(length);
         shortened.map_err(FileError::new("shorten", &self.data))?;
-        drop(data);
-        BackingFile::open_to_write(&self.data)
+        // The same open file, which stays locked.
+        let again = data.file().try_clone();
+        let again = again.map_err(FileError::new("open", &self.data))?;
+        Ok(BackingFile::from_file(again, &self.data)?)
     }
 
     fn destination(&self) -> Result<TreeDestination, HashError> {
         let Some(path) = &self.hash_device else {
             return Ok(TreeDestination::Data);
         };
-        if storage::is_same(path, &self.data) {
-            return Ok(TreeDestination::Data);
+        let place = OutputPlace::of(path)?;
+        if let Some(found) = output::look(&place)? {
+            let data = self.data.metadata();
+            let data = Storage::of(&data.map_err(FileError::new("open", &self.data))?);
+            let there = Storage::of(&found);
+            if there == data {
+                return Ok(TreeDestination::Data);
+            }
+            if there.overlaps(data) {
+                let (path, data) = (path.clone(), self.data.clone());
+                return Err(HashError::Overlap { path, data });
+            }
         }
-        if storage::overlap(path, &self.data) {
-            let (path, data) = (path.clone(), self.data.clone());
-            return Err(HashError::Overlap { path, data });
-        }
-        Ok(TreeDestination::Other(Output::find(path, self.force)?))
+        Ok(TreeDestination::Other(Output::find(&place, self.force)?))
     }
 }

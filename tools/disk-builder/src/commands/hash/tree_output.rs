@@ -6,7 +6,7 @@ use dm_verity::SUPERBLOCK_SIZE;
 use model_disk::{BackingFile, BackingKind, FileError, ReadAt};
 
 use super::TreePlan;
-use crate::output::NewFile;
+use crate::output::{NewFile, OutputPlace};
 
 /// What is in the superblock's place of a tree that is being appended to a file, followed by how
 /// long the file was before, as a `u64`: a run that is killed leaves it, and what it appended
@@ -51,12 +51,16 @@ impl<'a> TreeOutput<'a> {
         Ok(Self::InPlace(target))
     }
 
-    /// A file to be at `path`, which may `replace` another.
-    pub(crate) fn new_file(path: &Path, replace: bool, plan: &TreePlan) -> Result<Self, FileError> {
-        let new = NewFile::create(path, replace)?;
+    /// A file to be at `place`, which may `replace` another.
+    pub(crate) fn new_file(
+        place: &OutputPlace,
+        replace: bool,
+        plan: &TreePlan,
+    ) -> Result<Self, FileError> {
+        let new = NewFile::create(place, replace)?;
         new.file()
             .set_len(plan.area.end(&plan.layout))
-            .map_err(FileError::new("write", path))?;
+            .map_err(FileError::new("write", place.path()))?;
         Ok(Self::NewFile(new))
     }
 
@@ -164,7 +168,10 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::commands::hash::{Capacity, TreeRequest};
+    use crate::{
+        commands::hash::{Capacity, TreeRequest},
+        output::open_to_write,
+    };
 
     const SUPERBLOCK: [u8; SUPERBLOCK_SIZE] = [0x5b; SUPERBLOCK_SIZE];
 
@@ -173,6 +180,10 @@ mod tests {
         let path = directory.path().join("data");
         fs::write(&path, bytes).unwrap();
         (directory, path)
+    }
+
+    fn place(path: &Path) -> OutputPlace {
+        OutputPlace::of(path).unwrap()
     }
 
     fn plan(data_blocks: u64, hash_offset: Option<u64>, bytes: u64) -> TreePlan {
@@ -188,7 +199,7 @@ mod tests {
     #[test]
     fn what_was_appended_is_taken_back() {
         let (_directory, path) = directory_with(&[1; 40960]);
-        let file = BackingFile::open_to_write(&path).unwrap();
+        let file = open_to_write(&path).unwrap();
         let plan = plan(10, None, 40960);
         let target = TreeOutput::in_place(&file, &plan).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().len(), 49152);
@@ -201,7 +212,7 @@ mod tests {
     #[test]
     fn an_old_superblock_goes_before_the_new_tree_comes() {
         let (_directory, path) = directory_with(&[1; 49152]);
-        let file = BackingFile::open_to_write(&path).unwrap();
+        let file = open_to_write(&path).unwrap();
         let plan = plan(10, Some(40960), 49152);
         let target = TreeOutput::in_place(&file, &plan).unwrap();
         let now = fs::read(&path).unwrap();
@@ -214,7 +225,7 @@ mod tests {
     #[test]
     fn the_superblock_comes_last_and_fills_its_block() {
         let (_directory, path) = directory_with(&[1; 49152]);
-        let file = BackingFile::open_to_write(&path).unwrap();
+        let file = open_to_write(&path).unwrap();
         let plan = plan(10, Some(40960), 49152);
         let target = TreeOutput::in_place(&file, &plan).unwrap();
         target.finish(&plan, Some(&SUPERBLOCK)).unwrap();
@@ -229,17 +240,17 @@ mod tests {
         let hashes = directory.path().join("hashes");
         let plan = plan(10, Some(40960), 40960);
         let names = || fs::read_dir(directory.path()).unwrap().count();
-        drop(TreeOutput::new_file(&hashes, false, &plan).unwrap());
+        drop(TreeOutput::new_file(&place(&hashes), false, &plan).unwrap());
         assert_eq!(names(), 1);
 
-        let target = TreeOutput::new_file(&hashes, false, &plan).unwrap();
+        let target = TreeOutput::new_file(&place(&hashes), false, &plan).unwrap();
         assert!(!hashes.exists());
         target.finish(&plan, Some(&SUPERBLOCK)).unwrap();
         assert_eq!(fs::metadata(&hashes).unwrap().len(), 49152);
         assert_eq!(names(), 2);
 
         // A file that came in the meantime is not overwritten.
-        let target = TreeOutput::new_file(&path, false, &plan).unwrap();
+        let target = TreeOutput::new_file(&place(&path), false, &plan).unwrap();
         let error = target.finish(&plan, None).unwrap_err();
         assert_eq!(error.exit_code(), ExitCode::InTheWay);
         assert_eq!((fs::read(&path).unwrap().len(), names()), (0, 2));
