@@ -9,6 +9,7 @@
 
 mod blocks;
 mod buffer;
+mod extents;
 mod findings;
 mod hash;
 mod progress;
@@ -19,6 +20,7 @@ mod sys;
 mod verify;
 mod workers;
 
+pub use extents::KnownExtents;
 pub use findings::{Findings, HashBlock};
 pub use hash::{HashTreeError, hash_tree};
 pub use progress::Progress;
