@@ -14,9 +14,6 @@ use nix::{
     unistd::{Whence, lseek},
 };
 
-/// Fewer bytes are copied sooner than mapped.
-const MIN_CACHED: usize = 128 << 10;
-
 /// Bytes that can be read at any place, by many threads at a time.
 pub trait Source: Sync {
     /// How many bytes there are.
@@ -25,8 +22,7 @@ pub trait Source: Sync {
     /// Fills `buf` with the bytes from `offset` on.
     fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> Result<(), SourceError>;
 
-    /// The bytes from `offset` on without a copy, if all of them are in the page cache and that is
-    /// worth it. They may change while they are looked at, as any that are read:
+    /// The bytes from `offset` on without a copy, if all of them are in the page cache. They may change while they are looked at, as any that are read:
     /// [`Source::check_unchanged`] tells what can be told.
     fn cached(&self, _offset: u64, _length: usize) -> Option<Window> {
         None
@@ -225,9 +221,7 @@ impl Source for FileSource<'_> {
     }
 
     fn cached(&self, offset: u64, length: usize) -> Option<Window> {
-        (length >= MIN_CACHED)
-            .then(|| Window::onto_cached(self.file, offset, length))
-            .flatten()
+        Window::onto_cached(self.file, offset, length)
     }
 
     fn extent_at(&self, offset: u64) -> Result<Extent, SourceError> {
