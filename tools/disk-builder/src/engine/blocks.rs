@@ -26,14 +26,6 @@ pub(super) struct Digester {
     pace: Pace,
 }
 
-/// The digests of some data.
-pub(super) struct DataDigests {
-    /// One after the other, without the zeros that fill up a hash block.
-    pub(super) digests: Vec<u8>,
-    /// All of it was known to be zeros.
-    pub(super) all_zeros: bool,
-}
-
 /// Levels over some digests.
 pub(super) struct Levels {
     /// The hash blocks of each level, the lowest first.
@@ -61,12 +53,18 @@ impl Digester {
         self.digest_size
     }
 
+    /// The size of a data block.
+    pub(super) fn data_block_size(&self) -> BlockSize {
+        self.data_block_size
+    }
+
     /// The size of a hash block.
     pub(super) fn hash_block_size(&self) -> BlockSize {
         self.hash_block_size
     }
 
-    /// The digests of a range of data blocks, which is not empty. `buffer` is a worker's own.
+    /// The digests of a range of data blocks, one after the other, without the zeros that fill up a
+    /// hash block. `buffer` is a worker's own.
     ///
     /// What is read goes to `take` too. That must be what was hashed, whatever happens to the file
     /// meanwhile: a copy. Where nobody takes it, data in the page cache is hashed where it is, if
@@ -77,24 +75,20 @@ impl Digester {
         blocks: &Range<u64>,
         buffer: &mut Buffer,
         take: Option<Take<'_, E>>,
-    ) -> Result<DataDigests, E> {
+    ) -> Result<Vec<u8>, E> {
         let size = self.data_block_size;
         let count = (blocks.end - blocks.start) as usize;
         let mut digests = Vec::with_capacity(self.padded(count * self.digest_size));
-        let mut all_zeros = true;
         let mut block = blocks.start;
         while block < blocks.end {
             let offset = block * size.bytes();
             let extent = source.extent_at(offset)?;
             let whole = ((extent.end - offset) / size.bytes()).min(blocks.end - block);
             if extent.zeros && whole > 0 {
-                for _ in 0..whole {
-                    digests.extend_from_slice(&self.zero_block);
-                }
+                digests.extend(self.zero_digests(whole));
                 block += whole;
                 continue;
             }
-            all_zeros = false;
             let upto = |bytes: usize| ((bytes / size.as_usize()) as u64).min(whole).max(1);
             let start = Instant::now();
             let mapped = take.is_none()
@@ -114,7 +108,7 @@ impl Digester {
             self.pace.took(mapped, bytes, start.elapsed());
             block += here;
         }
-        Ok(DataDigests { digests, all_zeros })
+        Ok(digests)
     }
 
     /// Adds the digests of [`MAPPED_BYTES`] in the page cache. False, and nothing added, where it is not there
@@ -130,6 +124,11 @@ impl Digester {
             return false;
         }
         true
+    }
+
+    /// The digests of so many data blocks of zeros.
+    pub(super) fn zero_digests(&self, blocks: u64) -> Vec<u8> {
+        self.zero_block.repeat(blocks as usize)
     }
 
     /// The digests of hash blocks.

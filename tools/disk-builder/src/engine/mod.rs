@@ -12,6 +12,7 @@ mod buffer;
 mod extents;
 mod findings;
 mod hash;
+mod kept;
 mod pace;
 mod progress;
 mod runs;

@@ -1,6 +1,6 @@
 //! How much memory `disk-builder` takes.
 
-use std::{fs, process::Command};
+use std::{fs, os::unix::fs::FileExt, process::Command};
 
 use crate::program::{Ended, WorkFolder};
 
@@ -32,4 +32,16 @@ fn memory_is_bounded_with_many_threads() {
     let limit = (64 << 10) + count * bytes / 16_384 / 1024;
     let peak = peak_memory(&place, "root-hash model --threads 32");
     assert!(peak < limit, "{peak} KiB");
+}
+
+/// The digests of so much data take 128 MiB.
+#[test]
+fn holes_take_no_memory() {
+    let place = WorkFolder::new();
+    fs::create_dir(place.path("model")).unwrap();
+    let file = fs::File::create(place.path("model/sparse")).unwrap();
+    file.set_len(2 << 40).unwrap();
+    file.write_all_at(&[1; 5000], 1 << 40).unwrap();
+    let peak = peak_memory(&place, "root-hash model --threads 2");
+    assert!(peak < 64 << 10, "{peak} KiB");
 }
