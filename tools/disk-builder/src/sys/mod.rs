@@ -1,4 +1,5 @@
 //! System calls that no crate wraps safely.
 #![allow(unsafe_code)]
 
+pub(crate) mod clone;
 pub(crate) mod signal;

@@ -1,12 +1,15 @@
 //! `build`: makes the disk of a model directory. `root-hash`: its root hash alone.
 //!
 //! All is planned from the files' paths and sizes. Then workers read, hash and write in one pass,
-//! each byte once.
+//! each byte once. Where the filesystem can share blocks, the large files are shared and not written.
 
 mod disk_plan;
 mod open_files;
 mod outside;
 mod preallocate;
+mod reflink;
+mod shared_image;
+mod shared_parts;
 mod source;
 
 use std::{
@@ -24,14 +27,17 @@ use model_disk::{
 
 pub use disk_plan::root_hash;
 
-use super::hash::{HashReport, TreeOutput, TreePlanError};
+use super::hash::{HashReport, Reflinks, TreeOutput, TreePlanError};
 use crate::{
-    engine::{HashTreeError, ImageSink, Workers, hash_tree},
+    engine::{FileSource, HashTreeError, ImageSink, Workers, hash_tree},
     model::{Excludes, Note, ScanError},
     output::{DirectoryLock, NewFile, Output, OutputError},
 };
 use disk_plan::DiskPlan;
 use preallocate::preallocate;
+use reflink::{Reflinked, reflink};
+use shared_image::{SharedSource, UnsharedSink};
+use shared_parts::SharedParts;
 
 /// What `build` is to do.
 #[derive(Clone, Debug)]
@@ -193,11 +199,21 @@ impl Build {
             .as_ref()
             .map(|manifest| NewFile::create(&manifest.path, manifest.replace))
             .transpose()?;
-        let target = match &output {
-            Output::Device(device) => start_device(device, &planned, manifest.as_ref())?,
-            Output::File { path, replace } => start_file(path, *replace, &planned)?,
+        let (target, reflinked) = match &output {
+            Output::Device(device) => {
+                let target = start_device(device, &planned, manifest.as_ref())?;
+                let refused = Some(io::Error::other("the output is a block device"));
+                (
+                    target,
+                    Reflinked {
+                        refused,
+                        ..Reflinked::default()
+                    },
+                )
+            }
+            Output::File { path, replace } => start_file(path, *replace, &planned, workers)?,
         };
-        let root_hash = self.write(&planned, &target, &output, workers)?;
+        let root_hash = self.write(&planned, &target, &reflinked.parts, &output, workers)?;
         let superblock = Superblock {
             uuid: derived_uuid(&root_hash),
             params: planned.tree.params.clone(),
@@ -238,6 +254,10 @@ impl Build {
             uuid: Some(superblock.uuid),
             plan: planned.tree,
             root_hash,
+            reflinks: Some(Reflinks {
+                bytes: reflinked.parts.bytes(),
+                refused: reflinked.refused.map(|error| error.to_string()),
+            }),
         })
     }
 
@@ -246,12 +266,22 @@ impl Build {
         &self,
         planned: &DiskPlan,
         target: &TreeOutput<'_>,
+        shared: &SharedParts,
         output: &Output,
         workers: &Workers,
     ) -> Result<RootHash, BuildError> {
         // On a device there is something where a new file has zeros.
-        let source = planned.source(matches!(output, Output::File { .. }));
-        let sink = ImageSink::new(target.file(), target.path(), planned.tree.area);
+        let plan = planned.source(matches!(output, Output::File { .. }));
+        let (file, path, bytes) = (target.file(), target.path(), planned.image.bytes());
+        let source = SharedSource {
+            plan,
+            image: FileSource::new(file, path, bytes, Some(planned.bytes())),
+            parts: shared,
+        };
+        let sink = UnsharedSink {
+            image: ImageSink::new(file, path, planned.tree.area),
+            parts: shared,
+        };
         let root_hash = hash_tree(&planned.tree.params, &source, &sink, workers)?;
         target.sync()?;
         Ok(root_hash)
@@ -329,16 +359,19 @@ fn remove_old(manifest: Option<&ManifestOutput>) -> Result<(), FileError> {
     }
 }
 
-/// A new file with room for what is going to be written.
+/// A new file that shares what it can with the model, with room for what is going to be written.
 fn start_file<'a>(
     path: &Path,
     replace: bool,
     planned: &'a DiskPlan,
-) -> Result<TreeOutput<'a>, BuildError> {
+    workers: &Workers,
+) -> Result<(TreeOutput<'a>, Reflinked), BuildError> {
     let target = TreeOutput::new_file(path, replace, &planned.tree)?;
+    let reflinked = reflink(planned, target.file(), workers)?;
     let tree = planned.image.bytes()..planned.bytes();
-    preallocate(target.file(), path, &planned.source(true), tree)?;
-    Ok(target)
+    let source = planned.source(true);
+    preallocate(target.file(), path, &source, &reflinked.parts, tree)?;
+    Ok((target, reflinked))
 }
 
 /// A device on which nothing looks like a disk any more.

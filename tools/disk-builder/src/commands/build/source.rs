@@ -147,7 +147,7 @@ fn source<'a>(file: &'a SourceFile, extent: &ImageExtent) -> FileSource<'a> {
     FileSource::new(file.file(), file.path(), extent.length, Some(extent.length))
 }
 
-fn failed(error: ReadError) -> SourceError {
+pub(super) fn failed(error: ReadError) -> SourceError {
     match error {
         ReadError::File(error) => error.into(),
         ReadError::Changed(path) | ReadError::NotAFile(path) => SourceError::Changed(path),
