@@ -2,4 +2,5 @@
 #![allow(unsafe_code)]
 
 pub(crate) mod clone;
+pub(crate) mod fiemap;
 pub(crate) mod signal;

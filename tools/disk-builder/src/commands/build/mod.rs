@@ -37,7 +37,6 @@ use disk_plan::DiskPlan;
 use preallocate::preallocate;
 use reflink::{Reflinked, reflink};
 use shared_image::{SharedSource, UnsharedSink};
-use shared_parts::SharedParts;
 
 /// What `build` is to do.
 #[derive(Clone, Debug)]
@@ -202,18 +201,11 @@ impl Build {
         let (target, reflinked) = match &output {
             Output::Device(device) => {
                 let target = start_device(device, &planned, manifest.as_ref())?;
-                let refused = Some(io::Error::other("the output is a block device"));
-                (
-                    target,
-                    Reflinked {
-                        refused,
-                        ..Reflinked::default()
-                    },
-                )
+                (target, Reflinked::refused("the output is a block device"))
             }
             Output::File { path, replace } => start_file(path, *replace, &planned, workers)?,
         };
-        let root_hash = self.write(&planned, &target, &reflinked.parts, &output, workers)?;
+        let root_hash = self.write(&planned, &target, &reflinked, &output, workers)?;
         let superblock = Superblock {
             uuid: derived_uuid(&root_hash),
             params: planned.tree.params.clone(),
@@ -266,7 +258,7 @@ impl Build {
         &self,
         planned: &DiskPlan,
         target: &TreeOutput<'_>,
-        shared: &SharedParts,
+        reflinked: &Reflinked,
         output: &Output,
         workers: &Workers,
     ) -> Result<RootHash, BuildError> {
@@ -276,14 +268,15 @@ impl Build {
         let source = SharedSource {
             plan,
             image: FileSource::new(file, path, bytes, Some(planned.bytes())),
-            parts: shared,
+            parts: &reflinked.parts_to_read(),
         };
         let sink = UnsharedSink {
             image: ImageSink::new(file, path, planned.tree.area),
-            parts: shared,
+            parts: &reflinked.parts,
         };
         let root_hash = hash_tree(&planned.tree.params, &source, &sink, workers)?;
         target.sync()?;
+        reflinked.check(planned, file)?;
         Ok(root_hash)
     }
 

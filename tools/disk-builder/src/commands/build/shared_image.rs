@@ -1,15 +1,15 @@
-//! An image of which parts are there before it is written: those are read from where they are, and
-//! the rest is read from the model and written.
+//! An image of which parts are there before it is written.
 
 use super::{shared_parts::SharedParts, source::PlanSource};
 use crate::engine::{Extent, FileSource, ImageSink, Sink, SinkError, Source, SourceError};
 
-/// The bytes of an image: what its root hash says is what is in it, whatever has become of the
-/// model's files since they were shared.
+/// The bytes of an image, some of them from the image itself: those are what is in it, whatever has
+/// become of the model's files since they were shared.
 pub(super) struct SharedSource<'a> {
     pub(super) plan: PlanSource<'a>,
     /// The image itself.
     pub(super) image: FileSource<'a>,
+    /// What is read from it.
     pub(super) parts: &'a SharedParts,
 }
 
