@@ -75,7 +75,9 @@ pub(super) fn reflink(
             length,
         };
         if reflinked.files.is_empty() {
-            reflinked.tells = shared.is_still_shared(&file, image).unwrap_or(None) == Some(true);
+            reflinked.tells = shared
+                .is_still_shared(&file, image)
+                .is_ok_and(|shared| shared.is_some());
         }
         reflinked.files.push(shared);
         reflinked.parts.push(shared.at..shared.at + length);
