@@ -45,3 +45,19 @@ fn holes_take_no_memory() {
     let peak = peak_memory(&place, "root-hash model --threads 2");
     assert!(peak < 64 << 10, "{peak} KiB");
 }
+
+/// What `deploy/kubernetes/build/job.yaml` reckons with.
+#[test]
+fn each_file_takes_half_a_kibibyte() {
+    let place = WorkFolder::new();
+    fs::create_dir(place.path("model")).unwrap();
+    let peak_of = |from: u32, to: u32| {
+        for number in from..to {
+            let name = format!("model/a-name-of-the-usual-length-{number}.json");
+            fs::write(place.path(&name), "{}").unwrap();
+        }
+        peak_memory(&place, "root-hash model --threads 1")
+    };
+    let (few, many) = (peak_of(0, 1000), peak_of(1000, 41_000));
+    assert!(many - few < 40_000 / 2, "{few} KiB, {many} KiB");
+}
