@@ -241,7 +241,8 @@ fn xfs() {
     mounter(&disk.line("unmount")).is(0, &[]);
 }
 
-fn make_empty_xfs(disk: &TestDisk, sector_size: &str) {
+/// As the disk's image.
+pub(crate) fn make_empty_xfs(disk: &TestDisk, sector_size: &str) {
     let file = fs::File::create(&disk.image).unwrap();
     file.set_len(300 << 20).unwrap();
     let sector_size = format!("size={sector_size}");

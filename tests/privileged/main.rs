@@ -29,6 +29,7 @@ mod power;
 mod races;
 mod real_model;
 mod recorder;
+mod reflink;
 mod refusal;
 mod restart;
 mod run;
@@ -61,6 +62,7 @@ fn main() -> ExitCode {
         ("built", built::TESTS),
         ("commands", commands::TESTS),
         ("building", building::TESTS),
+        ("reflink", reflink::TESTS),
         ("power", power::TESTS),
         ("real_model", real_model::TESTS),
     ];

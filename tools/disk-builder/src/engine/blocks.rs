@@ -1,16 +1,16 @@
 //! Digests of data blocks and hash blocks.
 
-use std::ops::Range;
+use std::{ops::Range, time::Instant};
 
 use dm_verity::{BlockHasher, BlockSize, VerityParams};
 
-use super::{Source, SourceError, buffer::Buffer};
+use super::{Source, SourceError, buffer::Buffer, pace::Pace};
 
 /// About how many bytes of data are read and hashed at once: they stay in the processor's cache.
 const WINDOW_BYTES: usize = 1 << 20;
 
-/// About how many bytes of the page cache are hashed where they are at once: so many that mapping
-/// them costs little beside it.
+/// How many bytes of the page cache are hashed where they are at once: so many that mapping them
+/// costs little beside it. Fewer are copied.
 const MAPPED_BYTES: usize = 4 << 20;
 
 /// What takes data that has been read, with its offset.
@@ -23,14 +23,7 @@ pub(super) struct Digester {
     data_block_size: BlockSize,
     hash_block_size: BlockSize,
     zero_block: Vec<u8>,
-}
-
-/// The digests of some data.
-pub(super) struct DataDigests {
-    /// One after the other, without the zeros that fill up a hash block.
-    pub(super) digests: Vec<u8>,
-    /// All of it was known to be zeros.
-    pub(super) all_zeros: bool,
+    pace: Pace,
 }
 
 /// Levels over some digests.
@@ -51,6 +44,7 @@ impl Digester {
             hash_block_size: params.hash_block_size(),
             zero_block: zero_block.as_bytes().to_owned(),
             hasher,
+            pace: Pace::new(),
         }
     }
 
@@ -59,69 +53,68 @@ impl Digester {
         self.digest_size
     }
 
+    /// The size of a data block.
+    pub(super) fn data_block_size(&self) -> BlockSize {
+        self.data_block_size
+    }
+
     /// The size of a hash block.
     pub(super) fn hash_block_size(&self) -> BlockSize {
         self.hash_block_size
     }
 
-    /// The digests of a range of data blocks, which is not empty. `buffer` is a worker's own.
+    /// The digests of a range of data blocks, one after the other, without the zeros that fill up a
+    /// hash block. `buffer` is a worker's own.
     ///
     /// What is read goes to `take` too. That must be what was hashed, whatever happens to the file
-    /// meanwhile: a copy. Where nobody takes it, data in the page cache is hashed where it is.
+    /// meanwhile: a copy. Where nobody takes it, data in the page cache is hashed where it is, if
+    /// that is faster.
     pub(super) fn data<E: From<SourceError>>(
         &self,
         source: &dyn Source,
         blocks: &Range<u64>,
         buffer: &mut Buffer,
         take: Option<Take<'_, E>>,
-    ) -> Result<DataDigests, E> {
+    ) -> Result<Vec<u8>, E> {
         let size = self.data_block_size;
         let count = (blocks.end - blocks.start) as usize;
         let mut digests = Vec::with_capacity(self.padded(count * self.digest_size));
-        let mut all_zeros = true;
         let mut block = blocks.start;
         while block < blocks.end {
             let offset = block * size.bytes();
             let extent = source.extent_at(offset)?;
             let whole = ((extent.end - offset) / size.bytes()).min(blocks.end - block);
             if extent.zeros && whole > 0 {
-                for _ in 0..whole {
-                    digests.extend_from_slice(&self.zero_block);
-                }
+                digests.extend(self.zero_digests(whole));
                 block += whole;
                 continue;
             }
-            all_zeros = false;
             let upto = |bytes: usize| ((bytes / size.as_usize()) as u64).min(whole).max(1);
-            if take.is_none()
-                && self.append_cached(source, offset, upto(MAPPED_BYTES), &mut digests)
-            {
-                block += upto(MAPPED_BYTES);
-                continue;
+            let start = Instant::now();
+            let mapped = take.is_none()
+                && whole * size.bytes() >= MAPPED_BYTES as u64
+                && self.pace.map_next()
+                && self.append_cached(source, offset, &mut digests);
+            let here = upto(if mapped { MAPPED_BYTES } else { WINDOW_BYTES });
+            let bytes = here as usize * size.as_usize();
+            if !mapped {
+                let buffer = buffer.bytes(bytes);
+                source.read_exact_at(buffer, offset)?;
+                self.append(buffer, size, &mut digests);
+                if let Some(take) = take {
+                    take(offset, buffer)?;
+                }
             }
-            let here = upto(WINDOW_BYTES);
-            let buffer = buffer.bytes(here as usize * size.as_usize());
-            source.read_exact_at(buffer, offset)?;
-            self.append(buffer, size, &mut digests);
-            if let Some(take) = take {
-                take(offset, buffer)?;
-            }
+            self.pace.took(mapped, bytes, start.elapsed());
             block += here;
         }
-        Ok(DataDigests { digests, all_zeros })
+        Ok(digests)
     }
 
-    /// Adds the digests of data in the page cache. False, and nothing added, where it is not there
+    /// Adds the digests of [`MAPPED_BYTES`] in the page cache. False, and nothing added, where it is not there
     /// or could not be read to its end: reading it tells why.
-    fn append_cached(
-        &self,
-        source: &dyn Source,
-        offset: u64,
-        blocks: u64,
-        digests: &mut Vec<u8>,
-    ) -> bool {
-        let length = blocks as usize * self.data_block_size.as_usize();
-        let Some(window) = source.cached(offset, length) else {
+    fn append_cached(&self, source: &dyn Source, offset: u64, digests: &mut Vec<u8>) -> bool {
+        let Some(window) = source.cached(offset, MAPPED_BYTES) else {
             return false;
         };
         let old = digests.len();
@@ -131,6 +124,11 @@ impl Digester {
             return false;
         }
         true
+    }
+
+    /// The digests of so many data blocks of zeros.
+    pub(super) fn zero_digests(&self, blocks: u64) -> Vec<u8> {
+        self.zero_block.repeat(blocks as usize)
     }
 
     /// The digests of hash blocks.

@@ -1,6 +1,6 @@
 //! Makes a tree.
 
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use dm_verity::{Digest, RootHash, VerityParams};
 use model_disk::Interrupted;
@@ -9,8 +9,12 @@ use super::{
     Sink, SinkError, Source, SourceError, Workers,
     blocks::{Digester, Levels, Take},
     buffer::Buffer,
+    kept::KeptDigests,
     runs::{Run, Runs},
 };
+
+/// How many hash blocks of the upper levels are hashed and written at once.
+const BLOCKS_AT_A_TIME: usize = 256;
 
 /// Why no tree was made.
 #[derive(Debug, thiserror::Error)]
@@ -41,13 +45,15 @@ pub fn hash_tree(
     let runs = Runs::new(params);
     workers.progress().start(params.data_bytes());
     let digester = Digester::new(params);
-    // With room for the zeros that make hash blocks of it.
-    let kept_bytes = runs.units() as usize * params.digest_size();
-    let mut kept = Vec::with_capacity(digester.padded(kept_bytes));
-    kept.resize(kept_bytes, 0);
+    // Only the last run can have another length than the first, and so may the last unit.
+    let first = runs.get(0).blocks;
+    let zero_run = digester.levels_over(digester.zero_digests(first.end), runs.lower_levels());
+    let zero_unit = &zero_run.digests[..params.digest_size()];
+    let hash_block_size = params.hash_block_size().as_usize();
     let builder = Builder {
-        kept: Mutex::new(kept),
-        zero_run: OnceLock::new(),
+        kept: Mutex::new(KeptDigests::new(runs.units(), zero_unit, hash_block_size)),
+        zero_run,
+        run_blocks: first.end,
         runs: &runs,
         digester: &digester,
         source,
@@ -65,19 +71,32 @@ pub fn hash_tree(
         .kept
         .into_inner()
         .unwrap_or_else(PoisonError::into_inner);
-    let upper = &runs.layout().levels()[runs.lower_levels()..];
-    let over = digester.levels_over(kept, upper.len());
-    for (level, blocks) in upper.iter().zip(&over.levels) {
-        sink.hash_blocks(level.first_block, blocks)?;
-    }
-    Ok(Digest::new(params.algorithm(), &over.digests).into())
+    let top = match &runs.layout().levels()[runs.lower_levels()..] {
+        [] => kept.into_bytes(),
+        [level, upper @ ..] => {
+            let mut digests = Vec::new();
+            let mut first_block = level.first_block;
+            for blocks in kept.blocks_above(BLOCKS_AT_A_TIME) {
+                sink.hash_blocks(first_block, &blocks)?;
+                digests.extend(digester.hash_blocks(&blocks));
+                first_block += (blocks.len() / hash_block_size) as u64;
+            }
+            drop(kept);
+            let over = digester.levels_over(digests, upper.len());
+            for (level, blocks) in upper.iter().zip(&over.levels) {
+                sink.hash_blocks(level.first_block, blocks)?;
+            }
+            over.digests
+        }
+    };
+    Ok(Digest::new(params.algorithm(), &top).into())
 }
 
 struct Builder<'a> {
-    /// The digests of the units, in their order.
-    kept: Mutex<Vec<u8>>,
-    /// The levels over a run of zeros, where there was one.
-    zero_run: OnceLock<Levels>,
+    kept: Mutex<KeptDigests>,
+    /// The levels over a run of zeros, of as many data blocks as most runs have.
+    zero_run: Levels,
+    run_blocks: u64,
     runs: &'a Runs,
     digester: &'a Digester,
     source: &'a dyn Source,
@@ -86,29 +105,29 @@ struct Builder<'a> {
 
 impl Builder<'_> {
     fn run(&self, run: &Run, buffer: &mut Buffer) -> Result<(), HashTreeError> {
+        let full = run.blocks.end - run.blocks.start == self.run_blocks;
+        if full && self.is_hole(run)? {
+            return self.finish(run, &self.zero_run);
+        }
         let take = |offset, data: &[u8]| Ok::<_, HashTreeError>(self.sink.data(offset, data)?);
         let take: Option<Take<'_, _>> = if self.sink.takes_data() {
             Some(&take)
         } else {
             None
         };
-        let data = self.digester.data(self.source, &run.blocks, buffer, take)?;
-        let over = || {
-            self.digester
-                .levels_over(data.digests, self.runs.lower_levels())
-        };
-        // Only the last run can have another length than the first.
-        let first = self.runs.get(0).blocks;
-        let full = run.blocks.end - run.blocks.start == first.end;
-        if data.all_zeros && full {
-            self.finish(run, self.zero_run.get_or_init(over))
-        } else {
-            self.finish(run, &over())
-        }
+        let digests = self.digester.data(self.source, &run.blocks, buffer, take)?;
+        let over = self.digester.levels_over(digests, self.runs.lower_levels());
+        self.finish(run, &over)
+    }
+
+    /// Whether all of a run is known to be zeros.
+    fn is_hole(&self, run: &Run) -> Result<bool, SourceError> {
+        let size = self.digester.data_block_size().bytes();
+        let extent = self.source.extent_at(run.blocks.start * size)?;
+        Ok(extent.zeros && extent.end >= run.blocks.end * size)
     }
 
     #[expect(
-        clippy::disallowed_methods,
         clippy::indexing_slicing,
         reason = "levels and units of its own layout"
     )]
@@ -118,9 +137,9 @@ impl Builder<'_> {
             let first = self.runs.hash_blocks(index, &run.blocks).start;
             self.sink.hash_blocks(level.first_block + first, blocks)?;
         }
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let start = run.units.start as usize * self.digester.digest_size();
-        kept[start..start + over.digests.len()].copy_from_slice(&over.digests);
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.put(start, &over.digests);
         Ok(())
     }
 }

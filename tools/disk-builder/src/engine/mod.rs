@@ -9,8 +9,11 @@
 
 mod blocks;
 mod buffer;
+mod extents;
 mod findings;
 mod hash;
+mod kept;
+mod pace;
 mod progress;
 mod runs;
 mod sink;
@@ -19,6 +22,7 @@ mod sys;
 mod verify;
 mod workers;
 
+pub use extents::KnownExtents;
 pub use findings::{Findings, HashBlock};
 pub use hash::{HashTreeError, hash_tree};
 pub use progress::Progress;

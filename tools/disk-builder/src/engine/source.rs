@@ -7,15 +7,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::engine::sys::window::Window;
+use super::{KnownExtents, sys::window::Window};
 use model_disk::{BackingFile, BackingKind, Escaped, FileError, FileStamp, ReadAt as _};
 use nix::{
     errno::Errno,
     unistd::{Whence, lseek},
 };
-
-/// Fewer bytes are copied sooner than mapped.
-const MIN_CACHED: usize = 128 << 10;
 
 /// Bytes that can be read at any place, by many threads at a time.
 pub trait Source: Sync {
@@ -25,8 +22,7 @@ pub trait Source: Sync {
     /// Fills `buf` with the bytes from `offset` on.
     fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> Result<(), SourceError>;
 
-    /// The bytes from `offset` on without a copy, if all of them are in the page cache and that is
-    /// worth it. They may change while they are looked at, as any that are read:
+    /// The bytes from `offset` on without a copy, if all of them are in the page cache. They may change while they are looked at, as any that are read:
     /// [`Source::check_unchanged`] tells what can be told.
     fn cached(&self, _offset: u64, _length: usize) -> Option<Window> {
         None
@@ -114,6 +110,7 @@ pub struct FileSource<'a> {
     bytes: u64,
     file_bytes: Option<u64>,
     stamp: Option<FileStamp>,
+    known: KnownExtents,
 }
 
 impl<'a> FileSource<'a> {
@@ -126,6 +123,7 @@ impl<'a> FileSource<'a> {
             bytes,
             file_bytes,
             stamp: None,
+            known: KnownExtents::default(),
         }
     }
 
@@ -151,6 +149,38 @@ impl<'a> FileSource<'a> {
         Self {
             stamp: Some(stamp),
             ..self
+        }
+    }
+
+    /// As [`Source::extent_at`], with what is known of this file from before.
+    pub fn extent_with(&self, known: &KnownExtents, offset: u64) -> Result<Extent, SourceError> {
+        if self.file_bytes.is_none() {
+            return Ok(self.data_to_the_end());
+        }
+        known.at(offset, |offset| self.ask(offset))
+    }
+
+    /// Only a regular file has holes, and not every filesystem tells them. One that was cut
+    /// looks like a hole here, and is found out by [`Source::check_unchanged`].
+    fn ask(&self, offset: u64) -> Result<Extent, SourceError> {
+        // This moves the file's own offset, which nothing here reads by.
+        let seek = |whence| lseek(self.file, offset as i64, whence).map(|found| found as u64);
+        let (zeros, end) = match seek(Whence::SeekData) {
+            Ok(data) if data > offset => (true, data),
+            Ok(_) => (false, seek(Whence::SeekHole).unwrap_or(self.bytes)),
+            Err(Errno::ENXIO) => (true, self.bytes),
+            Err(Errno::EINVAL | Errno::EOPNOTSUPP) => return Ok(self.data_to_the_end()),
+            Err(errno) => return Err(self.error(offset, errno.into())),
+        };
+        // Where the file changes between the two calls, they may answer anything.
+        let end = end.min(self.bytes).max(offset + 1);
+        Ok(Extent { zeros, end })
+    }
+
+    fn data_to_the_end(&self) -> Extent {
+        Extent {
+            zeros: false,
+            end: self.bytes,
         }
     }
 
@@ -190,26 +220,11 @@ impl Source for FileSource<'_> {
     }
 
     fn cached(&self, offset: u64, length: usize) -> Option<Window> {
-        (length >= MIN_CACHED)
-            .then(|| Window::onto_cached(self.file, offset, length))
-            .flatten()
+        Window::onto_cached(self.file, offset, length)
     }
 
-    /// Only a regular file has holes, and not every filesystem tells them. One that was cut
-    /// looks like a hole here, and is found out by [`Source::check_unchanged`].
     fn extent_at(&self, offset: u64) -> Result<Extent, SourceError> {
-        // This moves the file's own offset, which nothing here reads by.
-        let seek = |whence| lseek(self.file, offset as i64, whence).map(|found| found as u64);
-        let (zeros, end) = match self.file_bytes.map(|_| seek(Whence::SeekData)) {
-            Some(Ok(data)) if data > offset => (true, data),
-            Some(Ok(_)) => (false, seek(Whence::SeekHole).unwrap_or(self.bytes)),
-            Some(Err(Errno::ENXIO)) => (true, self.bytes),
-            Some(Err(Errno::EINVAL | Errno::EOPNOTSUPP)) | None => (false, self.bytes),
-            Some(Err(errno)) => return Err(self.error(offset, errno.into())),
-        };
-        // Where the file changes between the two calls, they may answer anything.
-        let end = end.min(self.bytes).max(offset + 1);
-        Ok(Extent { zeros, end })
+        self.extent_with(&self.known, offset)
     }
 
     fn check_unchanged(&self) -> Result<(), SourceError> {
@@ -345,5 +360,16 @@ mod tests {
             end: 4 << 20,
         };
         assert_eq!(device.extent_at(2 << 20).unwrap(), all);
+    }
+
+    /// Each stretch costs its system calls once, however many windows it is read in.
+    #[test]
+    fn an_extent_is_asked_for_once() {
+        let file = file(&[1; 100]);
+        let source = source(&file, 100);
+        let all = source.extent_at(0).unwrap();
+        // Whoever asked now would be told of a hole.
+        file.set_len(0).unwrap();
+        assert_eq!(source.extent_at(50).unwrap(), all);
     }
 }

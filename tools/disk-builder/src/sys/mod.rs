@@ -1,4 +1,6 @@
 //! System calls that no crate wraps safely.
 #![allow(unsafe_code)]
 
+pub(crate) mod clone;
+pub(crate) mod fiemap;
 pub(crate) mod signal;

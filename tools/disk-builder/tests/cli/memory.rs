@@ -1,6 +1,6 @@
 //! How much memory `disk-builder` takes.
 
-use std::{fs, process::Command};
+use std::{fs, os::unix::fs::FileExt, process::Command};
 
 use crate::{
     model_dir::model,
@@ -71,4 +71,32 @@ fn a_manifest_does_not_fill_the_memory() {
             "{kind}: {peak} KiB, not {truthful}"
         );
     }
+}
+
+/// The digests of so much data take 128 MiB.
+#[test]
+fn holes_take_no_memory() {
+    let place = WorkFolder::new();
+    fs::create_dir(place.path("model")).unwrap();
+    let file = fs::File::create(place.path("model/sparse")).unwrap();
+    file.set_len(2 << 40).unwrap();
+    file.write_all_at(&[1; 5000], 1 << 40).unwrap();
+    let peak = peak_memory(&place, "root-hash model --threads 2");
+    assert!(peak < 64 << 10, "{peak} KiB");
+}
+
+/// What `deploy/kubernetes/build/job.yaml` reckons with.
+#[test]
+fn each_file_takes_half_a_kibibyte() {
+    let place = WorkFolder::new();
+    fs::create_dir(place.path("model")).unwrap();
+    let peak_of = |from: u32, to: u32| {
+        for number in from..to {
+            let name = format!("model/a-name-of-the-usual-length-{number}.json");
+            fs::write(place.path(&name), "{}").unwrap();
+        }
+        peak_memory(&place, "root-hash model --threads 1")
+    };
+    let (few, many) = (peak_of(0, 1000), peak_of(1000, 41_000));
+    assert!(many - few < 40_000 / 2, "{few} KiB, {many} KiB");
 }

@@ -1,13 +1,16 @@
 //! `build`: makes the disk of a model directory. `root-hash`: its root hash alone.
 //!
 //! All is planned from the files' paths and sizes. Then workers read, hash and write in one pass,
-//! each byte once.
+//! each byte once. Where the filesystem can share blocks, the large files are shared and not written.
 
 mod disk_plan;
 mod first_block;
 mod open_files;
 mod outside;
 mod preallocate;
+mod reflink;
+mod shared_image;
+mod shared_parts;
 mod source;
 
 use std::{
@@ -25,15 +28,17 @@ use model_disk::{
 
 pub use disk_plan::root_hash;
 
-use super::hash::{HashReport, TreeOutput, TreePlanError};
+use super::hash::{HashReport, Reflinks, TreeOutput, TreePlanError};
 use crate::{
-    engine::{HashTreeError, ImageSink, Workers, hash_tree},
+    engine::{FileSource, HashTreeError, ImageSink, Workers, hash_tree},
     model::{Note, ScanError, ScanOptions},
     output::{NewFile, Output, OutputError, OutputLock, OutputPlace, PATIENCE},
 };
 use disk_plan::DiskPlan;
 use first_block::FirstBlockLast;
 use preallocate::preallocate;
+use reflink::{Reflinked, reflink};
+use shared_image::{SharedSource, UnsharedSink};
 
 /// What `build` is to do.
 #[derive(Clone, Debug)]
@@ -208,11 +213,15 @@ impl Build {
             .as_ref()
             .map(|manifest| NewFile::create(&manifest.place, manifest.replace))
             .transpose()?;
-        let target = match &output {
-            Output::Device(device) => start_device(device, &planned, manifest.as_ref())?,
-            Output::File { place, replace } => start_file(place, *replace, &planned)?,
+        let (target, reflinked) = match &output {
+            Output::Device(device) => {
+                let target = start_device(device, &planned, manifest.as_ref())?;
+                (target, Reflinked::refused("the output is a block device"))
+            }
+            Output::File { place, replace } => start_file(place, *replace, &planned, workers)?,
         };
-        let (root_hash, first_block) = self.write(&planned, &target, &output, workers)?;
+        let (root_hash, first_block) =
+            self.write(&planned, &target, &reflinked, &output, workers)?;
         let superblock = Superblock {
             uuid: derived_uuid(&root_hash),
             params: planned.tree.params.clone(),
@@ -263,6 +272,10 @@ impl Build {
             uuid: Some(superblock.uuid),
             plan: planned.tree,
             root_hash,
+            reflinks: Some(Reflinks {
+                bytes: reflinked.parts.bytes(),
+                refused: reflinked.refused.map(|error| error.to_string()),
+            }),
         })
     }
 
@@ -272,15 +285,25 @@ impl Build {
         &self,
         planned: &DiskPlan,
         target: &TreeOutput<'_>,
+        reflinked: &Reflinked,
         output: &Output,
         workers: &Workers,
     ) -> Result<(RootHash, Vec<u8>), BuildError> {
         // On a device there is something where a new file has zeros.
-        let source = planned.source(matches!(output, Output::File { .. }));
-        let sink = ImageSink::new(target.file(), target.path(), planned.tree.area);
-        let sink = FirstBlockLast::new(sink);
+        let plan = planned.source(matches!(output, Output::File { .. }));
+        let (file, path, bytes) = (target.file(), target.path(), planned.image.bytes());
+        let source = SharedSource {
+            plan,
+            image: FileSource::new(file, path, bytes, Some(planned.bytes())),
+            parts: &reflinked.parts_to_read(),
+        };
+        let sink = FirstBlockLast::new(UnsharedSink {
+            image: ImageSink::new(file, path, planned.tree.area),
+            parts: &reflinked.parts,
+        });
         let root_hash = hash_tree(&planned.tree.params, &source, &sink, workers)?;
         target.sync()?;
+        reflinked.check(planned, file)?;
         Ok((root_hash, sink.into_first()))
     }
 
@@ -354,16 +377,19 @@ fn remove_old(manifest: Option<&ManifestOutput>) -> Result<(), FileError> {
     }
 }
 
-/// A new file with room for what is going to be written.
+/// A new file that shares what it can with the model, with room for what is going to be written.
 fn start_file<'a>(
     place: &OutputPlace,
     replace: bool,
     planned: &'a DiskPlan,
-) -> Result<TreeOutput<'a>, BuildError> {
+    workers: &Workers,
+) -> Result<(TreeOutput<'a>, Reflinked), BuildError> {
     let target = TreeOutput::new_file(place, replace, &planned.tree)?;
+    let reflinked = reflink(planned, target.file(), workers)?;
     let tree = planned.image.bytes()..planned.bytes();
-    preallocate(target.file(), place.path(), &planned.source(true), tree)?;
-    Ok(target)
+    let source = planned.source(true);
+    preallocate(target.file(), place.path(), &source, &reflinked.parts, tree)?;
+    Ok((target, reflinked))
 }
 
 /// A device on which nothing looks like a disk any more.

@@ -9,26 +9,29 @@ use nix::{
 
 use model_disk::FileError;
 
-use super::BuildError;
+use super::{BuildError, shared_parts::SharedParts};
 use crate::engine::{HashTreeError, Source, SourceError};
 
 /// Has the filesystem set aside what is going to be written, so that a full disk is found out
-/// before hours of work: the data of `source`, at its place, and `tree`. Known zeros stay holes
-/// and need no space. Where the filesystem cannot do that, it is not done. `path` is for messages.
+/// before hours of work: the data of `source`, at its place, but for what is `shared`, and `tree`.
+/// Known zeros stay holes and need no space. Where the filesystem cannot do that, it is not done. `path` is for messages.
 pub(super) fn preallocate(
     file: &File,
     path: &Path,
     source: &dyn Source,
+    shared: &SharedParts,
     tree: Range<u64>,
 ) -> Result<(), BuildError> {
     for range in data(source).chain([Ok(tree)]) {
-        let Range { start, end } = range.map_err(HashTreeError::from)?;
-        // Sizes are below 2^45.
-        let (offset, length) = (start as i64, (end - start) as i64);
-        match allocate(file, offset, length) {
-            Ok(()) => {}
-            Err(Errno::EOPNOTSUPP | Errno::ENOSYS) => return Ok(()),
-            Err(errno) => return Err(FileError::new("reserve space for", path)(errno).into()),
+        let pieces = shared.cut(range.map_err(HashTreeError::from)?);
+        for (Range { start, end }, _) in pieces.filter(|(_, shared)| !shared) {
+            // Sizes are below 2^45.
+            let (offset, length) = (start as i64, (end - start) as i64);
+            match allocate(file, offset, length) {
+                Ok(()) => {}
+                Err(Errno::EOPNOTSUPP | Errno::ENOSYS) => return Ok(()),
+                Err(errno) => return Err(FileError::new("reserve space for", path)(errno).into()),
+            }
         }
     }
     Ok(())

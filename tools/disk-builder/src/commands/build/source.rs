@@ -38,8 +38,9 @@ impl<'a> PlanSource<'a> {
     fn stretch(&self, extent: &ImageExtent, offset: u64) -> Result<Extent, SourceError> {
         match extent.source {
             ExtentSource::File(index) if self.find_holes && extent.length >= MIN_SPARSE => {
-                let file = self.files.get(index).map_err(failed)?;
-                let found = source(&file, extent).extent_at(offset - extent.offset)?;
+                let open = self.files.get(index).map_err(failed)?;
+                let start = offset - extent.offset;
+                let found = source(&open.file, extent).extent_with(&open.extents, start)?;
                 Ok(Extent {
                     end: extent.offset + found.end,
                     ..found
@@ -76,8 +77,8 @@ impl<'a> PlanSource<'a> {
                 source(&file, extent).read_exact_at(buf, start)
             }
             ExtentSource::File(index) => {
-                let file = self.files.get(index).map_err(failed)?;
-                source(&file, extent).read_exact_at(buf, start)
+                let open = self.files.get(index).map_err(failed)?;
+                source(&open.file, extent).read_exact_at(buf, start)
             }
         }
     }
@@ -110,8 +111,8 @@ impl Source for PlanSource<'_> {
         let ExtentSource::File(index) = extent.source else {
             return None;
         };
-        let file = self.files.get(index).ok()?;
-        source(&file, extent).cached(offset - extent.offset, length)
+        let open = self.files.get(index).ok()?;
+        source(&open.file, extent).cached(offset - extent.offset, length)
     }
 
     /// Data of one file after the other is one stretch, so that many small files are read and
@@ -146,7 +147,7 @@ fn source<'a>(file: &'a SourceFile, extent: &ImageExtent) -> FileSource<'a> {
     FileSource::new(file.file(), file.path(), extent.length, Some(extent.length))
 }
 
-fn failed(error: ReadError) -> SourceError {
+pub(super) fn failed(error: ReadError) -> SourceError {
     match error {
         ReadError::File(error) => error.into(),
         ReadError::Changed(path) | ReadError::NotAFile(path) | ReadError::NoSize { path, .. } => {
@@ -246,6 +247,26 @@ mod tests {
             assert!(calls < 20, "{calls}");
             assert_eq!(zeros > SPARSE / 2, find_holes, "{zeros}");
         }
+    }
+
+    #[test]
+    fn an_extent_is_asked_for_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("weights");
+        fs::write(&path, vec![1; 8 << 20]).unwrap();
+        let planned = planned(directory.path());
+        let source = planned.source(true);
+        let start = source.bytes() - (8 << 20);
+        let before = source.extent_at(start).unwrap();
+        // Whoever asked now would be told of a hole.
+        File::options()
+            .write(true)
+            .open(&path)
+            .unwrap()
+            .set_len(0)
+            .unwrap();
+        assert_eq!(source.extent_at(start + (4 << 20)).unwrap(), before);
+        assert!(!before.zeros);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use model_disk::{
 };
 use uuid::Uuid;
 
-pub use report::HashReport;
+pub use report::{HashReport, Reflinks};
 pub use tree_plan::{Capacity, TreePlan, TreePlanError, TreeRequest};
 
 pub(crate) use tree_output::TreeOutput;
@@ -194,6 +194,7 @@ impl Hash {
             uuid: superblock.map(|superblock| superblock.uuid),
             plan,
             root_hash,
+            reflinks: None,
         })
     }
 

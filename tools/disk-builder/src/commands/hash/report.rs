@@ -18,14 +18,29 @@ pub struct HashReport {
     pub root_hash: RootHash,
     /// The UUID, where there is a superblock.
     pub uuid: Option<Uuid>,
+    /// What `build` shares with the model; none of `hash`.
+    pub reflinks: Option<Reflinks>,
+}
+
+/// Blocks of a disk that are blocks of the model's files too, and take no space of their own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reflinks {
+    /// How many bytes are shared.
+    pub bytes: u64,
+    /// Why the other large files were copied, where some were.
+    pub refused: Option<String>,
 }
 
 impl HashReport {
-    /// As a JSON object. Numbers are bytes or counts.
+    /// As a JSON object. Numbers are bytes or counts. `not_reflinked` is the reason, or null.
     pub fn to_json(&self) -> Value {
         let mut fields = self.fields().to_json();
         fields.insert("root_hash".to_owned(), self.root_hash.to_string().into());
         fields.insert("hash_offset".to_owned(), self.plan.area.offset().into());
+        if let Some(reflinks) = &self.reflinks {
+            fields.insert("reflinked_bytes".to_owned(), reflinks.bytes.into());
+            fields.insert("not_reflinked".to_owned(), reflinks.refused.clone().into());
+        }
         fields.into()
     }
 
