@@ -41,6 +41,26 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
         "`make test-packages` runs it, and compares what two folders give",
     ),
     (
+        "docs/packaging.md",
+        "make dist SIGN_KEY=",
+        "`make test-packages` runs it, with a key of its own",
+    ),
+    (
+        "docs/packaging.md",
+        "ssh-keygen -Y verify ",
+        "`make test-packages` runs it, and on changed releases",
+    ),
+    (
+        "docs/packaging.md",
+        "make audit\n",
+        "CI runs it; `make test-audit` runs its script",
+    ),
+    (
+        "docs/packaging.md",
+        "git clone ",
+        "fetches the database from the network; `make test-audit` refreshes from one that it makes",
+    ),
+    (
         "docs/publishing.md",
         "git clone ",
         "fetches a model from the network",
@@ -67,6 +87,11 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
         "`make test-deploy` makes the images, and more",
     ),
     ("deploy/README.md", "skopeo copy ", "needs a registry"),
+    (
+        "deploy/README.md",
+        "ctr -n k8s.io images import ",
+        "`make test-deploy` runs it, in a containerd of its own",
+    ),
     (
         "deploy/README.md",
         "kubectl apply -k deploy/kubernetes/workload\n",
