@@ -66,6 +66,9 @@ const PACKAGES: &[(Purpose, &str, Sign)] = &[
     (Packages, "dpkg", PublishedProgram("dpkg-deb")),
     (Peers, "cryptsetup-bin", PublishedProgram("veritysetup")),
     (Peers, "erofs-utils", PublishedProgram("mkfs.erofs")),
+    (Peers, "xfsprogs", PublishedProgram("mkfs.xfs")),
+    (Peers, "btrfs-progs", PublishedProgram("mkfs.btrfs")),
+    (Peers, "bindfs", PublishedProgram("bindfs")),
     (
         Machine,
         "qemu-system-x86",
