@@ -21,7 +21,7 @@ use crate::{child, data};
 
 /// One of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum FilesystemKind {
     Tmpfs,
     Xfs,
     Btrfs,
@@ -30,7 +30,7 @@ pub(crate) enum Kind {
     Fuse,
 }
 
-impl Kind {
+impl FilesystemKind {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Tmpfs => "tmpfs",
@@ -59,7 +59,7 @@ pub(crate) struct Scratch {
 
 impl Scratch {
     /// Makes one for so many bytes of data in a directory.
-    pub(crate) fn new(kind: Kind, directory: &Path, bytes: u64) -> Result<Self> {
+    pub(crate) fn new(kind: FilesystemKind, directory: &Path, bytes: u64) -> Result<Self> {
         let mut scratch = Self {
             mount_point: directory.join(format!("mounted-{}", kind.name())),
             storage: None,
@@ -69,17 +69,17 @@ impl Scratch {
         data::remove(&storage)?;
         fs::create_dir_all(&scratch.mount_point)?;
         match kind {
-            Kind::Tmpfs => {
+            FilesystemKind::Tmpfs => {
                 child::run(
                     Command::new("mount")
                         .args(["-t", "tmpfs", "-o", &format!("size={bytes}"), "bench"])
                         .arg(&scratch.mount_point),
                 )?;
             }
-            Kind::Xfs | Kind::Btrfs => {
+            FilesystemKind::Xfs | FilesystemKind::Btrfs => {
                 scratch.storage = Some(storage.clone());
                 fs::File::create(&storage)?.set_len(bytes + (1 << 30))?;
-                let mkfs = if kind == Kind::Xfs {
+                let mkfs = if kind == FilesystemKind::Xfs {
                     "mkfs.xfs"
                 } else {
                     "mkfs.btrfs"
@@ -92,7 +92,7 @@ impl Scratch {
                         .args([&storage, &scratch.mount_point]),
                 )?;
             }
-            Kind::Fuse => {
+            FilesystemKind::Fuse => {
                 scratch.storage = Some(storage.clone());
                 fs::create_dir(&storage)?;
                 // As filesystems of the network do, it trusts the page cache while a file has not

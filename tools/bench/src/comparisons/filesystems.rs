@@ -7,7 +7,7 @@ use super::{Bench, hash, model::ModelContest};
 use crate::{
     cache::{self, Caches},
     experiment::{self, Agreement},
-    filesystem::{Kind, Scratch},
+    filesystem::{FilesystemKind, Scratch},
     report::{Measure, Section},
 };
 
@@ -33,7 +33,12 @@ pub(super) fn hash(bench: &Bench) -> Result<Section> {
         ABOUT_HASH,
         vec![],
     );
-    for kind in [Kind::Tmpfs, Kind::Xfs, Kind::Btrfs, Kind::Fuse] {
+    for kind in [
+        FilesystemKind::Tmpfs,
+        FilesystemKind::Xfs,
+        FilesystemKind::Btrfs,
+        FilesystemKind::Fuse,
+    ] {
         let Some(scratch) = scratch(bench, kind, &mut section) else {
             continue;
         };
@@ -66,7 +71,7 @@ pub(super) fn reflink(bench: &Bench) -> Result<Section> {
         ABOUT_REFLINK,
         vec![],
     );
-    for kind in [Kind::Xfs, Kind::Btrfs] {
+    for kind in [FilesystemKind::Xfs, FilesystemKind::Btrfs] {
         let Some(scratch) = scratch(bench, kind, &mut section) else {
             continue;
         };
@@ -94,7 +99,7 @@ pub(super) fn reflink(bench: &Bench) -> Result<Section> {
 }
 
 /// A filesystem, or a note that says why there is none.
-fn scratch(bench: &Bench, kind: Kind, section: &mut Section) -> Option<Scratch> {
+fn scratch(bench: &Bench, kind: FilesystemKind, section: &mut Section) -> Option<Scratch> {
     let room = bench.settings.size.min(MOST) * 3;
     let made = match bench.namespace {
         Ok(()) => Scratch::new(kind, bench.data.directory(), room),
