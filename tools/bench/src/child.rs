@@ -16,6 +16,11 @@ use crate::report::Sample;
 /// What `getrusage` counts disk reads in.
 const SECTOR: u64 = 512;
 
+/// Runs a program whose exit code is an answer.
+pub(crate) fn succeeds(command: &mut Command) -> bool {
+    command.status().is_ok_and(|status| status.success())
+}
+
 /// RunTimes a program to its end; it must succeed. Gives what it took and what it
 /// printed.
 ///

@@ -103,6 +103,12 @@ pub(crate) enum Comparison {
     RootHash,
     /// `build` against the same, and against `cp -r`
     Build,
+    /// `build` that shares the model's blocks, against `cp -r`
+    Reflink,
+    /// `hash` on tmpfs, XFS, btrfs and FUSE
+    Filesystems,
+    /// `root-hash` of small files
+    SmallFiles,
     /// `hash` of an image that is nine tenths holes
     Sparse,
     /// How the cost of `hash` grows with the size

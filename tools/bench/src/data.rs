@@ -95,6 +95,23 @@ impl Data {
         })
     }
 
+    /// A model of so many files of a few hundred bytes, a thousand in each directory.
+    pub(crate) fn small_files(&self, count: u64) -> Result<PathBuf> {
+        self.once(&format!("small-files-{count}"), |directory| {
+            fs::create_dir(directory)?;
+            for number in 0..count {
+                let folder = directory.join(format!("{:04}", number / 1000));
+                if number.is_multiple_of(1000) {
+                    fs::create_dir(&folder)?;
+                }
+                let mut bytes = vec![0; 100 + (number % 256) as usize];
+                noise(&mut bytes, number);
+                fs::write(folder.join(format!("{number:07}.json")), bytes)?;
+            }
+            Ok(())
+        })
+    }
+
     /// A file without holes.
     pub(crate) fn image(&self, bytes: u64) -> Result<PathBuf> {
         self.once(&format!("image-{bytes}"), |path| {

@@ -9,6 +9,7 @@
 //! | `comparisons` | what is compared with what, and the goals |
 //! | `mount` | the comparison that needs a kernel with dm-verity |
 //! | `data` | the models and images that the programs are given |
+//! | `filesystem` | filesystems made for a measurement |
 //! | `experiment` | runs in turns, each from the same state |
 //! | `cache` | what is in the page cache before a run |
 //! | `child` | one program, timed |
@@ -23,6 +24,7 @@ mod cli;
 mod comparisons;
 mod data;
 mod experiment;
+mod filesystem;
 mod machine;
 mod mount;
 mod report;

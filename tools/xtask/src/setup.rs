@@ -80,6 +80,9 @@ const PACKAGES: &[(Purpose, &str, Sign)] = &[
     (Images, "buildah", ProgramOrDocker("buildah")),
     (Peers, "cryptsetup-bin", PublishedProgram("veritysetup")),
     (Peers, "erofs-utils", PublishedProgram("mkfs.erofs")),
+    (Peers, "xfsprogs", PublishedProgram("mkfs.xfs")),
+    (Peers, "btrfs-progs", PublishedProgram("mkfs.btrfs")),
+    (Peers, "bindfs", PublishedProgram("bindfs")),
     (
         Machine,
         "qemu-system-x86",

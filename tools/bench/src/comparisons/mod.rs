@@ -1,9 +1,11 @@
 //! What is compared with what, and the goals.
 
+mod filesystems;
 mod hash;
 mod kernels;
 mod model;
 mod scaling;
+mod small_files;
 mod sparse;
 mod verify;
 
@@ -24,6 +26,7 @@ use crate::{
     cli::{BenchRunArguments, Comparison, Settings},
     data::{self, Data},
     experiment::Contestant,
+    filesystem::{self, Scratch},
     machine::{self, MachineReport},
     report::{Report, Section},
 };
@@ -54,6 +57,9 @@ pub(crate) fn run(arguments: &BenchRunArguments) -> Result<Report> {
             Comparison::Verify => verify::section(&bench),
             Comparison::RootHash => model::root_hash(&bench),
             Comparison::Build => model::build(&bench),
+            Comparison::Reflink => filesystems::reflink(&bench),
+            Comparison::Filesystems => filesystems::hash(&bench),
+            Comparison::SmallFiles => small_files::section(&bench),
             Comparison::Sparse => sparse::section(&bench),
             Comparison::Scaling => scaling::section(&bench),
         };
@@ -72,6 +78,8 @@ struct Bench {
     /// Where the programs put what they make. It is empty between runs.
     outputs: PathBuf,
     builder: PathBuf,
+    /// Whether filesystems can be made.
+    namespace: nix::Result<()>,
 }
 
 impl Bench {
@@ -87,6 +95,8 @@ impl Bench {
             )
         })?;
         let settings = Settings::new(arguments);
+        // Before anything is made in it, and before there are threads.
+        let namespace = filesystem::enter_namespace();
         let data = Data::new(&arguments.dir, arguments.keep)?;
         let outputs = data.outputs()?;
         let bench = Self {
@@ -94,9 +104,26 @@ impl Bench {
             data,
             outputs,
             builder,
+            namespace,
         };
         bench.check_room()?;
         Ok(bench)
+    }
+
+    /// The same on another filesystem, with data of so many bytes.
+    fn on(&self, scratch: &Scratch, size: u64) -> Result<Self> {
+        let data = Data::new(scratch.path(), false)?;
+        Ok(Self {
+            settings: Settings {
+                comparisons: Vec::new(),
+                size,
+                rounds: self.settings.rounds,
+            },
+            outputs: data.outputs()?,
+            data,
+            builder: self.builder.clone(),
+            namespace: self.namespace,
+        })
     }
 
     fn check_room(&self) -> Result<()> {
@@ -104,6 +131,9 @@ impl Bench {
         let mut needed = self.image_bytes() + size / 10;
         if self.settings.has(Comparison::RootHash) || self.settings.has(Comparison::Build) {
             needed += size / 10 * 22;
+        }
+        if self.settings.has(Comparison::Reflink) || self.settings.has(Comparison::Filesystems) {
+            needed += 3 * size.min(1 << 30);
         }
         if self.settings.has(Comparison::Scaling) {
             needed += scaling::sparse_room(size);

@@ -64,7 +64,7 @@ pub(super) fn build(bench: &Bench) -> Result<Section> {
 }
 
 /// A model directory, and the programs that turn it into something.
-struct ModelContest<'a> {
+pub(super) struct ModelContest<'a> {
     bench: &'a Bench,
     path: PathBuf,
     inputs: Vec<CachedFile>,
@@ -73,7 +73,7 @@ struct ModelContest<'a> {
 }
 
 impl<'a> ModelContest<'a> {
-    fn new(bench: &'a Bench) -> Result<Self> {
+    pub(super) fn new(bench: &'a Bench) -> Result<Self> {
         // What it is made into must not push it out of the page cache.
         bench.check_memory(bench.settings.size * 2)?;
         let path = bench.data.model(bench.settings.size)?;
@@ -123,7 +123,7 @@ impl<'a> ModelContest<'a> {
         self.ours("disk-builder root-hash", commands, check)
     }
 
-    fn build(&self) -> Result<Contestant<'_>> {
+    pub(super) fn build(&self) -> Result<Contestant<'_>> {
         let commands = vec![self.build_command(&self.bench.output("model.img"))];
         let check = |printed: &str| self.agreed.check(root_hash_in(printed)?);
         self.ours("disk-builder build", commands, check)
@@ -165,6 +165,30 @@ impl<'a> ModelContest<'a> {
         self.bench.contestant("cp -r", self.warm(), vec![cp], |_| {
             self.check_bytes(&self.copy())
         })
+    }
+
+    /// A copy that shares no blocks, with the time to write it to the disk.
+    pub(super) fn copy_synced(&self) -> Result<Contestant<'_>> {
+        let mut cp = Command::new("cp");
+        cp.args(["-r", "--reflink=never"])
+            .args([&self.path, &self.copy()]);
+        let contestant =
+            self.bench
+                .contestant("cp -r --reflink=never", self.warm(), vec![cp], |_| {
+                    self.check_bytes(&self.copy())
+                })?;
+        Ok(Contestant {
+            then_sync: vec![self.copy()],
+            ..contestant
+        })
+    }
+
+    /// What `look` finds while a disk of the model is there.
+    pub(super) fn built<T>(&self, look: impl FnOnce() -> Result<T>) -> Result<T> {
+        call(&mut self.build_command(&self.bench.output("model.img")))?;
+        let found = look()?;
+        self.bench.clean()?;
+        Ok(found)
     }
 
     /// There are as many bytes as in the model at least.

@@ -16,11 +16,11 @@ const MAX_KNOWN: usize = 4096;
 /// The kernel tells where a stretch ends, and some filesystems look at every page up to there, or
 /// ask a server. So each is asked for from its start, in order, by whoever gets there first.
 #[derive(Debug, Default)]
-pub struct KnownExtents(Mutex<KnownStretches>);
+pub struct KnownExtents(Mutex<ExtentRun>);
 
 /// Stretches that follow each other.
 #[derive(Debug, Default)]
-struct KnownStretches {
+struct ExtentRun {
     /// Where the first of them starts.
     start: u64,
     extents: VecDeque<Extent>,
@@ -49,7 +49,7 @@ impl KnownExtents {
     }
 }
 
-impl KnownStretches {
+impl ExtentRun {
     fn end(&self) -> u64 {
         self.extents.back().map_or(self.start, |last| last.end)
     }

@@ -163,6 +163,9 @@ impl<'a> FileSource<'a> {
     /// Only a regular file has holes, and not every filesystem tells them. One that was cut
     /// looks like a hole here, and is found out by [`Source::check_unchanged`].
     fn ask(&self, offset: u64) -> Result<Extent, SourceError> {
+        if offset == 0 && self.has_all_blocks() {
+            return Ok(self.data_to_the_end());
+        }
         // This moves the file's own offset, which nothing here reads by.
         let seek = |whence| lseek(self.file, offset as i64, whence).map(|found| found as u64);
         let (zeros, end) = match seek(Whence::SeekData) {
@@ -175,6 +178,14 @@ impl<'a> FileSource<'a> {
         // Where the file changes between the two calls, they may answer anything.
         let end = end.min(self.bytes).max(offset + 1);
         Ok(Extent { zeros, end })
+    }
+
+    /// Whether there are blocks for all bytes of the file, so that it need not be asked for holes.
+    /// Where those blocks are elsewhere, holes are read as any data.
+    fn has_all_blocks(&self) -> bool {
+        const BLOCK: u64 = 512;
+        let metadata = self.file.metadata();
+        metadata.is_ok_and(|metadata| metadata.blocks() >= metadata.len().div_ceil(BLOCK))
     }
 
     fn data_to_the_end(&self) -> Extent {

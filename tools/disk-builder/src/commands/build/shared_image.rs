@@ -76,3 +76,65 @@ impl Sink for UnsharedSink<'_> {
         self.image.hash_blocks(first, blocks)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::FileExt, path::Path, sync::Arc};
+
+    use model_disk::erofs::ExtentSource;
+
+    use super::*;
+    use crate::{
+        commands::build::disk_plan::DiskPlan,
+        engine::{NullSink, Workers, hash_tree},
+        model::Excludes,
+    };
+
+    /// The root hash is that of the image, and what is shared is not written.
+    #[test]
+    fn what_is_there_is_read_and_the_rest_is_written() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("a"), vec![1; 3 << 20]).unwrap();
+        fs::write(directory.path().join("b"), vec![2; 5000]).unwrap();
+        let planned = DiskPlan::new(directory.path(), &Excludes::new([""; 0]).unwrap()).unwrap();
+        let extents = planned.image.extents().iter();
+        let shared = extents
+            .filter(|extent| extent.source == ExtentSource::File(0))
+            .map(|extent| extent.offset..extent.end())
+            .next()
+            .unwrap();
+        let image = tempfile::tempfile().unwrap();
+        image.set_len(planned.bytes()).unwrap();
+        // Not what is in the model.
+        image.write_all_at(&[3; 3 << 20], shared.start).unwrap();
+        let mut parts = SharedParts::default();
+        parts.push(shared.clone());
+
+        let path = Path::new("image");
+        let whole = || FileSource::new(&image, path, planned.image.bytes(), Some(planned.bytes()));
+        let source = SharedSource {
+            plan: planned.source(true),
+            image: whole(),
+            parts: &parts,
+        };
+        let sink = UnsharedSink {
+            image: ImageSink::new(&image, path, planned.tree.area),
+            parts: &parts,
+        };
+        let params = &planned.tree.params;
+        let workers = Workers::new(2, Arc::default()).unwrap();
+        let root_hash = hash_tree(params, &source, &sink, &workers).unwrap();
+        assert_eq!(
+            hash_tree(params, &whole(), &NullSink, &workers).unwrap(),
+            root_hash
+        );
+
+        let mut expected = vec![0; planned.image.bytes() as usize];
+        let model = planned.source(true);
+        model.read_exact_at(&mut expected, 0).unwrap();
+        expected[shared.start as usize..shared.end as usize].fill(3);
+        let mut found = vec![0; expected.len()];
+        whole().read_exact_at(&mut found, 0).unwrap();
+        assert!(found == expected);
+    }
+}
