@@ -61,6 +61,16 @@ impl DiskPlan {
     }
 }
 
+#[cfg(test)]
+impl DiskPlan {
+    /// The disk of all that is in a directory.
+    pub(super) fn of_all(directory: &Path) -> Self {
+        let workers = Workers::new(2, std::sync::Arc::default()).unwrap();
+        let options = crate::model::Excludes::new([""; 0]).unwrap().into();
+        Self::new(directory, &options, &workers, |_| ()).unwrap()
+    }
+}
+
 /// The root hash of the disk that `build` makes of a model directory. Nothing is written. `tell` gets
 /// what the user may not have meant before anything is read.
 pub fn root_hash(

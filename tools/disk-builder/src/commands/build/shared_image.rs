@@ -87,7 +87,6 @@ mod tests {
     use crate::{
         commands::build::disk_plan::DiskPlan,
         engine::{NullSink, Workers, hash_tree},
-        model::Excludes,
     };
 
     /// The root hash is that of the image, and what is shared is not written.
@@ -96,7 +95,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join("a"), vec![1; 3 << 20]).unwrap();
         fs::write(directory.path().join("b"), vec![2; 5000]).unwrap();
-        let planned = DiskPlan::new(directory.path(), &Excludes::new([""; 0]).unwrap()).unwrap();
+        let planned = DiskPlan::of_all(directory.path());
         let extents = planned.image.extents().iter();
         let shared = extents
             .filter(|extent| extent.source == ExtentSource::File(0))

@@ -169,16 +169,9 @@ mod tests {
     use crate::{
         commands::build::disk_plan::DiskPlan,
         engine::{HashTreeError, NullSink, Workers, hash_tree},
-        model::Excludes,
     };
 
     const SPARSE: u64 = 8 << 20;
-
-    fn planned(directory: &Path) -> DiskPlan {
-        let workers = Workers::new(2, Arc::default()).unwrap();
-        let options = Excludes::new([""; 0]).unwrap().into();
-        DiskPlan::new(directory, &options, &workers, |_| ()).unwrap()
-    }
 
     /// Small files around a sparse one, which has data in its middle.
     fn model() -> tempfile::TempDir {
@@ -202,7 +195,7 @@ mod tests {
     #[test]
     fn any_range_is_part_of_the_whole() {
         let directory = model();
-        let planned = planned(directory.path());
+        let planned = DiskPlan::of_all(directory.path());
         let source = planned.source(true);
         let all = read(&source, 0, source.bytes());
         for (file, extent) in
@@ -228,7 +221,7 @@ mod tests {
     #[test]
     fn extents_cover_the_image_and_tell_the_truth() {
         let directory = model();
-        let planned = planned(directory.path());
+        let planned = DiskPlan::of_all(directory.path());
         for find_holes in [true, false] {
             let source = planned.source(find_holes);
             let (mut offset, mut zeros, mut calls) = (0, 0, 0);
@@ -254,7 +247,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("weights");
         fs::write(&path, vec![1; 8 << 20]).unwrap();
-        let planned = planned(directory.path());
+        let planned = DiskPlan::of_all(directory.path());
         let source = planned.source(true);
         let start = source.bytes() - (8 << 20);
         let before = source.extent_at(start).unwrap();
@@ -288,7 +281,7 @@ mod tests {
         let workers = Workers::new(2, Arc::default()).unwrap();
         for change in changes {
             let directory = model();
-            let planned = planned(directory.path());
+            let planned = DiskPlan::of_all(directory.path());
             let source = planned.source(true);
             hash_tree(&planned.tree.params, &source, &NullSink, &workers).unwrap();
             let path = directory.path().join("99");
@@ -319,7 +312,7 @@ mod tests {
         for number in 0..200 {
             fs::write(directory.path().join(format!("{number}")), vec![1; 5000]).unwrap();
         }
-        let planned = planned(directory.path());
+        let planned = DiskPlan::of_all(directory.path());
         let source = planned.source(true);
         let open = || {
             let descriptors = fs::read_dir("/proc/self/fd").unwrap().flatten();
