@@ -52,6 +52,7 @@ fn on_xfs(work: impl FnOnce(&TestDisk, &Path, &Path)) {
     weights
         .write_all_at(b"really", WEIGHTS + (8 << 20))
         .unwrap();
+    drop(weights);
     fs::write(model.join("weights-2"), [7; 100_000]).unwrap();
     work(&disk, &model, &at.join("disk"));
     check("umount", [&at]);
