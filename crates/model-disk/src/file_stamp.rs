@@ -1,6 +1,13 @@
 //! What tells whether a file is still what it was.
 
-use std::{fs::Metadata, os::unix::fs::MetadataExt};
+use std::{
+    fs::Metadata,
+    io,
+    os::{fd::AsFd, unix::fs::MetadataExt},
+    path::Path,
+};
+
+use rustix::fs::{AtFlags, statat};
 
 /// Which file it is, how long it is, and when it was written to and changed last.
 ///
@@ -28,6 +35,18 @@ impl FileStamp {
             modified: nanoseconds(metadata.mtime(), metadata.mtime_nsec()),
             changed: nanoseconds(metadata.ctime(), metadata.ctime_nsec()),
         }
+    }
+
+    /// That of what a path from an open directory leads to. Links are followed.
+    pub fn at(directory: impl AsFd, path: &Path) -> io::Result<Self> {
+        let found = statat(directory, path, AtFlags::empty())?;
+        Ok(Self {
+            device: found.st_dev,
+            inode: found.st_ino,
+            bytes: found.st_size.cast_unsigned(),
+            modified: nanoseconds(found.st_mtime, found.st_mtime_nsec.cast_signed()),
+            changed: nanoseconds(found.st_ctime, found.st_ctime_nsec.cast_signed()),
+        })
     }
 
     /// How long the file is, in bytes.
@@ -64,6 +83,8 @@ mod tests {
         let stamp = || FileStamp::of(&fs::metadata(file.path()).unwrap());
         let before = stamp();
         assert_eq!(before, stamp());
+        let by_path = FileStamp::at(rustix::fs::CWD, file.path());
+        assert_eq!(before, by_path.unwrap());
         // It may take until the kernel's clock for files moves on.
         let modified = file.as_file().metadata().unwrap().modified().unwrap();
         let after = loop {

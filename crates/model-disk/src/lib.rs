@@ -12,7 +12,7 @@
 //! | [`inspect()`], [`manifest`] | what a disk claims, and what is written beside it | yes |
 //! | [`Disk`], [`DiskArguments`] | the judgement, and what the arguments say | through the next |
 //! | [`BackingFile`], [`ReadAt`] | the file or block device that a disk is in, open | yes |
-//! | [`FileStamp`] | whether a file is still what it was | no |
+//! | [`FileStamp`] | whether a file is still what it was | yes |
 //! | [`superblocks`] | where superblocks are, and what they say | through [`ReadAt`] |
 //! | [`Binding`], [`geometry_salt()`], [`appended_hash_offset()`], [`derived_uuid()`] | layout 1: what binds the geometry to the root hash, and where things are | no |
 //! | [`filesystem`], [`erofs`] | the sizes that filesystems claim; EROFS read and laid out | no |

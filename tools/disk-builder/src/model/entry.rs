@@ -12,17 +12,16 @@ use model_disk::{Escaped, FileError, FileStamp};
 use rustix::io::Errno;
 
 use super::{
-    ScanError,
+    ReadError, ScanError,
     opened::{hold, hold_no_follow, link_text, open_no_link, read_held, true_path},
     places::Places,
-    source_file::refuse_no_size,
 };
 
 /// The first line of what Git LFS keeps in the place of a file, by its specification.
 const LFS_POINTER: &[u8] = b"version https://git-lfs.github.com/spec/v1\n";
 
 /// The specification again: a pointer is smaller than this, in bytes.
-const MAX_LFS_POINTER: u64 = 1024;
+const MAX_LFS_POINTER: usize = 1024;
 
 /// What a name leads to.
 pub(super) struct ScanEntry {
@@ -114,11 +113,32 @@ impl EntryKind {
 
     fn of_file(file: &File, metadata: &Metadata, path: &Path) -> Result<Self, ScanError> {
         let stamp = FileStamp::of(metadata);
-        refuse_no_size(file, stamp.bytes(), path)?;
+        let bytes = stamp.bytes();
+        let mut buffer = [0; MAX_LFS_POINTER];
+        // All of a small file; of others one byte after the end, which must not be there.
+        let (from, expected) = match buffer.get(..=bytes as usize) {
+            Some(_) => (0, bytes as usize),
+            None => (bytes, 0),
+        };
+        let read = read_at(file, &mut buffer, from).map_err(FileError::new("read", path))?;
+        if read > expected {
+            let path = path.to_owned();
+            return Err(ReadError::NoSize { path, bytes }.into());
+        }
         Ok(Self::File {
-            is_lfs_pointer: is_lfs_pointer(file, stamp.bytes()),
             stamp,
+            is_lfs_pointer: from == 0 && buffer.starts_with(LFS_POINTER),
         })
+    }
+}
+
+/// Reads once, as much as there is up to the end of the buffer.
+fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    loop {
+        match file.read_at(buffer, offset) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            read => return read,
+        }
     }
 }
 
@@ -132,13 +152,6 @@ fn open_plain(directory: &File, name: &OsStr, path: &Path) -> Result<Option<File
 
 fn metadata(file: &File, path: &Path) -> Result<Metadata, FileError> {
     file.metadata().map_err(FileError::new("read", path))
-}
-
-fn is_lfs_pointer(file: &File, bytes: u64) -> bool {
-    let mut line = [0; LFS_POINTER.len()];
-    (LFS_POINTER.len() as u64..MAX_LFS_POINTER).contains(&bytes)
-        && file.read_exact_at(&mut line, 0).is_ok()
-        && line == LFS_POINTER
 }
 
 /// Why a link leads nowhere.

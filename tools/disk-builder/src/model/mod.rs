@@ -34,7 +34,6 @@ pub use scan_error::{OutsideLink, ScanError};
 pub use source_file::{ReadError, SourceFile};
 
 use model_disk::{FileError, FileList, FileStamp};
-use opened::hold;
 use rayon::prelude::*;
 
 /// A model directory and what it holds.
@@ -108,9 +107,8 @@ impl Model {
 
     fn compare(&self, relative: &[u8], stamp: &FileStamp) -> Result<(), ReadError> {
         let relative = OsStr::from_bytes(if relative.is_empty() { b"." } else { relative });
-        let held = hold(&self.top, relative).and_then(|held| held.metadata());
-        match held {
-            Ok(metadata) if FileStamp::of(&metadata) == *stamp => Ok(()),
+        match FileStamp::at(&self.top, Path::new(relative)) {
+            Ok(now) if now == *stamp => Ok(()),
             Ok(_) => Err(ReadError::Changed(self.path(relative))),
             Err(error) => Err(FileError::new("read", &self.path(relative))(error).into()),
         }

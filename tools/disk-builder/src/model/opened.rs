@@ -12,7 +12,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rustix::fs::{CWD, Mode, OFlags, openat, readlinkat};
+use rustix::{
+    fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2, readlinkat},
+    io::Errno,
+};
 
 /// Opening what is no file must neither wait nor take a terminal.
 const READ: OFlags = OFlags::RDONLY
@@ -37,6 +40,20 @@ pub(super) fn open_no_link(directory: &File, name: impl AsRef<Path>) -> io::Resu
         Mode::empty(),
     )?;
     Ok(opened.into())
+}
+
+/// Opens a file by a path from an open directory in which there is no link, to be read. None, where
+/// there is one, or where the kernel or a container does not know how to look.
+pub(super) fn open_without_links(
+    directory: &File,
+    path: impl AsRef<Path>,
+) -> io::Result<Option<File>> {
+    let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::BENEATH;
+    match openat2(directory, path.as_ref(), READ, Mode::empty(), resolve) {
+        Ok(opened) => Ok(Some(opened.into())),
+        Err(Errno::LOOP | Errno::XDEV | Errno::AGAIN | Errno::NOSYS | Errno::PERM) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Holds what a path leads to.

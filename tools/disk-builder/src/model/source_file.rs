@@ -1,15 +1,13 @@
 //! Opening a file of a model.
 
 use std::{
-    fs::File,
-    io,
-    os::unix::fs::FileExt,
+    fs::{File, Metadata},
     path::{Path, PathBuf},
 };
 
 use model_disk::{Escaped, ExitCode, FileError, FileStamp, HasExitCode};
 
-use super::opened::{hold, read_held};
+use super::opened::{hold, open_without_links, read_held};
 
 /// An open file of a model.
 #[derive(Debug)]
@@ -61,14 +59,19 @@ impl SourceFile {
         relative: impl AsRef<Path>,
         path: PathBuf,
     ) -> Result<Self, ReadError> {
-        // What is there now may be a pipe, on which opening waits, or a device.
-        let held = hold(directory, relative).map_err(FileError::new("open", &path))?;
-        let metadata = held.metadata().map_err(FileError::new("open", &path))?;
-        if !metadata.is_file() {
-            return Err(ReadError::NotAFile(path));
-        }
-        let file = read_held(&held).map_err(FileError::new("open", &path))?;
-        let stamp = FileStamp::of(&metadata);
+        let relative = relative.as_ref();
+        // A link may lead to anything by now, and a device must not even be opened.
+        let opened =
+            open_without_links(directory, relative).map_err(FileError::new("open", &path))?;
+        let file = match opened {
+            Some(file) => file,
+            None => {
+                let held = hold(directory, relative).map_err(FileError::new("open", &path))?;
+                refuse_other_kinds(&held, &path)?;
+                read_held(&held).map_err(FileError::new("open", &path))?
+            }
+        };
+        let stamp = FileStamp::of(&refuse_other_kinds(&file, &path)?);
         Ok(Self { file, path, stamp })
     }
 
@@ -87,18 +90,12 @@ impl SourceFile {
     }
 }
 
-/// The error where there is more to read in a file than its size says. `path` is for messages.
-pub(super) fn refuse_no_size(file: &File, bytes: u64, path: &Path) -> Result<(), ReadError> {
-    let mut byte = [0];
-    match file.read_at(&mut byte, bytes) {
-        Ok(0) => Ok(()),
-        Ok(_) => Err(ReadError::NoSize {
-            path: path.to_owned(),
-            bytes,
-        }),
-        Err(error) if error.kind() == io::ErrorKind::Interrupted => {
-            refuse_no_size(file, bytes, path)
-        }
-        Err(error) => Err(FileError::new("read", path)(error).into()),
+/// What an open file is. An error where it is none.
+fn refuse_other_kinds(file: &File, path: &Path) -> Result<Metadata, ReadError> {
+    let metadata = file.metadata().map_err(FileError::new("open", path))?;
+    if metadata.is_file() {
+        Ok(metadata)
+    } else {
+        Err(ReadError::NotAFile(path.to_owned()))
     }
 }
