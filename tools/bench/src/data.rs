@@ -146,7 +146,8 @@ impl Data {
         let part = self.directory.join("part");
         remove(&part)?;
         make(&part)
-            .and_then(|()| crate::cache::sync(std::slice::from_ref(&part)))
+            // File by file it would take minutes where there are very many.
+            .and_then(|()| crate::cache::flush(&self.directory))
             .with_context(|| format!("cannot make {}", path.display()))?;
         fs::rename(&part, &path)?;
         Ok(path)
