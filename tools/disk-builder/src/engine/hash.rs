@@ -89,6 +89,7 @@ pub fn hash_tree(
             over.digests
         }
     };
+    sink.finish()?;
     Ok(Digest::new(params.algorithm(), &top).into())
 }
 

@@ -11,6 +11,7 @@ mod blocks;
 mod buffer;
 mod extents;
 mod findings;
+mod gather;
 mod hash;
 mod kept;
 mod pace;

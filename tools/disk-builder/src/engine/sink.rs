@@ -15,6 +15,8 @@ use dm_verity::HashArea;
 use model_disk::Escaped;
 use nix::fcntl::{OFlag, PosixFadviseAdvice, posix_fadvise};
 
+use super::gather::Gather;
+
 /// What is smaller is better gathered in the page cache.
 const MIN_DIRECT: usize = 128 << 10;
 
@@ -33,6 +35,9 @@ pub trait Sink: Sync {
 
     /// Takes hash blocks of the tree; `first` counts from the start of the tree.
     fn hash_blocks(&self, first: u64, blocks: &[u8]) -> Result<(), SinkError>;
+
+    /// Called when all has been given: whatever is still held back is written.
+    fn finish(&self) -> Result<(), SinkError>;
 }
 
 /// A write that failed.
@@ -55,6 +60,10 @@ impl Sink for NullSink {
     fn hash_blocks(&self, _first: u64, _blocks: &[u8]) -> Result<(), SinkError> {
         Ok(())
     }
+
+    fn finish(&self) -> Result<(), SinkError> {
+        Ok(())
+    }
 }
 
 /// Writes hash blocks to their place in a file or block device.
@@ -63,12 +72,18 @@ pub struct FileSink<'a> {
     file: &'a File,
     path: &'a Path,
     area: HashArea,
+    gather: Mutex<Gather>,
 }
 
 impl<'a> FileSink<'a> {
     /// The tree goes to `area` of `file`; `path` is for messages.
     pub fn new(file: &'a File, path: &'a Path, area: HashArea) -> Self {
-        Self { file, path, area }
+        Self {
+            file,
+            path,
+            area,
+            gather: Mutex::default(),
+        }
     }
 
     fn write(&self, offset: u64, bytes: &[u8]) -> Result<(), SinkError> {
@@ -84,7 +99,22 @@ impl<'a> FileSink<'a> {
 
 impl Sink for FileSink<'_> {
     fn hash_blocks(&self, first: u64, blocks: &[u8]) -> Result<(), SinkError> {
-        self.write(self.area.block_offset(first), blocks)
+        let offset = self.area.block_offset(first);
+        let mut gather = self.gather.lock().unwrap_or_else(PoisonError::into_inner);
+        let whole = gather.add(offset, blocks);
+        drop(gather);
+        match whole {
+            Some((offset, bytes)) => self.write(offset, &bytes),
+            None => Ok(()),
+        }
+    }
+
+    fn finish(&self) -> Result<(), SinkError> {
+        let mut gather = self.gather.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Some((offset, bytes)) = gather.take_next() {
+            self.write(offset, &bytes)?;
+        }
+        Ok(())
     }
 }
 
@@ -149,6 +179,10 @@ impl Sink for ImageSink<'_> {
     fn hash_blocks(&self, first: u64, blocks: &[u8]) -> Result<(), SinkError> {
         self.file.hash_blocks(first, blocks)
     }
+
+    fn finish(&self) -> Result<(), SinkError> {
+        self.file.finish()
+    }
 }
 
 #[cfg(test)]
@@ -193,6 +227,7 @@ mod tests {
         expected[2 << 20..3 << 20].copy_from_slice(unaligned);
         sink.data(2 << 20, unaligned).unwrap();
         sink.hash_blocks(0, &[9; 4096]).unwrap();
+        sink.finish().unwrap();
         expected[(4 << 20) + 4096..].fill(9);
         assert!(fs::read(path).unwrap() == expected);
     }

@@ -133,4 +133,8 @@ impl Sink for WrittenBytes {
             .push((first, blocks.to_vec()));
         Ok(())
     }
+
+    fn finish(&self) -> Result<(), SinkError> {
+        Ok(())
+    }
 }

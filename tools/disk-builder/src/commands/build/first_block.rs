@@ -47,6 +47,10 @@ impl<S: Sink> Sink for FirstBlockLast<S> {
     fn hash_blocks(&self, first: u64, blocks: &[u8]) -> Result<(), SinkError> {
         self.sink.hash_blocks(first, blocks)
     }
+
+    fn finish(&self) -> Result<(), SinkError> {
+        self.sink.finish()
+    }
 }
 
 #[cfg(test)]
@@ -68,6 +72,10 @@ mod tests {
         }
 
         fn hash_blocks(&self, _first: u64, _blocks: &[u8]) -> Result<(), SinkError> {
+            Ok(())
+        }
+
+        fn finish(&self) -> Result<(), SinkError> {
             Ok(())
         }
     }

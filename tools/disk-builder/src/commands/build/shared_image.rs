@@ -75,6 +75,10 @@ impl Sink for UnsharedSink<'_> {
     fn hash_blocks(&self, first: u64, blocks: &[u8]) -> Result<(), SinkError> {
         self.image.hash_blocks(first, blocks)
     }
+
+    fn finish(&self) -> Result<(), SinkError> {
+        self.image.finish()
+    }
 }
 
 #[cfg(test)]
