@@ -98,6 +98,10 @@ class Packages(PlaceTest):
         self.assertIn(ROOT_HASH, built)
         claims = run(*inside, "/usr/sbin/disk-mounter", "inspect", "/tmp/image")
         self.assertIn("erofs", claims.lower())
+        # Without links in a model, /proc is not needed.
+        (root / "model/link").symlink_to("config.json")
+        with self.assertRaisesRegex(AssertionError, "takes /proc, which is not mounted"):
+            run(*inside, "/usr/bin/disk-builder", "root-hash", "/model")
         run("rm", "-r", root / "model", root / "tmp")
 
         run(*dpkg, "--purge", *PROGRAMS)

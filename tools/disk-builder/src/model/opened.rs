@@ -12,6 +12,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use model_disk::FileStamp;
 use rustix::{
     fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2, readlinkat},
     io::Errno,
@@ -79,7 +80,8 @@ pub(super) fn hold_no_follow(directory: &File, name: impl AsRef<Path>) -> io::Re
 
 /// Opens what is held to be read.
 pub(super) fn read_held(held: &File) -> io::Result<File> {
-    Ok(openat(CWD, own_link(held), READ, Mode::empty())?.into())
+    let opened = openat(CWD, own_link(held), READ, Mode::empty());
+    Ok(opened.map_err(without_proc)?.into())
 }
 
 /// What stands in a link that is held.
@@ -89,7 +91,30 @@ pub(super) fn link_text(held: &File) -> io::Result<PathBuf> {
 
 /// The one true path of what is open, as the kernel has it now.
 pub(super) fn true_path(opened: impl AsFd) -> io::Result<PathBuf> {
-    Ok(path_of(readlinkat(CWD, own_link(opened), Vec::new())?))
+    let text = readlinkat(CWD, own_link(opened), Vec::new());
+    Ok(path_of(text.map_err(without_proc)?))
+}
+
+/// The one true path of what was opened by a path.
+pub(super) fn true_path_of(path: &Path, opened: &File) -> io::Result<PathBuf> {
+    let place = path.canonicalize()?;
+    let is_same = FileStamp::at(CWD, &place)?.is_same_file(&FileStamp::of(&opened.metadata()?));
+    // It has another name by now.
+    is_same
+        .then_some(place)
+        .ok_or(io::ErrorKind::NotFound.into())
+}
+
+/// Where /proc is missing, that is what is said.
+fn without_proc(error: Errno) -> io::Error {
+    if error == Errno::NOENT && !Path::new("/proc/self/fd").exists() {
+        io::Error::new(
+            io::ErrorKind::Unsupported,
+            "to judge where a link leads takes /proc, which is not mounted",
+        )
+    } else {
+        error.into()
+    }
 }
 
 fn path_of(text: CString) -> PathBuf {

@@ -8,7 +8,7 @@ use std::{
 
 use model_disk::FileError;
 
-use super::opened::{open_path, true_path};
+use super::opened::{open_path, true_path_of};
 
 /// The places that links may lead to, each by its one true path.
 #[derive(Debug)]
@@ -34,18 +34,19 @@ struct AllowedPlace {
 }
 
 impl Places {
-    /// Those of the model directory `top`, which is open, with `path` for messages, and those that
-    /// are `allowed` besides.
+    /// Those of the model directory `top`, which was opened by `path`, and those that are `allowed`
+    /// besides.
     pub(super) fn new(top: &File, path: &Path, allowed: &[PathBuf]) -> Result<Self, FileError> {
         let allow = |given: &PathBuf| {
             let opened = open_path(given).map_err(FileError::new("open", given))?;
             Ok(AllowedPlace {
                 given: given.clone(),
-                path: true_path(&opened).map_err(FileError::new("find the true path of", given))?,
+                path: true_path_of(given, &opened)
+                    .map_err(FileError::new("find the true path of", given))?,
                 used: AtomicBool::new(false),
             })
         };
-        let top = true_path(top).map_err(FileError::new("find the true path of", path))?;
+        let top = true_path_of(path, top).map_err(FileError::new("find the true path of", path))?;
         Ok(Self {
             own: OwnPlaces::new(top),
             allowed: allowed.iter().map(allow).collect::<Result<_, _>>()?,

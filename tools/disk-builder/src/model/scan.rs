@@ -24,7 +24,7 @@ use super::{
     entry::{EntryKind, ScanEntry},
     exclude::{Excludes, Used},
     limits::{Count, Counted, Passed},
-    opened::{hold, open_directory, read_held},
+    opened::{hold, open_directory, open_without_links, read_held},
     places::Places,
 };
 
@@ -251,7 +251,11 @@ impl Scan<'_> {
     /// A directory that was found by this path. What it leads to is compared by whoever asks.
     fn open(&self, relative: &[u8]) -> io::Result<File> {
         let relative = if relative.is_empty() { b"." } else { relative };
-        read_held(&hold(self.top, OsStr::from_bytes(relative))?)
+        let relative = OsStr::from_bytes(relative);
+        match open_without_links(self.top, relative)? {
+            Some(opened) => Ok(opened),
+            None => read_held(&hold(self.top, relative)?),
+        }
     }
 
     /// What is not left out, with its paths.
