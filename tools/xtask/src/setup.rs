@@ -96,6 +96,8 @@ const PACKAGES: &[(Purpose, &str, Sign)] = &[
     (Audit, "git", PublishedProgram("git")),
     (Audit, "python3", PublishedProgram("python3")),
     (Audit, "python3-pip", PublishedProgram("pip3")),
+    (Tests, "git", PublishedProgram("git")),
+    (Tests, "openssh-client", PublishedProgram("ssh-keygen")),
     (Tests, "dmsetup", PublishedProgram("dmsetup")),
     (Tests, "e2fsprogs", PublishedProgram("mke2fs")),
     (Tests, "squashfs-tools", PublishedProgram("mksquashfs")),
