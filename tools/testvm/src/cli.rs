@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::{
     host::RunLocation,
     job::{FileArgument, Job, Variable, existing},
+    kernel::KernelVersion,
     program::Program,
     vm::MachineArguments,
 };
@@ -30,6 +31,9 @@ pub(crate) struct TestvmArguments {
     /// Where the kernel is kept, and the files of a running guest
     #[arg(long, global = true, value_name = "DIR", default_value = DEFAULT_CACHE, hide_default_value = true)]
     pub(crate) cache: PathBuf,
+    /// The guest's kernel, 6.1 if none is named. Only a virtual machine has one
+    #[arg(long, global = true, value_name = "VERSION", value_enum)]
+    pub(crate) kernel: Option<KernelVersion>,
     #[command(subcommand)]
     pub(crate) command: TestvmCommand,
 }
