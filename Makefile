@@ -60,17 +60,25 @@ fuzz: setup-fuzz
 test-testvm: setup-tests
 	cargo test --locked --package testvm --quiet
 
-# The tests of the mounter on a kernel with dm-verity.
+# The tests of the mounter on a kernel with dm-verity; KERNEL=7.3 names one that testvm has.
 .PHONY: test-privileged
 test-privileged: setup-tests programs
 	cargo build --locked --quiet --test privileged
-	tests/privileged/run.sh $(PROGRAMS) \
+	KERNEL=$(KERNEL) tests/privileged/run.sh $(PROGRAMS) \
 	    "$$(cargo test --locked --test privileged --no-run 2>&1 | sed -n 's/.*(\(.*\))$$/\1/p')" $(TESTS)
 
 # Builds that a virtual machine does not survive.
 .PHONY: test-power-off
 test-power-off: setup-tests programs
-	tests/power_off/run.sh $(RELEASE)/disk-builder $(RELEASE)/testvm
+	KERNEL=$(KERNEL) tests/power_off/run.sh $(RELEASE)/disk-builder $(RELEASE)/testvm
+
+## make test-kernels   what needs a kernel, on each that testvm has: docs/kernels.md
+KERNELS := 6.1 6.12 7.3
+.PHONY: test-kernels
+test-kernels:
+	@for kernel in $(KERNELS); do \
+	    echo "Linux $$kernel:" && $(MAKE) test-privileged test-power-off KERNEL=$$kernel || exit; \
+	done
 
 # The container images and the Kubernetes manifests.
 .PHONY: test-deploy
