@@ -99,9 +99,15 @@ pub(crate) fn drop_caches() {
     fs::write("/proc/sys/vm/drop_caches", "3").unwrap();
 }
 
+/// The version of Linux: `6.1.0-57-cloud-amd64`.
+pub(crate) fn kernel_release() -> String {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    release.trim_end().to_owned()
+}
+
 /// Whether the kernel is older than this version of Linux.
 pub(crate) fn kernel_is_before(version: [u32; 2]) -> bool {
-    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let release = kernel_release();
     let mut numbers = release.split('.').map(|number| number.parse().unwrap());
     [(); 2].map(|()| numbers.next().unwrap()) < version
 }

@@ -289,7 +289,7 @@ fn on_error_goes_into_the_table() {
 }
 
 /// The version of the kernel's verity target, and its first two numbers as messages have them.
-fn verity_version() -> (Vec<u32>, String) {
+pub(crate) fn verity_version() -> (Vec<u32>, String) {
     let targets = check("dmsetup", ["targets"]);
     let line = targets.lines().find(|line| line.starts_with("verity "));
     let (_, version) = line.unwrap().rsplit_once('v').unwrap();

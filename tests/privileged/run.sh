@@ -11,6 +11,9 @@ shift 4
 
 tools/scripts/disk.sh "$builder"
 
+# Filesystems with all that mkfs.erofs can put into one.
+tests/privileged/erofs_images.sh "$testvm" target/erofs-images
+
 # The real image, for the container runtime.
 cargo run --quiet --locked --package xtask -- image target/image "$mounter"
 rm -rf target/image/rootfs
@@ -27,5 +30,6 @@ libgcc=$(ldconfig -p | sed -n 's/.*libgcc_s\.so\.1 .*=> //p' | head -n 1)
     --disk target/model/disk.img --file target/model/SHA256SUMS:SHA256SUMS --file "$libgcc" \
     --program "$mounter" --program "$builder" --program "$tests" "${programs[@]}" \
     --env "MODEL_ROOT_HASH=$(cat target/model/root-hash)" --env MODEL_SUMS=SHA256SUMS \
+    --file target/erofs-images:erofs-images --env EROFS_IMAGES=erofs-images \
     --file target/image/rootfs:rootfs --env IMAGE_ROOTFS=rootfs \
     -- "$(basename "$tests")" "$@"

@@ -86,6 +86,20 @@ impl DebianArchive {
         Ok(())
     }
 
+    /// Unpacks a package and all that it depends on, each in the newest version that there is.
+    pub(crate) fn unpack_all(&self, package: &str, root: &Path) -> Result<()> {
+        let mut install = self.apt("apt-get");
+        install.args(["-o", "Debug::NoLocking=1", "--no-install-recommends"]);
+        output(install.args(["install", "--yes", "--download-only", "--", package]))?;
+        for file in fs::read_dir(self.directory.join("cache/archives"))? {
+            let file = file?.path();
+            if file.extension().is_some_and(|extension| extension == "deb") {
+                output(Command::new("dpkg").arg("-x").arg(file).arg(root))?;
+            }
+        }
+        Ok(())
+    }
+
     fn apt(&self, program: &str) -> Command {
         let directory = self.directory.display();
         let mut command = Command::new(program);

@@ -4,14 +4,17 @@
 //! Each is exactly one version, so that a test that fails today did not pass on another yesterday.
 
 use std::{
-    fs::{self, File},
+    fs,
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
-use crate::apt::{DebianArchive, PinnedPackage};
+use crate::{
+    apt::{DebianArchive, PinnedPackage},
+    cache::cached,
+};
 
 /// The package whose dependency is a suite's current kernel for virtual machines.
 const CURRENT: &str = "linux-image-cloud-amd64";
@@ -40,7 +43,7 @@ struct KernelPackages {
     own_modules: &'static [&'static str],
 }
 
-/// SHA-2 for the CPU; Linux 6.16 and later have it in the kernel itself.
+/// SHA-2 for the CPU, which newer kernels have built in.
 const SHA2_MODULES: &[&str] = &["sha256-ssse3", "sha512-ssse3"];
 
 impl KernelVersion {
@@ -97,24 +100,16 @@ impl Kernel {
         let names: Vec<_> = names
             .map(|it| format!("{}_{}", it.name, it.version))
             .collect();
-        let directory = cache.join(names.last().context("a kernel has packages")?);
-        fs::create_dir_all(cache).with_context(|| cache.display().to_string())?;
-        // One process fetches, others that come meanwhile wait for it.
-        let lock = File::create(cache.join("lock")).and_then(|file| file.lock().map(|()| file));
-        let _lock = lock.with_context(|| format!("cannot lock {}/lock", cache.display()))?;
-        if !directory.exists() {
-            eprintln!("testvm: fetching {}, this once", names.join(", "));
-            let partial = tempfile::tempdir_in(cache)?;
-            let root = partial.path().join("root");
-            fetch(&packages, &partial.path().join("apt"), &root)
-                .with_context(|| format!("cannot fetch the kernel {}", names.join(", ")))?;
-            fs::rename(root, &directory)?;
-        }
+        let name = names.last().context("a kernel has packages")?;
+        let directory = cached(cache, name, |apt, root| {
+            fetch(&packages, apt, root)
+                .with_context(|| format!("cannot fetch the kernel {}", names.join(", ")))
+        })?;
         Self::unpacked(&directory, packages.own_modules)
     }
 
-    /// A kernel as its packages have it: up to Linux 7.0 its image is in `/boot`, then with the
-    /// modules.
+    /// A kernel as its packages have it: the image of an old one is in `/boot`, that of a new one
+    /// lies with the modules.
     fn unpacked(root: &Path, own_modules: &'static [&'static str]) -> Result<Self> {
         let places = ["usr/lib/modules", "lib/modules"].map(|place| root.join(place));
         let [merged, old] = &places;
@@ -133,10 +128,9 @@ impl Kernel {
     }
 }
 
-/// Leaves the packages' content in `root`, which it makes.
+/// Leaves the packages' content in `root`.
 fn fetch(kernel: &KernelPackages, apt: &Path, root: &Path) -> Result<()> {
     let archive = DebianArchive::read(apt, kernel.suites)?;
-    fs::create_dir(root)?;
     for package in kernel.packages {
         if archive.unpack_pinned(*package, root)?.is_none() {
             bail!(gone(

@@ -10,12 +10,13 @@
 //! | `native` | the same without a virtual machine |
 //! | `initramfs`, `cpio`, `quote` | all that the guest holds, as one archive |
 //! | `kernel`, `modules` | the guest's kernel, and its modules in load order |
-//! | `apt` | packages of any release of Debian |
+//! | `cache`, `apt` | packages of any release of Debian, unpacked once |
 //! | `job` | what to run and what it needs |
 //! | `host` | what this machine can do, and what it lacks |
 //! | `process`, `program` | a child process under a time limit, and programs of this machine |
 
 mod apt;
+mod cache;
 mod cli;
 mod cpio;
 mod host;
@@ -57,6 +58,10 @@ fn run(arguments: TestvmArguments) -> Result<u8> {
     let (cache, kernel) = (arguments.cache.as_path(), arguments.kernel);
     match arguments.command {
         TestvmCommand::Prepare => prepare(cache, kernel.unwrap_or_default()),
+        TestvmCommand::Unpack { suite, package } => {
+            println!("{}", cache::unpacked(cache, &suite, &package)?.display());
+            Ok(0)
+        }
         TestvmCommand::Run(arguments) => {
             let (location, machine) = (arguments.location, arguments.machine.clone());
             let of_machine = if !machine.writable_disk.is_empty() {
