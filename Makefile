@@ -38,7 +38,7 @@ demo: setup-demo programs
 
 ## make test    every test there is
 .PHONY: test
-test: check test-testvm test-privileged test-power-off test-deploy test-packages test-audit
+test: check test-testvm test-privileged test-power-off test-aarch64 test-deploy test-packages test-audit
 
 ## make check   the quick part of it: formatting, lints, tests without a kernel
 .PHONY: check
@@ -79,6 +79,11 @@ test-kernels:
 	@for kernel in $(KERNELS); do \
 	    echo "Linux $$kernel:" && $(MAKE) test-privileged test-power-off KERNEL=$$kernel || exit; \
 	done
+
+# That the programs compile for 64-bit ARM, and what is for such a CPU.
+.PHONY: test-aarch64
+test-aarch64: setup-arm
+	tests/aarch64/run.sh
 
 # The container images and the Kubernetes manifests.
 .PHONY: test-deploy
@@ -163,7 +168,9 @@ packager: setup-build
 	cargo build --locked --release --package xtask --features packages
 
 # The Debian packages for each.
-.PHONY: setup-audit setup-build setup-images setup-signing setup-packages setup-bench setup-demo setup-fuzz setup-tests
+.PHONY: setup-arm setup-audit setup-build setup-images setup-signing setup-packages setup-bench setup-demo setup-fuzz setup-tests
+setup-arm:
+	@tools/scripts/setup.sh build arm
 setup-audit:
 	@tools/scripts/setup.sh audit
 setup-build:
