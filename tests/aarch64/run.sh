@@ -5,9 +5,11 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 export CARGO_BUILD_TARGET=aarch64-unknown-linux-musl
-# For libdevmapper's header, and those that it takes in; nothing is linked to it here.
+# For libdevmapper's header, and those that it takes in, of which a few are any compiler's own;
+# nothing is linked to it here.
 export PKG_CONFIG_ALLOW_CROSS=1
-export BINDGEN_EXTRA_CLANG_ARGS="-isystem /usr/aarch64-linux-gnu/include"
+headers="-isystem $(cc -print-file-name=include) -isystem /usr/aarch64-linux-gnu/include"
+export BINDGEN_EXTRA_CLANG_ARGS=$headers
 cargo check --locked --quiet --package disk-mounter --package disk-builder --all-targets
 
 # Rust brings a linker, and the C library of this target.

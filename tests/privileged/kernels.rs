@@ -6,7 +6,7 @@ use std::{fs, path::Path};
 use crate::{
     Test,
     disk::{TestDisk, files, root_hash},
-    machine::{Leftovers, kernel_release},
+    machine::{Leftovers, kernel_release, unmount_below},
     mounting::verity_version,
     real_model::variable,
     run::{check, mounter, text},
@@ -99,7 +99,7 @@ fn direct_reads() -> String {
     let columns = ["--noheadings", "--output", "DIO", "--associated"];
     let direct = check("losetup", [&columns[..], &[text(&image)]].concat());
     mounter(&disk.line("unmount")).is(0, &[]);
-    check("umount", [text(&tmpfs)]);
+    unmount_below(&tmpfs);
     yes_or_no(direct.trim() == "1")
 }
 

@@ -10,7 +10,10 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
-use crate::run::check;
+use crate::{
+    run::{check, run},
+    sidecar::until,
+};
 
 /// Mappings, loop devices, mounts and nodes that are there.
 #[derive(Debug, PartialEq, Eq)]
@@ -97,6 +100,13 @@ pub(crate) fn half_made(name: &str) {
 pub(crate) fn drop_caches() {
     nix::unistd::sync();
     fs::write("/proc/sys/vm/drop_caches", "3").unwrap();
+}
+
+/// Unmounts a filesystem with an image file that was mounted until now: newer kernels take a moment
+/// to let the file go.
+#[track_caller]
+pub(crate) fn unmount_below(folder: &Path) {
+    until("unmounted", || run("umount", [folder]).code == 0);
 }
 
 /// The version of Linux: `6.1.0-57-cloud-amd64`.

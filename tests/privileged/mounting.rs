@@ -12,7 +12,7 @@ use nix::sys::stat::{major, minor};
 use crate::{
     Test,
     disk::{Loop, TestDisk, files},
-    machine::{Leftovers, kernel_is_before, mount_line},
+    machine::{Leftovers, kernel_is_before, mount_line, unmount_below},
     run::{check, mounter, run},
 };
 
@@ -337,7 +337,7 @@ impl OnExt4 {
 
 impl Drop for OnExt4 {
     fn drop(&mut self) {
-        check("umount", [&self.folder]);
+        unmount_below(&self.folder);
     }
 }
 
