@@ -343,5 +343,7 @@ fn the_kernels_are_the_same_everywhere() {
     let line = format!("KERNELS := {}", kernels.join(" "));
     assert!(makefile.lines().any(|other| other == line), "{line}");
     let head = format!("| since Linux | {} | test |", kernels.join(" | "));
+    let newest = format!("make test-privileged KERNEL={}\n", kernels.last().unwrap());
+    assert!(read(".ci/run").ends_with(&newest), "{newest}");
     assert_eq!(read("docs/kernels.md").matches(&head).count(), 2, "{head}");
 }
