@@ -38,7 +38,7 @@ demo: setup-demo programs
 
 ## make test    every test there is
 .PHONY: test
-test: check test-testvm test-privileged test-power-off test-deploy test-packages test-audit
+test: check test-testvm test-privileged test-power-off test-aarch64 test-deploy test-packages test-audit
 
 ## make check   the quick part of it: formatting, lints, tests without a kernel
 .PHONY: check
@@ -60,17 +60,30 @@ fuzz: setup-fuzz
 test-testvm: setup-tests
 	cargo test --locked --package testvm --quiet
 
-# The tests of the mounter on a kernel with dm-verity.
+# The tests of the mounter on a kernel with dm-verity; KERNEL=7.3 names one that testvm has.
 .PHONY: test-privileged
 test-privileged: setup-tests programs
 	cargo build --locked --quiet --test privileged
-	tests/privileged/run.sh $(PROGRAMS) \
+	KERNEL=$(KERNEL) tests/privileged/run.sh $(PROGRAMS) \
 	    "$$(cargo test --locked --test privileged --no-run 2>&1 | sed -n 's/.*(\(.*\))$$/\1/p')" $(TESTS)
 
 # Builds that a virtual machine does not survive.
 .PHONY: test-power-off
 test-power-off: setup-tests programs
-	tests/power_off/run.sh $(RELEASE)/disk-builder $(RELEASE)/testvm
+	KERNEL=$(KERNEL) tests/power_off/run.sh $(RELEASE)/disk-builder $(RELEASE)/testvm
+
+## make test-kernels   what needs a kernel, on each that testvm has: docs/kernels.md
+KERNELS := 6.1 6.12 7.3
+.PHONY: test-kernels
+test-kernels:
+	@for kernel in $(KERNELS); do \
+	    echo "Linux $$kernel:" && $(MAKE) test-privileged test-power-off KERNEL=$$kernel || exit; \
+	done
+
+# That the programs compile for 64-bit ARM, and what is for such a CPU.
+.PHONY: test-aarch64
+test-aarch64: setup-arm
+	tests/aarch64/run.sh
 
 # The container images and the Kubernetes manifests.
 .PHONY: test-deploy
@@ -155,7 +168,9 @@ packager: setup-build
 	cargo build --locked --release --package xtask --features packages
 
 # The Debian packages for each.
-.PHONY: setup-audit setup-build setup-images setup-signing setup-packages setup-bench setup-demo setup-fuzz setup-tests
+.PHONY: setup-arm setup-audit setup-build setup-images setup-signing setup-packages setup-bench setup-demo setup-fuzz setup-tests
+setup-arm:
+	@tools/scripts/setup.sh build arm
 setup-audit:
 	@tools/scripts/setup.sh audit
 setup-build:

@@ -83,7 +83,11 @@ fn the_tests_that_documents_name_exist() {
 fn each_promise_names_its_test() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let text = all_sources(root);
-    for (document, least) in [("docs/security.md", 15), ("docs/faults.md", 60)] {
+    for (document, least) in [
+        ("docs/security.md", 15),
+        ("docs/faults.md", 60),
+        ("docs/kernels.md", 20),
+    ] {
         let content = fs::read_to_string(root.join(document)).unwrap();
         let mut rows = 0;
         let mut named_by_test = false;
@@ -323,4 +327,23 @@ fn names_of_types_are_unique() {
     assert!(names.len() > 200, "only {} names", names.len());
     let shared: Vec<_> = names.iter().filter(|(_, count)| **count > 1).collect();
     assert!(shared.is_empty(), "{shared:?}");
+}
+
+/// The kernels of `testvm` are those that `make test-kernels` takes, and each has a column.
+#[test]
+fn the_kernels_are_the_same_everywhere() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |path: &str| fs::read_to_string(root.join(path)).unwrap();
+    let source = read("tools/testvm/src/kernel.rs");
+    let names = source.split("#[value(name = \"").skip(1);
+    let kernels: Vec<_> = names.map(|rest| rest.split('"').next().unwrap()).collect();
+    assert!(kernels.len() >= 3, "{kernels:?}");
+
+    let makefile = read("Makefile");
+    let line = format!("KERNELS := {}", kernels.join(" "));
+    assert!(makefile.lines().any(|other| other == line), "{line}");
+    let head = format!("| since Linux | {} | test |", kernels.join(" | "));
+    let newest = format!("make test-privileged KERNEL={}\n", kernels.last().unwrap());
+    assert!(read(".ci/run").ends_with(&newest), "{newest}");
+    assert_eq!(read("docs/kernels.md").matches(&head).count(), 2, "{head}");
 }

@@ -9,7 +9,8 @@ use crate::{
 };
 use dm_verity::BlockSize;
 use model_disk::{
-    DiskError, Escaped, ExitCode, FileError, HasExitCode, Interrupted, filesystem::FsType,
+    DiskError, Escaped, ExitCode, FileError, HasExitCode, Interrupted, erofs::ErofsFeature,
+    filesystem::FsType,
 };
 
 /// Why a disk is not mounted.
@@ -74,6 +75,17 @@ pub enum MountError {
         source: io::Error,
         /// What the filesystem driver says.
         messages: String,
+    },
+    /// The kernel refuses an EROFS, and that uses what some kernels cannot read.
+    #[error(
+        "the erofs filesystem cannot be mounted: this kernel may lack what it uses: {}",
+        listed(features)
+    )]
+    ErofsFeatures {
+        /// What it uses.
+        features: Vec<ErofsFeature>,
+        /// With its errno.
+        source: io::Error,
     },
     /// An XFS with sectors smaller than the data blocks.
     #[error(
@@ -140,6 +152,7 @@ impl HasExitCode for MountError {
             Self::Status(error) => error.exit_code(),
             Self::InTheWay { .. } | Self::NotShown(_) => ExitCode::InTheWay,
             Self::NoFilesystem(_)
+            | Self::ErofsFeatures { .. }
             | Self::XfsSectors(_)
             | Self::SmallBlocks { .. }
             | Self::NoThread(_) => ExitCode::Unsupported,
@@ -178,6 +191,11 @@ fn in_parentheses(messages: &str) -> String {
         return String::new();
     }
     format!(" ({messages})")
+}
+
+fn listed(features: &[ErofsFeature]) -> String {
+    let features: Vec<_> = features.iter().map(ErofsFeature::to_string).collect();
+    features.join(", ")
 }
 
 #[cfg(test)]

@@ -340,7 +340,7 @@ fn mount_mapping(
     filesystem::check_blocks(request.fs_type, &header, block_size)?;
 
     steps.begin("mounting its filesystem")?;
-    let mount = filesystem::mount_detached(mapping, request.fs_type, block_size);
+    let mount = filesystem::mount_detached(mapping, request.fs_type, block_size, &header);
     // A filesystem that meets a corrupt block only says that it cannot be mounted.
     mapping.check_status()?;
     let mount = mount?;

@@ -2,7 +2,7 @@
 # Resets a virtual machine while `disk-builder build` writes to a disk, and looks in a second boot at
 # what is there. Nothing is written out before: what was not synced is lost.
 # (`power::` of the privileged tests has many more moments, on a disk that also loses its own cache.)
-# Arguments: the programs disk-builder and testvm.
+# Arguments: the programs disk-builder and testvm. KERNEL names the guest's kernel.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 builder=$1 testvm=$2
@@ -16,7 +16,7 @@ root_hash=$("$builder" root-hash "$work/model")
 
 # boot SCRIPT ARGUMENT: runs a guest with the disk.
 boot() {
-    "$testvm" run --writable-disk "$work/disk.img" --program "$builder" --program mount \
+    "$testvm" run ${KERNEL:+--kernel "$KERNEL"} --writable-disk "$work/disk.img" --program "$builder" --program mount \
         --file "$work/model:model" --file "tests/power_off/$1:$1" -- sh "$1" "$2" 2>"$work/log"
 }
 

@@ -7,7 +7,7 @@ use crate::{
     Test,
     disk::{TestDisk, files, in_the_largest_file, on_the_way_to_the_last_block},
     fault_device::{FaultDevice, ForgetHashBlocks},
-    machine::{Leftovers, drop_caches},
+    machine::{Leftovers, drop_caches, unmount_below},
     run::{check, mounter, text},
     sidecar::{Sidecar, until},
 };
@@ -135,7 +135,7 @@ fn a_read_error_below_an_image_file() {
     mounter(&disk.mount_line("")).is(0, &[]);
     read(&disk).unwrap();
     mounter(&disk.line("unmount")).is(0, &[]);
-    check("umount", [&folder]);
+    unmount_below(&folder);
 }
 
 /// An error is no corruption; when it is over, all is as before.

@@ -10,7 +10,10 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
-use crate::run::check;
+use crate::{
+    run::{check, run},
+    sidecar::until,
+};
 
 /// Mappings, loop devices, mounts and nodes that are there.
 #[derive(Debug, PartialEq, Eq)]
@@ -99,9 +102,22 @@ pub(crate) fn drop_caches() {
     fs::write("/proc/sys/vm/drop_caches", "3").unwrap();
 }
 
+/// Unmounts a filesystem with an image file that was mounted until now: newer kernels take a moment
+/// to let the file go.
+#[track_caller]
+pub(crate) fn unmount_below(folder: &Path) {
+    until("unmounted", || run("umount", [folder]).code == 0);
+}
+
+/// The version of Linux: `6.1.0-57-cloud-amd64`.
+pub(crate) fn kernel_release() -> String {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    release.trim_end().to_owned()
+}
+
 /// Whether the kernel is older than this version of Linux.
 pub(crate) fn kernel_is_before(version: [u32; 2]) -> bool {
-    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let release = kernel_release();
     let mut numbers = release.split('.').map(|number| number.parse().unwrap());
     [(); 2].map(|()| numbers.next().unwrap()) < version
 }

@@ -20,6 +20,7 @@ mod foreign;
 mod geometry;
 mod hangs;
 mod hostile;
+mod kernels;
 mod machine;
 mod mounting;
 mod neighbour;
@@ -58,6 +59,7 @@ fn main() -> ExitCode {
         ("faults", faults::TESTS),
         ("hangs", hangs::TESTS),
         ("races", races::TESTS),
+        ("kernels", kernels::TESTS),
         ("oci", oci::TESTS),
         ("built", built::TESTS),
         ("commands", commands::TESTS),

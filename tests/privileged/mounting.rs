@@ -12,7 +12,7 @@ use nix::sys::stat::{major, minor};
 use crate::{
     Test,
     disk::{Loop, TestDisk, files},
-    machine::{Leftovers, kernel_is_before, mount_line},
+    machine::{Leftovers, kernel_is_before, mount_line, unmount_below},
     run::{check, mounter, run},
 };
 
@@ -289,7 +289,7 @@ fn on_error_goes_into_the_table() {
 }
 
 /// The version of the kernel's verity target, and its first two numbers as messages have them.
-fn verity_version() -> (Vec<u32>, String) {
+pub(crate) fn verity_version() -> (Vec<u32>, String) {
     let targets = check("dmsetup", ["targets"]);
     let line = targets.lines().find(|line| line.starts_with("verity "));
     let (_, version) = line.unwrap().rsplit_once('v').unwrap();
@@ -337,7 +337,7 @@ impl OnExt4 {
 
 impl Drop for OnExt4 {
     fn drop(&mut self) {
-        check("umount", [&self.folder]);
+        unmount_below(&self.folder);
     }
 }
 

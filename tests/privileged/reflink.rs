@@ -13,6 +13,7 @@ use crate::{
     Test,
     disk::{Loop, TestDisk},
     foreign::make_empty_xfs,
+    machine::unmount_below,
     run::{check, run, text},
 };
 
@@ -55,7 +56,7 @@ fn on_xfs(work: impl FnOnce(&TestDisk, &Path, &Path)) {
     drop(weights);
     fs::write(model.join("weights-2"), [7; 100_000]).unwrap();
     work(&disk, &model, &at.join("disk"));
-    check("umount", [&at]);
+    unmount_below(&at);
 }
 
 fn build<'a>(model: &'a Path, output: &'a Path) -> [&'a str; 6] {

@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::{
     host::RunLocation,
     job::{FileArgument, Job, Variable, existing},
+    kernel::KernelVersion,
     program::Program,
     vm::MachineArguments,
 };
@@ -30,6 +31,9 @@ pub(crate) struct TestvmArguments {
     /// Where the kernel is kept, and the files of a running guest
     #[arg(long, global = true, value_name = "DIR", default_value = DEFAULT_CACHE, hide_default_value = true)]
     pub(crate) cache: PathBuf,
+    /// The guest's kernel, 6.1 if none is named. Only a virtual machine has one
+    #[arg(long, global = true, value_name = "VERSION", value_enum)]
+    pub(crate) kernel: Option<KernelVersion>,
     #[command(subcommand)]
     pub(crate) command: TestvmCommand,
 }
@@ -41,6 +45,16 @@ pub(crate) enum TestvmCommand {
     Run(TestvmRunArguments),
     /// Fetch the guest's kernel, and print where it lies
     Prepare,
+    /// Fetch a Debian package with all that it depends on, and print where its root lies
+    ///
+    /// Nothing is installed. Its programs are started by the loader that is there:
+    /// usr/lib64/ld-linux-x86-64.so.2 --library-path usr/lib/x86_64-linux-gnu PROGRAM
+    Unpack {
+        /// A suite of Debian: forky, say
+        suite: String,
+        /// The package
+        package: String,
+    },
 }
 
 #[derive(Args)]

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Loaded before COMMAND starts, with all that they depend on. ext4 is built in.
-const MODULES: [&str; 18] = [
+const MODULES: [&str; 16] = [
     "virtio_pci",
     "virtio_blk",
     "virtio_console",
@@ -33,8 +33,6 @@ const MODULES: [&str; 18] = [
     "dm-log-writes",
     "dm-crypt",
     "xts", // for dm-crypt
-    "sha256-ssse3",
-    "sha512-ssse3",
     "erofs",
     "squashfs",
     "xfs",
@@ -64,7 +62,7 @@ pub(crate) fn write(file: &Path, kernel: &Kernel, job: &Job, disks: &[String]) -
     }
     add_base(&mut archive)?;
     let mut order = String::new();
-    for module in modules::load(&kernel.modules, &MODULES)? {
+    for module in modules::load(&kernel.modules, &[&MODULES, kernel.own_modules].concat())? {
         let path = format!("/testvm/modules/{}.ko", module.name);
         archive.file(Path::new(&path), 0o644, &module.content)?;
         order += &format!("{}\n", module.name);

@@ -10,10 +10,13 @@
 //! | `native` | the same without a virtual machine |
 //! | `initramfs`, `cpio`, `quote` | all that the guest holds, as one archive |
 //! | `kernel`, `modules` | the guest's kernel, and its modules in load order |
+//! | `cache`, `apt` | packages of any release of Debian, unpacked once |
 //! | `job` | what to run and what it needs |
 //! | `host` | what this machine can do, and what it lacks |
 //! | `process`, `program` | a child process under a time limit, and programs of this machine |
 
+mod apt;
+mod cache;
 mod cli;
 mod cpio;
 mod host;
@@ -35,6 +38,7 @@ use clap::Parser;
 
 use cli::{TestvmArguments, TestvmCommand};
 use host::{Host, RunLocation};
+use kernel::{Kernel, KernelVersion};
 
 /// The exit code where testvm itself failed, so that COMMAND's is not known.
 /// `env`, `timeout` and container runtimes use the same.
@@ -51,28 +55,36 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: TestvmArguments) -> Result<u8> {
-    let cache = arguments.cache.as_path();
+    let (cache, kernel) = (arguments.cache.as_path(), arguments.kernel);
     match arguments.command {
-        TestvmCommand::Prepare => prepare(cache),
+        TestvmCommand::Prepare => prepare(cache, kernel.unwrap_or_default()),
+        TestvmCommand::Unpack { suite, package } => {
+            println!("{}", cache::unpacked(cache, &suite, &package)?.display());
+            Ok(0)
+        }
         TestvmCommand::Run(arguments) => {
             let (location, machine) = (arguments.location, arguments.machine.clone());
-            let writable = !machine.writable_disk.is_empty();
+            let of_machine = if !machine.writable_disk.is_empty() {
+                Some("--writable-disk")
+            } else {
+                kernel.map(|_| "--kernel")
+            };
             let job = arguments.try_into()?;
             let location = match location {
-                RunLocation::Auto if writable => RunLocation::Vm,
+                RunLocation::Auto if of_machine.is_some() => RunLocation::Vm,
                 location => location,
             };
-            match host::choose(location)? {
-                Host::Native if writable => bail!("only a virtual machine has a --writable-disk"),
-                Host::Native => native::run(&job),
-                Host::Vm => vm::run(&job, &machine, cache),
+            match (host::choose(location)?, of_machine) {
+                (Host::Native, Some(option)) => bail!("only a virtual machine has a {option}"),
+                (Host::Native, None) => native::run(&job),
+                (Host::Vm, _) => vm::run(&job, &machine, cache, kernel.unwrap_or_default()),
             }
         }
     }
 }
 
-fn prepare(cache: &Path) -> Result<u8> {
-    let kernel = kernel::Kernel::get(cache)?;
+fn prepare(cache: &Path, kernel: KernelVersion) -> Result<u8> {
+    let kernel = Kernel::get(cache, kernel)?;
     println!("{}", kernel.image.display());
     Ok(0)
 }

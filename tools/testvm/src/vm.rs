@@ -12,7 +12,7 @@ use clap::Args;
 use crate::{
     initramfs,
     job::Job,
-    kernel::Kernel,
+    kernel::{Kernel, KernelVersion},
     process::{End, ProcessGroup},
     qemu,
 };
@@ -37,10 +37,15 @@ pub(crate) struct MachineArguments {
 }
 
 /// Runs the job; gives COMMAND's exit code.
-pub(crate) fn run(job: &Job, machine: &MachineArguments, cache: &Path) -> Result<u8> {
+pub(crate) fn run(
+    job: &Job,
+    machine: &MachineArguments,
+    cache: &Path,
+    kernel: KernelVersion,
+) -> Result<u8> {
     let disks = qemu::disks(&job.disks, &machine.writable_disk)?;
     let names = disk_names(disks.len())?;
-    let kernel = Kernel::get(cache)?;
+    let kernel = Kernel::get(cache, kernel)?;
     let directory = tempfile::Builder::new().prefix("run-").tempdir_in(cache)?;
     let files = qemu::Files::new(&directory.path().canonicalize()?);
     let size = initramfs::write(&files.initramfs, &kernel, job, &names)

@@ -34,6 +34,15 @@ fn outputs_and_exit_code_come_through() {
 }
 
 #[test]
+fn the_kernel_is_the_one_that_is_named() {
+    for kernel in ["6.1", "6.12", "7.3"] {
+        let output = shell(&["--kernel", kernel], "uname -r").output().unwrap();
+        let release = String::from_utf8_lossy(&output.stdout);
+        assert!(release.starts_with(&format!("{kernel}.")), "{output:?}");
+    }
+}
+
+#[test]
 fn what_goes_along_arrives_unchanged() {
     let directory = tempfile::tempdir().unwrap();
     // More than fits any buffer on the way.
@@ -171,6 +180,8 @@ fn runs_natively_where_the_kernel_can() {
             test "$(cat sub/group)" = "$(cat /etc/group)"
             echo native
             exit 9' || code=$?
+        if testvm run --where native --kernel 6.1 -- true 2>refusal; then exit 1; fi
+        grep -q 'only a virtual machine has a --kernel' refusal || exit 2
         echo "$code, loop devices: $(losetup --all | wc -l)""#;
     let own = env!("CARGO_BIN_EXE_testvm");
     let options = ["--program", own, "--program", "losetup", "--file", disk];

@@ -1,6 +1,6 @@
 //! Installs the Debian packages that are missing for some purposes, and says which before it does.
 
-use std::process::Command;
+use std::{path::Path, process::Command};
 
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
@@ -29,6 +29,8 @@ pub(crate) enum Purpose {
     Fuzz,
     /// What they are made of is audited
     Audit,
+    /// They are compiled for ARM, and what is for such a CPU is tested
+    Arm,
     /// They are tested
     Tests,
 }
@@ -57,7 +59,7 @@ impl Sign {
     }
 }
 
-use Purpose::{Audit, Build, Fuzz, Images, Machine, Packages, Peers, Signing, Tests};
+use Purpose::{Arm, Audit, Build, Fuzz, Images, Machine, Packages, Peers, Signing, Tests};
 use Sign::{File, ProgramOrDocker, PublishedProgram};
 
 /// Which Debian packages each purpose needs.
@@ -89,6 +91,12 @@ const PACKAGES: &[(Purpose, &str, Sign)] = &[
         PublishedProgram("qemu-system-x86_64"),
     ),
     (Machine, "busybox-static", File("/bin/busybox")),
+    (
+        Machine,
+        "debian-archive-keyring",
+        File("/usr/share/keyrings/debian-archive-keyring.gpg"),
+    ),
+    (Machine, "xz-utils", PublishedProgram("xz")),
     (Machine, "python3", PublishedProgram("python3")),
     (Machine, "python3-pip", PublishedProgram("pip3")),
     (Machine, "unzip", PublishedProgram("unzip")),
@@ -96,6 +104,12 @@ const PACKAGES: &[(Purpose, &str, Sign)] = &[
     (Audit, "git", PublishedProgram("git")),
     (Audit, "python3", PublishedProgram("python3")),
     (Audit, "python3-pip", PublishedProgram("pip3")),
+    (Arm, "qemu-user", PublishedProgram("qemu-aarch64")),
+    (
+        Arm,
+        "libc6-dev-arm64-cross",
+        File("/usr/aarch64-linux-gnu/include/stdio.h"),
+    ),
     (Tests, "git", PublishedProgram("git")),
     (Tests, "openssh-client", PublishedProgram("ssh-keygen")),
     (Tests, "dmsetup", PublishedProgram("dmsetup")),
@@ -130,6 +144,9 @@ pub(crate) fn setup(purposes: &[Purpose]) -> Result<()> {
     if purposes.contains(&Tests) {
         add_component("clippy", "clippy")?;
         add_component("rustfmt", "fmt")?;
+    }
+    if purposes.contains(&Arm) {
+        add_target("aarch64-unknown-linux-musl")?;
     }
     Ok(())
 }
@@ -171,6 +188,17 @@ fn add_component(component: &str, subcommand: &str) -> Result<()> {
     if bytes(&mut command("cargo", [subcommand, "--version"])).is_err() {
         println!("Installing the Rust component {component}");
         run(&mut command("rustup", ["component", "add", component]))?;
+    }
+    Ok(())
+}
+
+/// Adds a target to the Rust toolchain where its standard library is missing.
+fn add_target(target: &str) -> Result<()> {
+    let print = ["--print", "target-libdir", "--target", target];
+    let folder = bytes(&mut command("rustc", print))?;
+    if !Path::new(String::from_utf8(folder)?.trim_end()).exists() {
+        println!("Installing the Rust target {target}");
+        run(&mut command("rustup", ["target", "add", target]))?;
     }
     Ok(())
 }

@@ -96,3 +96,15 @@ fn part_of_a_digest() {
     let mut digests = [0; DIGEST_SIZE + 1];
     Backend::chosen().digest_blocks(&Salted::new(&[]), &[0; 512], size, &mut digests);
 }
+
+/// An emulator that is to have some instructions has them: they were compared.
+#[test]
+fn backends_that_are_expected() {
+    let supported: Vec<_> = Backend::supported().map(Backend::name).collect();
+    for name in std::env::var("EXPECTED_BACKENDS")
+        .unwrap_or_default()
+        .split_whitespace()
+    {
+        assert!(supported.contains(&name), "{name} is not in {supported:?}");
+    }
+}

@@ -11,6 +11,7 @@
 
 mod directory;
 mod extents;
+mod features;
 mod image;
 mod inode;
 mod superblock;
@@ -20,6 +21,7 @@ mod walk;
 
 pub use directory::{DIRENT_SIZE, Dirent, FileType, MAX_NAME_SIZE};
 pub use extents::{ExtentSource, ImageExtent};
+pub use features::ErofsFeature;
 pub use image::{ImagePlan, ImagePlanError};
 pub use inode::{
     COMPACT_INODE_SIZE, CompactInode, EXTENDED_INODE_SIZE, ExtendedInode, FORMAT_EXTENDED,

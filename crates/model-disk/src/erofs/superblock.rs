@@ -8,7 +8,7 @@ use zerocopy::{
 use crc::{CRC_32_ISCSI, Crc};
 use uuid::Uuid;
 
-use super::BLOCK_SIZE;
+use super::{BLOCK_SIZE, ErofsFeature};
 
 /// Where the superblock starts, in bytes from the start of the filesystem.
 pub const SUPERBLOCK_OFFSET: u64 = 1024;
@@ -139,6 +139,15 @@ impl ErofsSuperblock {
         let superblock = header.get(SUPERBLOCK_OFFSET as usize..);
         let raw = superblock.and_then(<[u8]>::first_chunk);
         Self::parse(raw.ok_or(ErofsSuperblockError::Magic)?)
+    }
+
+    /// What the superblock of a disk which starts with `header` says of that some kernels cannot
+    /// read; nothing where there is none.
+    pub fn features_in_header(header: &[u8]) -> Vec<ErofsFeature> {
+        let superblock = header.get(SUPERBLOCK_OFFSET as usize..);
+        let raw = superblock.and_then(<[u8]>::first_chunk::<SUPERBLOCK_SIZE>);
+        raw.map(|raw| ErofsFeature::of(zerocopy::transmute_ref!(raw)))
+            .unwrap_or_default()
     }
 
     /// The size of the filesystem in bytes.

@@ -1,0 +1,116 @@
+//! What an EROFS filesystem uses that some kernels cannot read.
+
+use std::fmt;
+
+use super::{BLOCK_SIZE, superblock::RawErofsSuperblock};
+
+/// The bit of `feature_incompat` that says that `compression` lists algorithms.
+const COMPRESSION_CONFIG: u32 = 0x02;
+
+/// The bits that every kernel knows that this project is for.
+const OLD_FEATURES: u32 = 0x1f;
+
+/// Bits of `feature_incompat`, and the Linux that they came into.
+const FEATURES: [(u32, &str, &str); 4] = [
+    (0x20, "fragments or deduplication", "6.1"),
+    (0x40, "prefixes of extended attributes", "6.4"),
+    (0x80, "addresses of 48 bits", "6.15"),
+    (0x100, "compressed metadata", "6.17"),
+];
+
+/// Bits of the list of algorithms, with what a kernel may have been built without.
+const ALGORITHMS: [(u16, &str, &str); 3] = [
+    (2, "LZMA", "Linux 5.16, CONFIG_EROFS_FS_ZIP_LZMA"),
+    (4, "DEFLATE", "Linux 6.6, CONFIG_EROFS_FS_ZIP_DEFLATE"),
+    (8, "Zstandard", "Linux 6.10, CONFIG_EROFS_FS_ZIP_ZSTD"),
+];
+const LZ4: u16 = 1;
+
+/// Something that a filesystem uses and that not every kernel since Linux 6.0 can read, with what
+/// such a kernel must be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ErofsFeature(String);
+
+impl ErofsFeature {
+    /// All that the superblock says of.
+    pub(super) fn of(superblock: &RawErofsSuperblock) -> Vec<Self> {
+        let mut features = Vec::new();
+        let mut add = |feature| features.push(Self(feature));
+        let block_size = 1_u64.checked_shl(superblock.block_size_bits.into());
+        if let Some(size) = block_size.filter(|size| *size < BLOCK_SIZE) {
+            add(format!("blocks of {size} bytes (Linux 6.4)"));
+        }
+        let used = superblock.feature_incompat.get();
+        for (bit, name, since) in FEATURES {
+            if used & bit != 0 {
+                add(format!("{name} (Linux {since})"));
+            }
+        }
+        let known = FEATURES
+            .iter()
+            .fold(OLD_FEATURES, |all, (bit, ..)| all | bit);
+        let mut unknown = u64::from(used & !known);
+        if used & COMPRESSION_CONFIG != 0 {
+            let algorithms = superblock.compression.get();
+            for (bit, name, needs) in ALGORITHMS {
+                if algorithms & bit != 0 {
+                    add(format!("{name} ({needs})"));
+                }
+            }
+            let known = ALGORITHMS.iter().fold(LZ4, |all, (bit, ..)| all | bit);
+            unknown |= u64::from(algorithms & !known) << 32;
+        }
+        if unknown != 0 {
+            add(format!("what came later ({unknown:#x})"));
+        }
+        features
+    }
+}
+
+impl fmt::Display for ErofsFeature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use zerocopy::FromZeros as _;
+
+    fn features(block_size_bits: u8, incompat: u32, algorithms: u16) -> Vec<String> {
+        let mut raw = RawErofsSuperblock::new_zeroed();
+        raw.block_size_bits = block_size_bits;
+        raw.feature_incompat = incompat.into();
+        raw.compression = algorithms.into();
+        let features = ErofsFeature::of(&raw);
+        features.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn what_is_old_is_not_told() {
+        // Without a list of algorithms, the field is a distance of LZ4.
+        for (incompat, algorithms) in [(0, 0), (0x1d, 0xffff), (0x03, 1)] {
+            assert!(features(12, incompat, algorithms).is_empty());
+        }
+    }
+
+    #[test]
+    fn each_with_what_it_needs() {
+        assert_eq!(features(9, 0, 0), ["blocks of 512 bytes (Linux 6.4)"]);
+        assert_eq!(
+            features(12, 0x1ff, 0xf),
+            [
+                "fragments or deduplication (Linux 6.1)",
+                "prefixes of extended attributes (Linux 6.4)",
+                "addresses of 48 bits (Linux 6.15)",
+                "compressed metadata (Linux 6.17)",
+                "LZMA (Linux 5.16, CONFIG_EROFS_FS_ZIP_LZMA)",
+                "DEFLATE (Linux 6.6, CONFIG_EROFS_FS_ZIP_DEFLATE)",
+                "Zstandard (Linux 6.10, CONFIG_EROFS_FS_ZIP_ZSTD)",
+            ]
+        );
+        assert_eq!(features(12, 0x200, 0xf0), ["what came later (0x200)"]);
+        assert_eq!(features(12, 2, 0x10), ["what came later (0x1000000000)"]);
+    }
+}

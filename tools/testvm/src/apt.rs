@@ -1,0 +1,212 @@
+//! Packages of a release of Debian that is not this machine's own: apt reads them with lists, caches
+//! and a status that are nobody else's, and checks their signatures as ever. Nothing is installed.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, Result, bail};
+
+/// The keys that Debian's own archives are signed with.
+const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+const MIRROR: &str = "http://deb.debian.org";
+
+/// A package in exactly one version.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct PinnedPackage {
+    pub(crate) name: &'static str,
+    pub(crate) version: &'static str,
+}
+
+/// The lists of an archive, as they are now.
+pub(crate) struct DebianArchive {
+    /// Where apt keeps what belongs to them.
+    directory: PathBuf,
+}
+
+impl DebianArchive {
+    /// Reads the lists of some of Debian's suites, each with the archive that it is in:
+    /// `debian-security trixie-security`.
+    pub(crate) fn read(directory: &Path, suites: &[&str]) -> Result<Self> {
+        let lines = suites.iter().map(|suite| format!("{MIRROR}/{suite} main"));
+        let sources: String = lines
+            .map(|line| format!("deb [signed-by={KEYRING}] {line}\n"))
+            .collect();
+        Self::of_sources(directory, &sources)
+    }
+
+    /// The same of any source; `sources` is what a `sources.list` holds.
+    fn of_sources(directory: &Path, sources: &str) -> Result<Self> {
+        for folder in ["lists/partial", "cache/archives/partial"] {
+            fs::create_dir_all(directory.join(folder))?;
+        }
+        fs::write(directory.join("sources.list"), sources)?;
+        fs::write(directory.join("status"), "")?;
+        let archive = Self {
+            directory: directory.to_owned(),
+        };
+        // Without it, apt takes a list that it cannot read or check for none, and goes on.
+        output(archive.apt("apt-get").args(["update", "--error-on=any"]))?;
+        Ok(archive)
+    }
+
+    /// Unpacks a package as it is pinned; nothing where the archive does not have it (any more).
+    pub(crate) fn unpack_pinned(&self, package: PinnedPackage, root: &Path) -> Result<Option<()>> {
+        let known = output(self.apt("apt-cache").args(["madison", package.name]))?;
+        // NAME | VERSION | SOURCE
+        let mut versions = known.lines().filter_map(|line| line.split('|').nth(1));
+        if !versions.any(|version| version.trim() == package.version) {
+            return Ok(None);
+        }
+        let pin = format!("{}={}", package.name, package.version);
+        self.unpack(&pin, root).map(Some)
+    }
+
+    /// What the newest version of a package depends on, with versions.
+    pub(crate) fn dependencies(&self, package: &str) -> Result<String> {
+        let mut show = self.apt("apt-cache");
+        let text = output(show.args(["show", "--no-all-versions", package]))?;
+        let line = text.lines().find_map(|line| line.strip_prefix("Depends: "));
+        Ok(line.unwrap_or("nothing").to_owned())
+    }
+
+    /// Unpacks `NAME` or `NAME=VERSION` into a directory.
+    pub(crate) fn unpack(&self, package: &str, root: &Path) -> Result<()> {
+        let download = tempfile::tempdir_in(&self.directory)?;
+        output(
+            self.apt("apt-get")
+                .args(["download", package])
+                .current_dir(download.path()),
+        )?;
+        for file in fs::read_dir(download.path())? {
+            output(Command::new("dpkg").arg("-x").arg(file?.path()).arg(root))?;
+        }
+        Ok(())
+    }
+
+    /// Unpacks a package and all that it depends on, each in the newest version that there is.
+    pub(crate) fn unpack_all(&self, package: &str, root: &Path) -> Result<()> {
+        let mut install = self.apt("apt-get");
+        install.args(["-o", "Debug::NoLocking=1", "--no-install-recommends"]);
+        output(install.args(["install", "--yes", "--download-only", "--", package]))?;
+        for file in fs::read_dir(self.directory.join("cache/archives"))? {
+            let file = file?.path();
+            if file.extension().is_some_and(|extension| extension == "deb") {
+                output(Command::new("dpkg").arg("-x").arg(file).arg(root))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn apt(&self, program: &str) -> Command {
+        let directory = self.directory.display();
+        let mut command = Command::new(program);
+        for option in [
+            format!("Dir::Etc::SourceList={directory}/sources.list"),
+            "Dir::Etc::SourceParts=/dev/null".into(),
+            // The machine's pins and its preference for its own release are none of ours.
+            "Dir::Etc::Preferences=/dev/null".into(),
+            "Dir::Etc::PreferencesParts=/dev/null".into(),
+            "APT::Default-Release=".into(),
+            format!("Dir::State={directory}"),
+            format!("Dir::State::Lists={directory}/lists"),
+            format!("Dir::State::Status={directory}/status"),
+            format!("Dir::Cache={directory}/cache"),
+            "Acquire::Languages=none".into(),
+            "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false".into(),
+            "APT::Architecture=amd64".into(),
+            "APT::Architectures=amd64".into(),
+            // As the user that we are: apt's own cannot write here.
+            "APT::Sandbox::User=root".into(),
+        ] {
+            command.arg("-o").arg(option);
+        }
+        command
+    }
+}
+
+fn output(command: &mut Command) -> Result<String> {
+    let program = command.get_program().display().to_string();
+    let output = command
+        .env("LC_ALL", "C")
+        .output()
+        .with_context(|| format!("cannot run {program}"))?;
+    if !output.status.success() {
+        bail!(
+            "{program} failed ({}): {}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
+    }
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CONTROL: &str = "Package: kernel\nVersion: 6.1-1\nArchitecture: all\n\
+                           Maintainer: nobody <nobody@localhost>\nDepends: other (= 1)\n\
+                           Description: a test\n";
+
+    /// An archive of one package, which is not signed.
+    fn archive(directory: &Path) {
+        let content = directory.join("content");
+        fs::create_dir_all(content.join("DEBIAN")).unwrap();
+        fs::write(content.join("DEBIAN/control"), CONTROL).unwrap();
+        fs::write(content.join("file"), "kernel").unwrap();
+        let package = directory.join("kernel.deb");
+        output(Command::new("dpkg-deb").arg("-b").args([content, package])).unwrap();
+        let script = r#"
+            sum() { sha256sum "$1" | cut -d ' ' -f 1; }
+            printf '%sFilename: ./kernel.deb\nSize: %s\nSHA256: %s\n' "$0" \
+                "$(stat -c %s kernel.deb)" "$(sum kernel.deb)" >Packages
+            printf 'Date: %s\nSHA256:\n %s %s Packages\n' "$(date -uR)" "$(sum Packages)" \
+                "$(stat -c %s Packages)" >Release"#;
+        let mut index = Command::new("sh");
+        index.args(["-euc", script, CONTROL]).current_dir(directory);
+        output(&mut index).unwrap();
+    }
+
+    fn read(directory: &Path, options: &str) -> Result<DebianArchive> {
+        let sources = format!("deb {options} file:{} ./\n", directory.display());
+        DebianArchive::of_sources(&directory.join("apt"), &sources)
+    }
+
+    #[test]
+    fn a_package_in_exactly_its_version() {
+        let directory = tempfile::tempdir().unwrap();
+        archive(directory.path());
+        let archive = read(directory.path(), "[trusted=yes]").unwrap();
+        let root = directory.path().join("root");
+        let unpack = |name, version| {
+            let pinned = PinnedPackage { name, version };
+            archive.unpack_pinned(pinned, &root).unwrap()
+        };
+        assert_eq!(unpack("kernel", "6.1-2"), None);
+        assert_eq!(unpack("other", "6.1-1"), None);
+        assert!(!root.exists());
+        assert_eq!(unpack("kernel", "6.1-1"), Some(()));
+        assert_eq!(fs::read_to_string(root.join("file")).unwrap(), "kernel");
+        assert_eq!(archive.dependencies("kernel").unwrap(), "other (= 1)");
+    }
+
+    #[test]
+    fn an_archive_without_a_signature_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        archive(directory.path());
+        let error = read(directory.path(), "").err().unwrap().to_string();
+        assert!(error.contains("is not signed"), "{error}");
+    }
+
+    #[test]
+    fn a_package_that_was_changed_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        archive(directory.path());
+        let archive = read(directory.path(), "[trusted=yes]").unwrap();
+        fs::write(directory.path().join("kernel.deb"), "other").unwrap();
+        assert!(archive.unpack("kernel", directory.path()).is_err());
+    }
+}
