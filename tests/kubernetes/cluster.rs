@@ -6,7 +6,7 @@ use std::{fs, process::Command, sync::Once};
 use serde_json::Value;
 
 use crate::{
-    node::{KubernetesNode, daemon},
+    node::{Daemon, KubernetesNode},
     run::{check, until},
 };
 
@@ -22,8 +22,8 @@ pub(crate) fn start() {
         for who in ["administrator", "node"] {
             fs::write(format!("/var/lib/control/{who}.conf"), configuration(who)).unwrap();
         }
-        daemon("etcd --data-dir /var/lib/control/etcd --unsafe-no-fsync --log-level warn");
-        daemon(
+        Daemon::start("etcd --data-dir /var/lib/control/etcd --unsafe-no-fsync --log-level warn");
+        Daemon::start(
             "kube-apiserver --etcd-servers http://127.0.0.1:2379 --bind-address 127.0.0.1
              --advertise-address 10.0.0.1 --cert-dir /var/lib/control/certificates
              --token-auth-file /var/lib/control/tokens.csv --authorization-mode Node,RBAC
@@ -33,12 +33,12 @@ pub(crate) fn start() {
              --service-account-signing-key-file /etc/kubernetes/service-accounts.pem",
         );
         until("the API server is ready", || succeeds("get --raw /readyz").then_some(()));
-        daemon(
+        Daemon::start(
             "kube-controller-manager --kubeconfig /var/lib/control/administrator.conf --leader-elect=false
              --service-account-private-key-file /etc/kubernetes/service-accounts.pem
              --cert-dir /var/lib/control/certificates",
         );
-        daemon(
+        Daemon::start(
             "kube-scheduler --kubeconfig /var/lib/control/administrator.conf --leader-elect=false
              --cert-dir /var/lib/control/certificates",
         );

@@ -18,8 +18,8 @@ pub(crate) const MANIFESTS: &str = "/etc/kubernetes/manifests";
 
 /// containerd and the kubelet.
 pub(crate) struct KubernetesNode {
-    containerd: Child,
-    kubelet: Child,
+    containerd: Daemon,
+    kubelet: Daemon,
     /// What the kubelet is told beside its configuration.
     options: &'static str,
 }
@@ -48,7 +48,7 @@ impl KubernetesNode {
     pub(crate) fn join(options: &'static str) {
         let mut node = NODE.lock().unwrap();
         let node = node.as_mut().unwrap();
-        end(&mut node.kubelet);
+        node.kubelet.end();
         node.options = options;
         node.kubelet = kubelet(options);
     }
@@ -57,7 +57,7 @@ impl KubernetesNode {
     pub(crate) fn without_kubelet<T>(work: impl FnOnce() -> T) -> T {
         let mut node = NODE.lock().unwrap();
         let node = node.as_mut().unwrap();
-        end(&mut node.kubelet);
+        node.kubelet.end();
         let done = work();
         node.kubelet = kubelet(node.options);
         done
@@ -67,15 +67,15 @@ impl KubernetesNode {
     pub(crate) fn without_containerd<T>(work: impl FnOnce() -> T) -> T {
         let mut node = NODE.lock().unwrap();
         let node = node.as_mut().unwrap();
-        end(&mut node.containerd);
+        node.containerd.end();
         let done = work();
         node.containerd = containerd();
         done
     }
 }
 
-fn containerd() -> Child {
-    let daemon = daemon("containerd");
+fn containerd() -> Daemon {
+    let daemon = Daemon::start("containerd");
     until("containerd answers", || {
         let version = Command::new("ctr").arg("version").output().unwrap();
         version.status.success().then_some(())
@@ -83,31 +83,33 @@ fn containerd() -> Child {
     daemon
 }
 
-fn kubelet(options: &str) -> Child {
-    daemon(&format!(
+fn kubelet(options: &str) -> Daemon {
+    Daemon::start(&format!(
         "kubelet --config /etc/kubernetes/kubelet.yaml --hostname-override node --node-ip 10.0.0.1 {options}"
     ))
 }
 
-/// Starts a program that writes to a log.
-pub(crate) fn daemon(line: &str) -> Child {
-    let mut words = line.split_ascii_whitespace();
-    let program = words.next().unwrap();
-    let mut log = File::options();
-    let log = log
-        .create(true)
-        .append(true)
-        .open(format!("/var/log/{program}.log"))
-        .unwrap();
-    let mut command = Command::new(program);
-    command
-        .args(words)
-        .stdout(log.try_clone().unwrap())
-        .stderr(log);
-    command.spawn().unwrap()
-}
+/// A program that runs, and writes to a log.
+pub(crate) struct Daemon(Child);
 
-fn end(daemon: &mut Child) {
-    kill(Pid::from_raw(daemon.id() as i32), Signal::SIGTERM).unwrap();
-    daemon.wait().unwrap();
+impl Daemon {
+    /// Starts it; the words are separated by blanks.
+    pub(crate) fn start(line: &str) -> Self {
+        let mut words = line.split_ascii_whitespace();
+        let program = words.next().unwrap();
+        let mut log = File::options();
+        let log = log.create(true).append(true);
+        let log = log.open(format!("/var/log/{program}.log")).unwrap();
+        let mut command = Command::new(program);
+        command
+            .args(words)
+            .stdout(log.try_clone().unwrap())
+            .stderr(log);
+        Self(command.spawn().unwrap())
+    }
+
+    fn end(&mut self) {
+        kill(Pid::from_raw(self.0.id() as i32), Signal::SIGTERM).unwrap();
+        self.0.wait().unwrap();
+    }
 }
