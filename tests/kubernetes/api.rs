@@ -1,6 +1,9 @@
 //! With an API server: the manifests as they are, from `kubectl apply -k` on.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use crate::{
     Test,
@@ -8,7 +11,7 @@ use crate::{
     disk::LoopDisk,
     manifest::READER,
     pod::{mappings, mounts_below},
-    run::until,
+    run::{check, until},
 };
 
 /// The tests of this group.
@@ -25,6 +28,7 @@ pub(crate) const TESTS: &[Test] = &[
         "what_describe_says_of_a_wrong_root_hash",
         what_describe_says_of_a_wrong_root_hash,
     ),
+    ("a_job_makes_a_disk", a_job_makes_a_disk),
     ("an_eviction", an_eviction),
     ("a_forced_deletion", a_forced_deletion),
     ("levels_of_pod_security", levels_of_pod_security),
@@ -69,23 +73,7 @@ impl ClusterRelease {
         let namespace = &self.namespace;
         fs::write(
             self.folder.join("volume.yaml"),
-            format!(
-                "apiVersion: v1
-kind: PersistentVolume
-metadata: {{name: {namespace}-{claim}}}
-spec:
-  capacity: {{storage: 100Gi}}
-  volumeMode: Block
-  accessModes: [ReadOnlyMany]
-  storageClassName: ''
-  claimRef: {{namespace: {namespace}, name: {claim}}}
-  local: {{path: {device}}}
-  nodeAffinity:
-    required:
-      nodeSelectorTerms:
-        - matchExpressions: [{{key: kubernetes.io/hostname, operator: In, values: [node]}}]
-"
-            ),
+            volume(namespace, claim, device, "Block", "ReadOnlyMany"),
         )
         .unwrap();
         let probes = ["startupProbe", "readinessProbe", "livenessProbe"].map(|probe| {
@@ -154,6 +142,28 @@ patches:
     }
 }
 
+/// A volume for a claim, on this node.
+fn volume(namespace: &str, claim: &str, path: &str, mode: &str, access: &str) -> String {
+    format!(
+        "apiVersion: v1
+kind: PersistentVolume
+metadata: {{name: {namespace}-{claim}}}
+spec:
+  capacity: {{storage: 100Gi}}
+  volumeMode: {mode}
+  accessModes: [{access}]
+  storageClassName: ''
+  claimRef: {{namespace: {namespace}, name: {claim}}}
+  local: {{path: {path}}}
+  nodeAffinity:
+    required:
+      nodeSelectorTerms:
+        - matchExpressions: [{{key: kubernetes.io/hostname, operator: In, values: [node]}}]
+---
+"
+    )
+}
+
 fn glob(pattern: &str) -> Vec<PathBuf> {
     let listed = std::process::Command::new("sh")
         .args(["-c", &format!("ls {pattern}")])
@@ -202,6 +212,93 @@ fn what_describe_says_of_a_wrong_root_hash() {
     println!("{said}");
     assert!(said.contains("Exit Code:    3"), "{said}");
     release.end();
+}
+
+/// Onto an empty block volume, from files on another, as the manifests of the Job have it.
+fn a_job_makes_a_disk() {
+    let release = ClusterRelease::new("build", "restricted");
+    for folder in ["model", "manifest"] {
+        fs::create_dir_all(format!("/var/lib/build/{folder}")).unwrap();
+    }
+    fs::write("/var/lib/build/model/weights", vec![7; 3 << 20]).unwrap();
+    fs::File::create("/var/lib/build/disk")
+        .unwrap()
+        .set_len(16 << 20)
+        .unwrap();
+    let device = check("losetup --find --show /var/lib/build/disk");
+    let device = device.trim();
+    // As udev leaves the nodes of block devices.
+    check(&format!("chown 0:6 {device}"));
+    check(&format!("chmod 0660 {device}"));
+    let volumes = [
+        volume(
+            "build",
+            "model-files",
+            "/var/lib/build/model",
+            "Filesystem",
+            "ReadOnlyMany",
+        ),
+        volume(
+            "build",
+            "model-manifest",
+            "/var/lib/build/manifest",
+            "Filesystem",
+            "ReadWriteOnce",
+        ),
+        volume(
+            "build",
+            "model-disk-build",
+            device,
+            "Block",
+            "ReadWriteOnce",
+        ),
+    ];
+    let claim = "apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: model-files}
+spec:
+  accessModes: [ReadOnlyMany]
+  resources: {requests: {storage: 1Gi}}
+";
+    fs::write(
+        release.folder.join("volumes.yaml"),
+        volumes.concat() + claim,
+    )
+    .unwrap();
+    let version = env!("CARGO_PKG_VERSION");
+    let kustomization = format!(
+        "apiVersion: kustomize.config.k8s.io/v1beta1
+kind: Kustomization
+namespace: build
+resources: [../kubernetes/build, volumes.yaml]
+images:
+  - {{name: disk-builder, newName: docker.io/library/disk-builder, newTag: {version}}}
+patches:
+  - target: {{kind: PersistentVolumeClaim}}
+    patch: |-
+      - {{op: add, path: /spec/storageClassName, value: ''}}
+  - target: {{kind: Job}}
+    patch: |-
+      - {{op: replace, path: /spec/template/spec/containers/0/resources, value: {{}}}}
+"
+    );
+    fs::write(release.folder.join("kustomization.yaml"), kustomization).unwrap();
+    kubectl(&format!("apply -k {}", release.folder.to_str().unwrap()));
+    kubectl("wait --for condition=complete job/build-model-disk --namespace build --timeout 300s");
+    let expected = check("disk-builder root-hash /var/lib/build/model");
+    let said = kubectl("logs job/build-model-disk --namespace build");
+    let root_hash = said
+        .lines()
+        .find_map(|line| line.strip_prefix("Root hash:"))
+        .unwrap();
+    assert!(expected.contains(root_hash.trim()), "{said}");
+    check(&format!(
+        "disk-builder verify {device} --root-hash {}",
+        root_hash.trim()
+    ));
+    assert!(Path::new("/var/lib/build/manifest/model.json").exists());
+    release.end();
+    check(&format!("losetup --detach {device}"));
 }
 
 fn an_eviction() {

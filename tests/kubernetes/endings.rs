@@ -1,6 +1,6 @@
 //! What happens where a part of the node or the pod ends.
 
-use std::{fs, thread, time::Duration};
+use std::{fs::File, thread, time::Duration};
 
 use nix::sys::signal::Signal::{SIGKILL, SIGTERM};
 
@@ -33,6 +33,7 @@ pub(crate) const TESTS: &[Test] = &[
         "an_init_container_that_mounts",
         an_init_container_that_mounts,
     ),
+    ("a_mount_in_use_on_the_node", a_mount_in_use_on_the_node),
     ("kubelet_and_containerd", kubelet_and_containerd),
     ("deleted_at_any_moment", deleted_at_any_moment),
 ];
@@ -82,18 +83,9 @@ fn without_what_unmounts_at_the_end() {
         pod.kill(SIGKILL);
         pod.delete();
     });
-    until("the kubelet cannot remove the volume", || {
-        let log = fs::read_to_string("/var/log/kubelet.log").unwrap();
-        let mut lines = log.lines().filter(|line| line.contains(pod.uid()));
-        lines
-            .any(|line| line.contains("read-only file system"))
-            .then_some(())
-    });
+    pod.wait_for_kubelet("read-only file system");
     // Somebody on the node does what docs/troubleshooting.md says.
-    let volume = pod
-        .folder()
-        .join("volumes/kubernetes.io~empty-dir/model/disk");
-    check(&format!("umount {}", volume.to_str().unwrap()));
+    check(&format!("umount {}", pod.disk().to_str().unwrap()));
     pod.end();
 }
 
@@ -135,6 +127,17 @@ fn an_init_container_that_mounts() {
     let disk = LoopDisk::new(1);
     let pod = StaticPod::that_reads("init", &PodManifest::init_container(&disk), &disk.sum);
     pod.wait_until_ready(true);
+    pod.end();
+}
+
+/// Such as a shell: the kubelet waits until it has gone.
+fn a_mount_in_use_on_the_node() {
+    let disk = LoopDisk::new(1);
+    let pod = StaticPod::that_reads("in-use", &PodManifest::workload(&disk), &disk.sum);
+    let file = File::open(pod.disk().join("weights")).unwrap();
+    pod.delete();
+    pod.wait_for_kubelet("target is busy");
+    drop(file);
     pod.end();
 }
 

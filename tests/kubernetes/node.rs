@@ -31,7 +31,11 @@ impl KubernetesNode {
     /// Starts both, and brings the images.
     pub(crate) fn start() {
         let containerd = containerd();
-        for image in ["disk-mounter.oci.tar", "/images/busybox.tar"] {
+        for image in [
+            "disk-mounter.oci.tar",
+            "disk-builder.oci.tar",
+            "/images/busybox.tar",
+        ] {
             check(&format!(
                 "ctr --namespace k8s.io images import --local {image}"
             ));

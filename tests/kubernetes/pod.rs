@@ -156,9 +156,20 @@ impl StaticPod {
         assert_eq!(reads.len(), 1, "the workload was disturbed: {reads:?}");
     }
 
-    /// Its number, as the kubelet's log names it.
-    pub(crate) fn uid(&self) -> &str {
-        &self.uid
+    /// Waits until the kubelet has said this of it.
+    #[track_caller]
+    pub(crate) fn wait_for_kubelet(&self, word: &str) {
+        until(&format!("the kubelet says {word:?}"), || {
+            let log = fs::read_to_string("/var/log/kubelet.log").unwrap();
+            let mut lines = log.lines().filter(|line| line.contains(&self.uid));
+            lines.any(|line| line.contains(word)).then_some(())
+        });
+    }
+
+    /// Where the node has its disk mounted.
+    pub(crate) fn disk(&self) -> PathBuf {
+        self.folder()
+            .join("volumes/kubernetes.io~empty-dir/model/disk")
     }
 
     /// Where the kubelet keeps its things.

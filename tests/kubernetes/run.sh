@@ -9,7 +9,9 @@ mounter=$1 builder=$2 testvm=$3 tests=$4
 shift 4
 
 tests/kubernetes/packages.sh
-cargo run --quiet --locked --package xtask -- image target/image "$mounter"
+for program in "$mounter" "$builder"; do
+    cargo run --quiet --locked --package xtask -- image target/image "$program"
+done
 work=$(mktemp -d -p target/kubernetes)
 trap 'rm -rf "$work"' EXIT
 tests/kubernetes/node.sh "$work/node.img"
@@ -20,7 +22,8 @@ boot() {
         --program mount --program umount \
         --file "$mounter:programs/disk-mounter" --file "$builder:programs/disk-builder" \
         --file "$tests:programs/kubernetes" --file tests/kubernetes/enter.sh:enter.sh \
-        --file target/image/disk-mounter.oci.tar:disk-mounter.oci.tar --file deploy/kubernetes:kubernetes \
+        --file target/image/disk-mounter.oci.tar:disk-mounter.oci.tar \
+        --file target/image/disk-builder.oci.tar:disk-builder.oci.tar --file deploy/kubernetes:kubernetes \
         -- sh enter.sh kubernetes "$@"
 }
 boot "$@"

@@ -87,11 +87,7 @@ fn a_disk_that_comes_late() {
         }
     }
     let pod = StaticPod::start("late", &manifest);
-    crate::run::until("the kubelet misses the device", || {
-        let log = fs::read_to_string("/var/log/kubelet.log").unwrap();
-        log.contains("hostPath type check failed: /dev/late is not a block device")
-            .then_some(())
-    });
+    pod.wait_for_kubelet("hostPath type check failed: /dev/late is not a block device");
     let made = Command::new("cp").args(["-a", &disk.device, late]).status();
     assert!(made.unwrap().success());
     pod.wait_for_log(WORKLOAD, &disk.sum);
