@@ -79,7 +79,7 @@ impl ClusterRelease {
         let probes = ["startupProbe", "readinessProbe", "livenessProbe"].map(|probe| {
             format!(
                 "
-      - {{op: replace, path: /spec/template/spec/initContainers/1/{probe}/exec/command/3, value: {root_hash}}}"
+      - {{op: replace, path: /spec/template/spec/initContainers/1/{probe}/exec/command/3, value: '{root_hash}'}}"
             )
         });
         let version = env!("CARGO_PKG_VERSION");
@@ -102,7 +102,7 @@ patches:
       - {{op: add, path: /spec/storageClassName, value: ''}}
   - target: {{kind: Deployment}}
     patch: |-
-      - {{op: replace, path: /spec/template/spec/initContainers/1/args/2, value: {root_hash}}}{}
+      - {{op: replace, path: /spec/template/spec/initContainers/1/args/2, value: '{root_hash}'}}{}
       - {{op: replace, path: /spec/template/spec/volumes/0/persistentVolumeClaim/claimName, value: {claim}}}
       - {{op: add, path: /spec/template/spec/terminationGracePeriodSeconds, value: 20}}
       - {{op: replace, path: /spec/template/spec/containers/0/resources, value: {{}}}}
