@@ -1,8 +1,9 @@
 //! Tests on a real Kubernetes node: containerd, runc and a kubelet, in the virtual machine that `run.sh`
 //! boots.
 //!
-//! There is no API server: each pod is a file that the kubelet reads, made of what `deploy/kubernetes`
-//! says. One test after the other, and each looks whether anything of its pod stayed behind.
+//! Most need no API server: each pod is a file that the kubelet reads, made of what `deploy/kubernetes`
+//! says. Those of `api` start a control plane beside it, and come last. One test after the other, and
+//! each looks whether anything of its pod stayed behind.
 
 // A failure is a panic here, as in any test.
 #![allow(clippy::unwrap_used)]
