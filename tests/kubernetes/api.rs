@@ -204,7 +204,7 @@ fn a_deployment_and_the_next_model() {
 fn what_describe_says_of_a_wrong_root_hash() {
     let disk = LoopDisk::new(1);
     let release = ClusterRelease::new("wrong", "privileged");
-    release.apply("model-disk", &disk.device, &"1".repeat(64));
+    release.apply("model-disk", &disk.device, &"1a".repeat(32));
     let said = until("describe tells the reason", || {
         let said = kubectl("describe pods --namespace wrong");
         said.contains("root hash does not match").then_some(said)
