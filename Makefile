@@ -45,7 +45,7 @@ test: check test-testvm test-privileged test-power-off test-aarch64 test-deploy 
 check: setup-tests
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets --features xtask/packages --quiet -- -D warnings
-	cargo clippy --locked --test privileged --quiet -- -D warnings
+	cargo clippy --locked --test privileged --test kubernetes --quiet -- -D warnings
 	cargo test --locked --workspace --exclude testvm --features xtask/packages --quiet
 	cargo check --locked --package disk-mounter-fuzz --features libfuzzer --quiet
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --features xtask/packages --no-deps --quiet
@@ -84,6 +84,14 @@ test-kernels:
 .PHONY: test-aarch64
 test-aarch64: setup-arm
 	tests/aarch64/run.sh
+
+# The sidecar on a real Kubernetes node. KUBERNETES_BIN=DIR names the programs of Kubernetes, which are
+# downloaded otherwise.
+.PHONY: test-kubernetes
+test-kubernetes: setup-tests programs
+	cargo build --locked --quiet --test kubernetes
+	tests/kubernetes/run.sh $(PROGRAMS) \
+	    "$$(cargo test --locked --test kubernetes --no-run 2>&1 | sed -n 's/.*(\(.*\))$$/\1/p')" $(TESTS)
 
 # The container images and the Kubernetes manifests.
 .PHONY: test-deploy

@@ -195,6 +195,10 @@ pub struct SidecarArgs {
     /// Go on where the rights and system calls that a waiting sidecar does not need cannot be given up
     #[arg(long)]
     allow_unconfined: bool,
+    /// When asked to end, leave a disk that is well where it is: for the next sidecar, which finds it,
+    /// and for whoever unmounts at the end, as the kubelet does in the manifests of this project
+    #[arg(long)]
+    leave_mounted: bool,
 }
 
 impl SidecarArgs {
@@ -202,6 +206,7 @@ impl SidecarArgs {
     pub fn check(self) -> Result<MountRequest, MounterUsageError> {
         Ok(MountRequest {
             allow_unconfined: self.allow_unconfined,
+            leave_mounted: self.leave_mounted,
             ..self.mount.check()?
         })
     }
@@ -338,6 +343,7 @@ impl MountArgs {
             prefetch: self.prefetch,
             allow_remote_mount_point: self.allow_remote_mount_point,
             allow_unconfined: false,
+            leave_mounted: false,
         })
     }
 }

@@ -28,7 +28,7 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
     (
         "README.md",
         "kubectl apply -k deploy/kubernetes/workload\n",
-        "needs a cluster; `make test-deploy` renders and checks these manifests",
+        "needs a cluster; `make test-kubernetes` applies these manifests",
     ),
     (
         "docs/packaging.md",
@@ -95,7 +95,7 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
     (
         "deploy/README.md",
         "kubectl apply -k deploy/kubernetes/workload\n",
-        "needs a cluster; `make test-deploy` renders and checks these manifests",
+        "needs a cluster; `make test-kubernetes` applies these manifests",
     ),
     (
         "deploy/README.md",
@@ -105,7 +105,7 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
     (
         "deploy/README.md",
         "kubectl apply -k deploy/kubernetes/build\n",
-        "needs a cluster; `make test-deploy` renders and checks these manifests",
+        "needs a cluster; `make test-kubernetes` applies these manifests",
     ),
 ];
 

@@ -79,6 +79,8 @@ pub struct MountRequest {
     pub allow_remote_mount_point: bool,
     /// A sidecar that cannot give up what it does not need goes on all the same.
     pub allow_unconfined: bool,
+    /// A sidecar that is asked to end leaves a disk that is well mounted.
+    pub leave_mounted: bool,
 }
 
 impl MountRequest {
@@ -105,6 +107,7 @@ impl MountRequest {
             prefetch: false,
             allow_remote_mount_point: false,
             allow_unconfined: false,
+            leave_mounted: false,
         }
     }
 

@@ -46,7 +46,7 @@ fn remote(magic: u64) -> Option<&'static str> {
 /// The permissions of a directory that nobody but its owner can change.
 const SAFE_MODE: u32 = 0o755;
 
-/// As Kubernetes makes the root of a volume.
+/// As Kubernetes makes the root of a volume, and a directory in it that a `subPath` names.
 const EVERYBODYS: u32 = 0o777;
 
 /// Directories that were made, the outermost first. They go again when this is dropped.
@@ -73,17 +73,24 @@ impl Drop for MadeDirectories {
 pub(super) struct Checker<'a> {
     made: &'a mut MadeDirectories,
     allow_remote: bool,
+    /// Whether what was met last is the root of a volume.
+    in_volume: bool,
 }
 
 impl<'a> Checker<'a> {
     pub(super) fn new(made: &'a mut MadeDirectories, allow_remote: bool) -> Self {
-        Self { made, allow_remote }
+        Self {
+            made,
+            allow_remote,
+            in_volume: false,
+        }
     }
 }
 
 impl Visitor for Checker<'_> {
     fn met(&mut self, directory: &MetDirectory<'_>) -> Result<(), MountPointError> {
         let identity = directory.identity;
+        let in_volume = std::mem::replace(&mut self.in_volume, identity.is_mount_root);
         // What is mounted there already is looked at for itself.
         if directory.is_last && identity.is_mount_root {
             return Ok(());
@@ -101,8 +108,9 @@ impl Visitor for Checker<'_> {
         // something into it.
         let sticky = mode & 0o1000 != 0 && !directory.is_last;
         if mode & 0o022 != 0 && !sticky {
-            // The root of a volume that containers of a Pod share.
-            if !(identity.is_mount_root && mode == EVERYBODYS) {
+            // In a volume that containers of a Pod share: its root, or a `subPath` to be mounted on.
+            let of_a_pod = identity.is_mount_root || in_volume && directory.is_last;
+            if !(of_a_pod && mode == EVERYBODYS) {
                 return Err(MountPointError::Writable { path: path(), mode });
             }
             make_safe(directory)?;
@@ -148,7 +156,7 @@ const READABLE: OFlags = OFlags::RDONLY
     .union(OFlags::NOFOLLOW)
     .union(OFlags::CLOEXEC);
 
-/// Takes the right to change the root of a volume from all but its owner.
+/// Takes the right to change a directory of a volume from all but its owner.
 fn make_safe(directory: &MetDirectory<'_>) -> Result<(), MountPointError> {
     // A descriptor that was opened for its path alone cannot be changed by itself.
     let path = format!("/proc/self/fd/{}", directory.directory.as_raw_fd());

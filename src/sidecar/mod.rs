@@ -124,7 +124,7 @@ impl SidecarError {
 }
 
 /// Mounts a disk and stays until SIGTERM or SIGINT, which unmount it, and nothing else that is mounted
-/// there. A disk that turns corrupt is told at once, and stays mounted until then; the result is that
+/// there, or leave it for the next where that is asked for and the disk is well. A disk that turns corrupt is told at once, and stays mounted until then; the result is that
 /// error. A disk that somebody else unmounts, or covers with another mount, ends the sidecar.
 ///
 /// A mount of this disk that an earlier run has left is taken over, also where the disk cannot be
@@ -214,6 +214,10 @@ pub fn sidecar(request: &MountRequest, tell: &dyn Fn(&SidecarError)) -> Result<(
         tell,
     };
     match watch.run(error) {
+        WatchEnd::Asked(None) if request.leave_mounted => {
+            log::info(format_args!("{path} stays mounted (--leave-mounted)"));
+            Ok(())
+        }
         WatchEnd::Asked(error) => {
             drop(prefetch);
             finish(error, &asked, &signals, tell)

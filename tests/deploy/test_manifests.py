@@ -50,6 +50,12 @@ def mounter_of(variant):
     return mounter
 
 
+def unmounter_of(variant):
+    """What lets the kubelet unmount the disk, or None."""
+    found = [entry for entry in containers_of(pod_of(variant)) if entry["name"] == "unmount-at-end"]
+    return found[0] if found else None
+
+
 def excesses(pod):
     """The privileges and inputs of a pod that it should not have."""
     if pod.get("automountServiceAccountToken", True):
@@ -108,7 +114,7 @@ class Validity(unittest.TestCase):
             broken["spec"]["replicas"] = "one"
             self.refused(broken, version, "'one' is not of type")
             broken = copy.deepcopy(deployment)
-            sidecar = broken["spec"]["template"]["spec"]["initContainers"][0]
+            sidecar = broken["spec"]["template"]["spec"]["initContainers"][1]
             sidecar["restartPolicies"] = sidecar.pop("restartPolicy")
             self.refused(broken, version, "restartPolicies")
             broken = copy.deepcopy(deployment)
@@ -132,8 +138,8 @@ class Privileges(unittest.TestCase):
             (lambda pod: pod.pop("automountServiceAccountToken"), "token"),
             (lambda pod: pod.update(hostPID=True), "hostPID"),
             (lambda pod: pod["volumes"].append({"name": "x", "hostPath": {}}), "x is no claim"),
-            (lambda pod: pod["initContainers"][0].update(env=[]), "other input"),
-            (lambda pod: pod["initContainers"][0].pop("securityContext"), "root filesystem"),
+            (lambda pod: pod["initContainers"][1].update(env=[]), "other input"),
+            (lambda pod: pod["initContainers"][1].pop("securityContext"), "root filesystem"),
             (lambda pod: pod["containers"][0]["securityContext"].pop("capabilities"), "capabilities"),
             (lambda pod: pod["containers"][0]["securityContext"].update(privileged=True), "privileged"),
         ]:
@@ -171,12 +177,28 @@ class Mounting(unittest.TestCase):
                 [shared | {"mountPropagation": "HostToContainer", "readOnly": True}],
             )
 
+    def test_the_kubelet_unmounts_what_is_mounted_on_the_folder(self):
+        for variant in ["workload", "init-container"]:
+            # Before the disk is mounted there.
+            names = [entry["name"] for entry in pod_of(variant)["initContainers"]]
+            self.assertEqual(names, ["unmount-at-end", "disk-mounter"])
+            unmounter, mounter = unmounter_of(variant), mounter_of(variant)
+            self.assertEqual(unmounter["args"], ["--version"])
+            # It ends, and is not started again: the kubelet would unmount the disk before.
+            self.assertNotIn("restartPolicy", unmounter)
+            (mount,) = unmounter["volumeMounts"]
+            (shared,) = mounter["volumeMounts"]
+            self.assertEqual(mount["name"], shared["name"])
+            self.assertIn(f"{shared['mountPath']}/{mount['subPath']}", mounter["args"])
+        # There the mount goes with the machine.
+        self.assertIsNone(unmounter_of("contrast"))
+
     def test_the_arguments_name_the_root_hash_the_device_and_a_folder_in_the_volume(self):
-        commands = {"workload": "sidecar", "contrast": "sidecar", "init-container": "mount"}
-        for variant, command in commands.items():
+        sidecar, mount = ("sidecar", ["--leave-mounted"]), ("mount", [])
+        for variant, expected in {"workload": sidecar, "contrast": sidecar, "init-container": mount}.items():
             mounter = mounter_of(variant)
-            given, option, root_hash, device, mount_point = mounter["args"]
-            self.assertEqual((given, option), (command, "--root-hash"))
+            given, option, root_hash, device, mount_point, *rest = mounter["args"]
+            self.assertEqual(((given, rest), option), (expected, "--root-hash"))
             self.assertRegex(root_hash, "^[0-9a-f]{64}$")
             self.assertEqual([device], [entry["devicePath"] for entry in mounter["volumeDevices"]])
             self.assertEqual(os.path.dirname(mount_point), mounter["volumeMounts"][0]["mountPath"])
@@ -186,7 +208,7 @@ class Mounting(unittest.TestCase):
             mounter = mounter_of(variant)
             self.assertEqual(mounter["restartPolicy"], "Always")
             for probe in ["startupProbe", "readinessProbe", "livenessProbe"]:
-                _, option, root_hash, _, mount_point = mounter["args"]
+                _, option, root_hash, _, mount_point, *_ = mounter["args"]
                 command = ["/bin/disk-mounter", "status", option, root_hash, mount_point]
                 self.assertEqual(mounter[probe]["exec"], {"command": command})
 
@@ -220,6 +242,10 @@ class CommandLines(unittest.TestCase):
             with self.subTest(variant=variant):
                 arguments = mounter_of(variant)["args"] + ["--wait", "0"]
                 self.assert_understood("DISK_MOUNTER", arguments, "/dev/model")
+
+    def test_what_ends_at_once(self):
+        arguments = unmounter_of("workload")["args"]
+        subprocess.run([os.environ["DISK_MOUNTER"], *arguments], check=True, stdout=subprocess.PIPE)
 
     def test_the_probes(self):
         for variant in ["workload", "contrast"]:

@@ -31,6 +31,10 @@ pub(crate) const TESTS: &[Test] = &[
         "the_volume_of_a_pod_becomes_the_mounters",
         the_volume_of_a_pod_becomes_the_mounters,
     ),
+    (
+        "a_sub_path_of_a_volume_becomes_the_mounters",
+        a_sub_path_of_a_volume_becomes_the_mounters,
+    ),
     ("planted_files", planted_files),
     ("a_lock_on_the_mount_point", a_lock_on_the_mount_point),
     ("a_mount_over_the_disk", a_mount_over_the_disk),
@@ -157,6 +161,36 @@ fn the_volume_of_a_pod_becomes_the_mounters() {
     }
     assert_eq!(files(&mount_point), disk.files);
     sidecar.terminate().is(0, &["is unmounted"]);
+    check("umount", [&volume]);
+}
+
+/// As Kubernetes makes a directory that a `subPath` names: everybody may change it too.
+fn a_sub_path_of_a_volume_becomes_the_mounters() {
+    let disk = TestDisk::new();
+    let volume = disk.path("volume");
+    let mount_point = volume.join("disk");
+    fs::create_dir(&volume).unwrap();
+    check(
+        "mount",
+        ["-t", "tmpfs", "-o", "mode=0777", "volume", text(&volume)],
+    );
+    fs::create_dir(&mount_point).unwrap();
+    chmod(&mount_point, 0o777);
+    // What somebody has put into it meanwhile is not covered.
+    fs::write(mount_point.join("model.safetensors"), "theirs").unwrap();
+    let line = disk.mount_line("").replace("/mnt", "/volume/disk");
+    mounter(&line).is(5, &["disk is not empty"]);
+    fs::remove_file(mount_point.join("model.safetensors")).unwrap();
+    chmod(&mount_point, 0o777);
+    mounter(&line).is(0, &["disk could be changed by everybody (mode 0777)"]);
+    mounter(&format!("unmount {}", text(&mount_point))).is(0, &[]);
+    nobody(&["mkdir", text(&mount_point.join("planted"))]).is(1, &[]);
+    // Not what is anywhere else in it.
+    let deeper = volume.join("a/disk");
+    fs::create_dir_all(&deeper).unwrap();
+    chmod(&deeper, 0o777);
+    let line = disk.mount_line("").replace("/mnt", "/volume/a/disk");
+    mounter(&line).is(5, &["a/disk can be changed by others"]);
     check("umount", [&volume]);
 }
 

@@ -79,6 +79,10 @@ pub(crate) const TESTS: &[Test] = &[
         "a_disk_that_cannot_be_mounted_any_more",
         a_disk_that_cannot_be_mounted_any_more,
     ),
+    (
+        "leaves_a_disk_that_is_well_where_it_is",
+        leaves_a_disk_that_is_well_where_it_is,
+    ),
     ("a_mount_in_use_is_detached", a_mount_in_use_is_detached),
     ("a_mount_in_the_disk_stays", a_mount_in_the_disk_stays),
     ("the_helper_is_killed", the_helper_is_killed),
@@ -168,6 +172,28 @@ fn ends_when_the_device_does_not_come() {
     Sidecar::start("disk-mounter", &line)
         .end()
         .is(4, &["/dev/absent: no such device"]);
+}
+
+/// For the next one, which finds it; a corrupt one it unmounts.
+fn leaves_a_disk_that_is_well_where_it_is() {
+    let disk = TestDisk::new();
+    let line = disk.mount_line("--leave-mounted");
+    let line = line.replacen("mount", "sidecar", 1);
+    let mut sidecar = Sidecar::start("disk-mounter", &line);
+    sidecar.wait_for("ready:");
+    let mounted = mount_line(&disk.mount_point());
+    sidecar
+        .terminate()
+        .is(0, &["stays mounted (--leave-mounted)"]);
+    assert_eq!(mount_line(&disk.mount_point()), mounted);
+    mounter(&disk.line("status")).is(0, &["verified"]);
+    let mut next = Sidecar::start("disk-mounter", &line);
+    next.wait_for("ready:");
+    disk.flip(in_the_largest_file(&disk));
+    drop_caches();
+    read(&disk).unwrap_err();
+    next.wait_for("stays mounted until");
+    next.terminate().is(3, &["is corrupt", "is unmounted"]);
 }
 
 fn tells_the_corrupt_block_and_its_file() {

@@ -1,0 +1,163 @@
+//! Pods as `deploy/kubernetes` has them, for a kubelet that is alone.
+
+use std::{process::Command, sync::OnceLock};
+
+use serde_json::{Deserializer, Value, json};
+
+use crate::{
+    disk::LoopDisk,
+    pod::{MOUNTER, WORKLOAD},
+};
+
+/// What the manifests have in the place of a root hash.
+const PLACEHOLDER: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+
+/// Says which bytes the large file has, and each time that they change; ends when it is asked to.
+pub(crate) const READER: &str = "
+    trap 'echo asked to end; exit 0' TERM
+    while :; do
+        now=$(sha256sum /mnt/model/disk/weights 2>&1)
+        [ \"$now\" = \"$last\" ] || echo \"read: $now\"
+        last=$now
+        sleep 1 & wait $!
+    done";
+
+/// A kustomization's Deployment, as its pod.
+pub(crate) struct PodManifest {
+    spec: Value,
+}
+
+impl PodManifest {
+    /// That of `deploy/kubernetes/workload`, for a disk, with a workload that reads it all the time.
+    pub(crate) fn workload(disk: &LoopDisk) -> Self {
+        static RENDERED: OnceLock<String> = OnceLock::new();
+        Self::of(RENDERED.get_or_init(|| rendered("workload")), disk)
+    }
+
+    /// The same as Privatemode calls it: `NAME INDEX ROOT_HASH`, which says where device and disk are.
+    pub(crate) fn privatemode(disk: &LoopDisk) -> Self {
+        let mut manifest = Self::workload(disk);
+        let place = "modelweights-llama-3-0";
+        let mounter = manifest.container(MOUNTER);
+        mounter["args"] = json!(["llama-3", "0", disk.root_hash]);
+        mounter["volumeMounts"] = json!([
+            { "name": "model", "mountPath": "/mnt", "mountPropagation": "Bidirectional" },
+            { "name": "model-disk", "mountPath": format!("/dev/{place}") }
+        ]);
+        for probe in ["startupProbe", "readinessProbe", "livenessProbe"] {
+            mounter[probe]["exec"]["command"][4] = json!(format!("/mnt/{place}"));
+        }
+        let workload = manifest.container(WORKLOAD);
+        workload["volumeMounts"][0]["mountPath"] = json!("/mnt");
+        workload["args"] = json!([READER.replace("model/disk", place)]);
+        manifest
+    }
+
+    /// That of `deploy/kubernetes/init-container`, without its runtime class.
+    pub(crate) fn init_container(disk: &LoopDisk) -> Self {
+        static RENDERED: OnceLock<String> = OnceLock::new();
+        let mut manifest = Self::of(RENDERED.get_or_init(|| rendered("init-container")), disk);
+        manifest
+            .spec
+            .as_object_mut()
+            .unwrap()
+            .remove("runtimeClassName");
+        manifest
+    }
+
+    fn of(rendered: &str, disk: &LoopDisk) -> Self {
+        let text = rendered.replace(PLACEHOLDER, &disk.root_hash);
+        let objects = Deserializer::from_str(&text)
+            .into_iter()
+            .map(Result::unwrap);
+        let mut deployments = objects.filter(|object: &Value| object["kind"] == "Deployment");
+        let mut spec = deployments.next().unwrap()["spec"]["template"]["spec"].take();
+        // What a kubelet alone cannot do: volumes that are claimed, and images from a registry.
+        for volume in spec["volumes"].as_array_mut().unwrap() {
+            if volume["name"] == "model-disk" {
+                *volume = json!({
+                    "name": "model-disk",
+                    "hostPath": { "path": disk.device, "type": "BlockDevice" }
+                });
+            }
+        }
+        for list in ["initContainers", "containers"] {
+            for container in spec[list].as_array_mut().unwrap() {
+                adapt(container);
+            }
+        }
+        spec["terminationGracePeriodSeconds"] = json!(20);
+        Self { spec }
+    }
+
+    /// Its specification, to be changed.
+    pub(crate) fn spec(&mut self) -> &mut Value {
+        &mut self.spec
+    }
+
+    /// The container of this name, to be changed.
+    pub(crate) fn container(&mut self, name: &str) -> &mut Value {
+        let lists = self.spec.as_object_mut().unwrap().iter_mut();
+        lists
+            .filter(|(key, _)| ["initContainers", "containers"].contains(&key.as_str()))
+            .flat_map(|(_, list)| list.as_array_mut().unwrap())
+            .find(|container| container["name"] == name)
+            .unwrap()
+    }
+
+    /// Leaves an init container out.
+    pub(crate) fn remove(&mut self, name: &str) {
+        let containers = self.spec["initContainers"].as_array_mut().unwrap();
+        containers.retain(|container| container["name"] != name);
+    }
+
+    /// The text of a static pod.
+    pub(crate) fn text(&self, name: &str) -> String {
+        json!({
+            "apiVersion": "v1", "kind": "Pod",
+            "metadata": { "name": name, "namespace": "default" },
+            "spec": self.spec
+        })
+        .to_string()
+    }
+}
+
+/// An image that is there, a device as a file of the node, and a workload that tells what it reads.
+fn adapt(container: &mut Value) {
+    let container = container.as_object_mut().unwrap();
+    let is_workload = container["name"] == WORKLOAD;
+    let image = if is_workload {
+        "busybox:node"
+    } else {
+        concat!("disk-mounter:", env!("CARGO_PKG_VERSION"))
+    };
+    container.insert("image".into(), json!(image));
+    container.insert("imagePullPolicy".into(), json!("Never"));
+    if is_workload {
+        container.insert("args".into(), json!([READER]));
+        container.insert("resources".into(), json!({}));
+    }
+    let Some(devices) = container.remove("volumeDevices") else {
+        return;
+    };
+    let mounts = container["volumeMounts"].as_array_mut().unwrap();
+    mounts.extend(
+        devices
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|device| json!({ "name": device["name"], "mountPath": device["devicePath"] })),
+    );
+}
+
+/// What `kubectl apply -k` would send, as JSON.
+fn rendered(variant: &str) -> String {
+    let script = format!(
+        "kubectl kustomize kubernetes/{variant} |
+         kubectl label --local --filename - --output json tests=node"
+    );
+    let output = Command::new("sh").args(["-c", &script]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{script}: {said}");
+    String::from_utf8(output.stdout).unwrap()
+}
