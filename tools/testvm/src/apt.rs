@@ -13,13 +13,6 @@ use anyhow::{Context, Result, bail};
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 const MIRROR: &str = "http://deb.debian.org";
 
-/// A package in exactly one version.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct PinnedPackage {
-    pub(crate) name: &'static str,
-    pub(crate) version: &'static str,
-}
-
 /// The lists of an archive, as they are now.
 pub(crate) struct DebianArchive {
     /// Where apt keeps what belongs to them.
@@ -52,16 +45,20 @@ impl DebianArchive {
         Ok(archive)
     }
 
-    /// Unpacks a package as it is pinned; nothing where the archive does not have it (any more).
-    pub(crate) fn unpack_pinned(&self, package: PinnedPackage, root: &Path) -> Result<Option<()>> {
-        let known = output(self.apt("apt-cache").args(["madison", package.name]))?;
+    /// Unpacks a package in exactly this version; nothing where the archive does not have it (any more).
+    pub(crate) fn unpack_pinned(
+        &self,
+        name: &str,
+        version: &str,
+        root: &Path,
+    ) -> Result<Option<()>> {
+        let known = output(self.apt("apt-cache").args(["madison", name]))?;
         // NAME | VERSION | SOURCE
         let mut versions = known.lines().filter_map(|line| line.split('|').nth(1));
-        if !versions.any(|version| version.trim() == package.version) {
+        if !versions.any(|known| known.trim() == version) {
             return Ok(None);
         }
-        let pin = format!("{}={}", package.name, package.version);
-        self.unpack(&pin, root).map(Some)
+        self.unpack(&format!("{name}={version}"), root).map(Some)
     }
 
     /// What the newest version of a package depends on, with versions.
@@ -181,10 +178,7 @@ mod tests {
         archive(directory.path());
         let archive = read(directory.path(), "[trusted=yes]").unwrap();
         let root = directory.path().join("root");
-        let unpack = |name, version| {
-            let pinned = PinnedPackage { name, version };
-            archive.unpack_pinned(pinned, &root).unwrap()
-        };
+        let unpack = |name, version| archive.unpack_pinned(name, version, &root).unwrap();
         assert_eq!(unpack("kernel", "6.1-2"), None);
         assert_eq!(unpack("other", "6.1-1"), None);
         assert!(!root.exists());

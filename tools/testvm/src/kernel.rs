@@ -1,7 +1,8 @@
 //! The guest's kernel: one of Debian's own for virtual machines, taken out of its packages into the
 //! cache, never installed.
 //!
-//! Each is exactly one version, so that a test that fails today did not pass on another yesterday.
+//! Each is exactly one version, so that a test that fails today did not pass on another yesterday. Only
+//! where Debian no longer has that one is it the newest of the same series, and testvm says so.
 
 use std::{
     fs,
@@ -11,10 +12,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
-use crate::{
-    apt::{DebianArchive, PinnedPackage},
-    cache::cached,
-};
+use crate::{apt::DebianArchive, cache::cached};
 
 /// The package whose dependency is a suite's current kernel for virtual machines.
 const CURRENT: &str = "linux-image-cloud-amd64";
@@ -38,9 +36,23 @@ pub(crate) enum KernelVersion {
 struct KernelPackages {
     /// Where they are, for [`DebianArchive::read`].
     suites: &'static [&'static str],
-    packages: &'static [PinnedPackage],
+    /// What their names begin with; `-RELEASE-cloud-amd64` follows.
+    parts: &'static [&'static str],
+    /// The one that is taken as long as it is there.
+    pinned: KernelRelease,
+    /// What the release of any other that may take its place begins with.
+    series: &'static str,
     /// Modules to be loaded that other kernels do not have.
     own_modules: &'static [&'static str],
+}
+
+/// What tells the packages of a kernel from those of others.
+#[derive(Clone, Debug, PartialEq)]
+struct KernelRelease {
+    /// The part of their names, which `uname -r` begins with.
+    release: String,
+    /// The version of the packages.
+    version: String,
 }
 
 /// SHA-2 for the CPU, which newer kernels have built in.
@@ -48,34 +60,30 @@ const SHA2_MODULES: &[&str] = &["sha256-ssse3", "sha512-ssse3"];
 
 impl KernelVersion {
     fn packages(self) -> KernelPackages {
-        const fn pinned(name: &'static str, version: &'static str) -> PinnedPackage {
-            PinnedPackage { name, version }
-        }
+        let pinned = |release: &str, version: &str| KernelRelease {
+            release: release.to_owned(),
+            version: version.to_owned(),
+        };
         match self {
             Self::Linux6_1 => KernelPackages {
                 suites: &["debian bookworm", "debian-security bookworm-security"],
-                packages: const { &[pinned("linux-image-6.1.0-57-cloud-amd64", "6.1.192-3")] },
+                parts: &["linux-image"],
+                pinned: pinned("6.1.0-57", "6.1.192-3"),
+                series: "6.1.",
                 own_modules: SHA2_MODULES,
             },
             Self::Linux6_12 => KernelPackages {
                 suites: &["debian trixie", "debian-security trixie-security"],
-                packages: const {
-                    &[pinned(
-                        "linux-image-6.12.118+deb13-cloud-amd64",
-                        "6.12.118-1",
-                    )]
-                },
+                parts: &["linux-image"],
+                pinned: pinned("6.12.118+deb13", "6.12.118-1"),
+                series: "6.12.",
                 own_modules: SHA2_MODULES,
             },
             Self::Linux7_3 => KernelPackages {
                 suites: &["debian trixie-backports"],
-                packages: const {
-                    &[
-                        pinned("linux-base-7.3.4+deb13-cloud-amd64", "7.3.4-1~bpo13+1"),
-                        pinned("linux-binary-7.3.4+deb13-cloud-amd64", "7.3.4-1~bpo13+1"),
-                        pinned("linux-modules-7.3.4+deb13-cloud-amd64", "7.3.4-1~bpo13+1"),
-                    ]
-                },
+                parts: &["linux-base", "linux-binary", "linux-modules"],
+                pinned: pinned("7.3.4+deb13", "7.3.4-1~bpo13+1"),
+                series: "7.3.",
                 own_modules: &[],
             },
         }
@@ -96,14 +104,10 @@ impl Kernel {
     /// The kernel in the cache; it is fetched where there is none.
     pub(crate) fn get(cache: &Path, version: KernelVersion) -> Result<Self> {
         let packages = version.packages();
-        let names = packages.packages.iter();
-        let names: Vec<_> = names
-            .map(|it| format!("{}_{}", it.name, it.version))
-            .collect();
-        let name = names.last().context("a kernel has packages")?;
-        let directory = cached(cache, name, |apt, root| {
+        let KernelRelease { release, version } = &packages.pinned;
+        let directory = cached(cache, &format!("linux-{release}_{version}"), |apt, root| {
             fetch(&packages, apt, root)
-                .with_context(|| format!("cannot fetch the kernel {}", names.join(", ")))
+                .with_context(|| format!("cannot fetch the kernel {release} ({version})"))
         })?;
         Self::unpacked(&directory, packages.own_modules)
     }
@@ -131,27 +135,60 @@ impl Kernel {
 /// Leaves the packages' content in `root`.
 fn fetch(kernel: &KernelPackages, apt: &Path, root: &Path) -> Result<()> {
     let archive = DebianArchive::read(apt, kernel.suites)?;
-    for package in kernel.packages {
-        if archive.unpack_pinned(*package, root)?.is_none() {
-            bail!(gone(
-                *package,
-                kernel.suites,
-                &archive.dependencies(CURRENT)?
-            ));
+    if !unpack(&archive, kernel.parts, &kernel.pinned, root)? {
+        let current = archive.dependencies(CURRENT)?;
+        let other = in_its_place(kernel, &current)?;
+        eprintln!(
+            "testvm: Debian no longer has the packages of Linux {}: taking those of {}",
+            kernel.pinned.release, other.release
+        );
+        if !unpack(&archive, kernel.parts, &other, root)? {
+            bail!("{} are not all there: {current}", kernel.parts.join(", "));
         }
     }
     Ok(())
 }
 
-/// What to do where the archive has another version by now.
-fn gone(package: PinnedPackage, suites: &[&str], current: &str) -> String {
-    format!(
-        "{} has no {} {} (any more); {CURRENT} there depends on: {current}. Name that one in {}",
-        suites.join(", "),
-        package.name,
-        package.version,
-        file!()
-    )
+/// Unpacks the packages of a kernel; false where one is not there.
+fn unpack(
+    archive: &DebianArchive,
+    parts: &[&str],
+    kernel: &KernelRelease,
+    root: &Path,
+) -> Result<bool> {
+    for part in parts {
+        let name = format!("{part}-{}-cloud-amd64", kernel.release);
+        if archive
+            .unpack_pinned(&name, &kernel.version, root)?
+            .is_none()
+        {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// The kernel of the same series in what [`CURRENT`] depends on.
+fn in_its_place(kernel: &KernelPackages, current: &str) -> Result<KernelRelease> {
+    let mut packages = current.split(", ");
+    let found = packages.find_map(|package| {
+        // NAME (= VERSION)
+        let (name, version) = package.split_once(" (= ")?;
+        let name = name.strip_prefix("linux-image-")?;
+        let release = name.strip_suffix("-cloud-amd64")?;
+        release.starts_with(kernel.series).then(|| KernelRelease {
+            release: release.to_owned(),
+            version: version.trim_end_matches(')').to_owned(),
+        })
+    });
+    found.with_context(|| {
+        format!(
+            "{} has no Linux {} (any more), and {CURRENT} there is another series: {current}. Name that in {}",
+            kernel.suites.join(", "),
+            kernel.pinned.release,
+            file!()
+        )
+    })
 }
 
 fn only_entry(directory: &Path, prefix: &str) -> Result<PathBuf> {
@@ -182,22 +219,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn another_version_is_to_be_named() {
-        let package = PinnedPackage {
-            name: "linux-image-6.1.0-57-cloud-amd64",
-            version: "6.1.192-3",
-        };
-        let message = gone(
-            package,
-            &["debian bookworm"],
-            "linux-image-6.1.0-58 (= 6.1.200-1)",
+    fn only_the_same_series_takes_the_place_of_a_kernel() {
+        let kernel = KernelVersion::Linux6_1.packages();
+        let current = "linux-base (>= 4.3), linux-image-6.1.0-99-cloud-amd64 (= 6.1.999-1)";
+        let other = in_its_place(&kernel, current).unwrap();
+        assert_eq!(
+            (other.release.as_str(), other.version.as_str()),
+            ("6.1.0-99", "6.1.999-1")
         );
-        for part in [
-            "debian bookworm has no linux-image-6.1.0-57-cloud-amd64 6.1.192-3",
-            "linux-image-6.1.0-58 (= 6.1.200-1)",
-            "tools/testvm/src/kernel.rs",
+        for current in [
+            "",
+            "linux-image-6.12.9+deb13-cloud-amd64 (= 6.12.9-1)",
+            "linux-image-6.1.0-99-cloud-amd64",
+            "linux-image-6.1.0-99-amd64 (= 6.1.999-1)",
         ] {
-            assert!(message.contains(part), "{message}");
+            let error = in_its_place(&kernel, current).unwrap_err().to_string();
+            for part in ["debian bookworm", "6.1.0-57", current, "src/kernel.rs"] {
+                assert!(error.contains(part), "{error}");
+            }
         }
     }
 
