@@ -14,10 +14,11 @@ use nix::sys::{
 use super::{
     MountError,
     context::{DetachedMount, FsContext},
+    erofs_features::with_features,
 };
 use crate::device_mapper::Mapping;
 use dm_verity::{BlockSize, DeviceNumber};
-use model_disk::{device_number, erofs::ErofsSuperblock, filesystem::FsType};
+use model_disk::{device_number, filesystem::FsType};
 
 /// Mounts the filesystem of a mapping where nobody sees it yet. What it gives is known to be a mount
 /// of this mapping, and all that can be forbidden is. `header` is the start of the data, verified.
@@ -96,28 +97,6 @@ fn mount_device(fs_type: FsType, device: &OsStr) -> Result<DetachedMount, MountE
     mount().map_err(|error| refused(error, context.messages()))
 }
 
-/// A kernel that does not know what an EROFS uses says why in its log alone.
-fn with_features(error: MountError, header: &[u8]) -> MountError {
-    let MountError::Filesystem {
-        fs_type: FsType::Erofs,
-        source,
-        messages,
-    } = error
-    else {
-        return error;
-    };
-    let features = ErofsSuperblock::features_in_header(header);
-    let refused = [libc::EINVAL, libc::EOPNOTSUPP].map(Some);
-    if features.is_empty() || !refused.contains(&source.raw_os_error()) {
-        return MountError::Filesystem {
-            fs_type: FsType::Erofs,
-            source,
-            messages,
-        };
-    }
-    MountError::ErofsFeatures { features, source }
-}
-
 /// Checks what the kernel has made of it.
 fn check_mount(mount: impl AsFd, mapping: &Mapping<'_>) -> Result<(), MountError> {
     let device = device(&mount)?;
@@ -182,33 +161,5 @@ mod tests {
              makes it fit"
         );
         check_blocks(FsType::Xfs, &header, BlockSize::DEFAULT).unwrap();
-    }
-
-    #[test]
-    fn an_erofs_that_is_refused_is_told_with_what_it_uses() {
-        let mut header = vec![0; 4096];
-        header[1024 + 12] = 12;
-        let told = |header: &[u8], fs_type, errno| {
-            let error = MountError::Filesystem {
-                fs_type,
-                source: io::Error::from_raw_os_error(errno),
-                messages: String::new(),
-            };
-            with_features(error, header).to_string()
-        };
-        let plain = "the erofs filesystem cannot be mounted";
-        assert_eq!(told(&header, FsType::Erofs, libc::EINVAL), plain);
-        header[1024 + 80] = 0x82;
-        header[1024 + 84] = 8;
-        for errno in [libc::EINVAL, libc::EOPNOTSUPP] {
-            assert_eq!(
-                told(&header, FsType::Erofs, errno),
-                "the erofs filesystem cannot be mounted: this kernel may lack what it uses: \
-                 addresses of 48 bits (Linux 6.15), Zstandard (Linux 6.10, CONFIG_EROFS_FS_ZIP_ZSTD)"
-            );
-        }
-        assert_eq!(told(&header, FsType::Erofs, libc::EIO), plain);
-        let other = told(&header, FsType::Squashfs, libc::EINVAL);
-        assert_eq!(other, "the squashfs filesystem cannot be mounted");
     }
 }

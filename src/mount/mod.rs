@@ -5,6 +5,7 @@
 //! `existing` looks whether the disk is mounted already.
 
 mod context;
+mod erofs_features;
 mod error;
 mod existing;
 mod filesystem;
@@ -341,6 +342,7 @@ fn mount_mapping(
 
     let block_size = disk.params().data_block_size();
     filesystem::check_blocks(request.fs_type, &header, block_size)?;
+    erofs_features::check_features(request.fs_type, &header)?;
 
     steps.begin("mounting its filesystem")?;
     let mount = filesystem::mount_detached(mapping, request.fs_type, block_size, &header);

@@ -124,8 +124,9 @@ impl SidecarError {
 }
 
 /// Mounts a disk and stays until SIGTERM or SIGINT, which unmount it, and nothing else that is mounted
-/// there, or leave it for the next where that is asked for and the disk is well. A disk that turns corrupt is told at once, and stays mounted until then; the result is that
-/// error. A disk that somebody else unmounts, or covers with another mount, ends the sidecar.
+/// there, or leave it for the next where that is asked for and the disk is well. A disk that turns
+/// corrupt is told at once, and stays mounted until then; the result is that error. A disk that
+/// somebody else unmounts, or covers with another mount, ends the sidecar.
 ///
 /// A mount of this disk that an earlier run has left is taken over, also where the disk cannot be
 /// mounted any more: nobody else would unmount it.

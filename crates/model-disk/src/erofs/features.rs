@@ -7,6 +7,9 @@ use super::{BLOCK_SIZE, superblock::RawErofsSuperblock};
 /// The bit of `feature_incompat` that says that `compression` lists algorithms.
 const COMPRESSION_CONFIG: u32 = 0x02;
 
+/// The bits of which one at least is in a filesystem that `mkfs.erofs` has compressed.
+const COMPRESSED: u32 = 0x03;
+
 /// The bits that every kernel knows that this project is for.
 const OLD_FEATURES: u32 = 0x1f;
 
@@ -29,15 +32,24 @@ const LZ4: u16 = 1;
 /// Something that a filesystem uses and that not every kernel since Linux 6.0 can read, with what
 /// such a kernel must be.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ErofsFeature(String);
+pub struct ErofsFeature {
+    name: String,
+    opened_since: Option<[u32; 2]>,
+}
 
 impl ErofsFeature {
     /// All that the superblock says of.
     pub(super) fn of(superblock: &RawErofsSuperblock) -> Vec<Self> {
         let mut features = Vec::new();
-        let mut add = |feature| features.push(Self(feature));
+        let mut add = |name| {
+            features.push(Self {
+                name,
+                opened_since: None,
+            });
+        };
         let block_size = 1_u64.checked_shl(superblock.block_size_bits.into());
-        if let Some(size) = block_size.filter(|size| *size < BLOCK_SIZE) {
+        let small = block_size.filter(|size| *size < BLOCK_SIZE);
+        if let Some(size) = small {
             add(format!("blocks of {size} bytes (Linux 6.4)"));
         }
         let used = superblock.feature_incompat.get();
@@ -63,13 +75,25 @@ impl ErofsFeature {
         if unknown != 0 {
             add(format!("what came later ({unknown:#x})"));
         }
+        if let Some(size) = small.filter(|_| used & COMPRESSED != 0) {
+            features.push(Self {
+                name: format!("compression in blocks of {size} bytes (Linux 6.8)"),
+                opened_since: Some([6, 8]),
+            });
+        }
         features
+    }
+
+    /// The version of Linux before which a kernel may mount the filesystem, and then open none of the
+    /// files that use this; nothing where such a kernel refuses the filesystem by itself.
+    pub fn opened_since(&self) -> Option<[u32; 2]> {
+        self.opened_since
     }
 }
 
 impl fmt::Display for ErofsFeature {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.name)
     }
 }
 
@@ -98,6 +122,16 @@ mod tests {
     #[test]
     fn each_with_what_it_needs() {
         assert_eq!(features(9, 0, 0), ["blocks of 512 bytes (Linux 6.4)"]);
+        for compressed in [1, 2] {
+            let told = features(10, compressed, 1);
+            assert_eq!(
+                told,
+                [
+                    "blocks of 1024 bytes (Linux 6.4)",
+                    "compression in blocks of 1024 bytes (Linux 6.8)"
+                ]
+            );
+        }
         assert_eq!(
             features(12, 0x1ff, 0xf),
             [
