@@ -36,9 +36,14 @@ help:
 demo: setup-demo programs
 	@tools/scripts/demo.sh $(PROGRAMS)
 
-## make test    every test there is
+## make test    every test there is, with the time of each tier; those of a Kubernetes node where
+##              KUBERNETES_BIN=DIR names its programs
 .PHONY: test
-test: check test-testvm test-privileged test-power-off test-aarch64 test-deploy test-packages test-audit
+TIERS := check test-testvm test-privileged test-newest-kernel test-power-off test-aarch64 \
+    test-deploy test-packages test-audit $(if $(KUBERNETES_BIN),test-kubernetes)
+test:
+	+@tools/scripts/tiers.sh $(MAKE) $(TIERS)
+	@$(if $(KUBERNETES_BIN),,echo "Nothing was tried on a Kubernetes node: that is make test-kubernetes")
 
 ## make check   the quick part of it: formatting, lints, tests without a kernel
 .PHONY: check
@@ -79,6 +84,11 @@ test-kernels:
 	@for kernel in $(KERNELS); do \
 	    echo "Linux $$kernel:" && $(MAKE) test-privileged test-power-off KERNEL=$$kernel || exit; \
 	done
+
+# The same on the newest of them alone.
+.PHONY: test-newest-kernel
+test-newest-kernel:
+	@$(MAKE) test-privileged KERNEL=$(lastword $(KERNELS))
 
 # That the programs compile for 64-bit ARM, and what is for such a CPU.
 .PHONY: test-aarch64
