@@ -4,7 +4,7 @@ use std::{fmt, io, ops::Range, os::unix::fs::FileExt};
 
 use model_disk::{
     BackingFile, Disk,
-    erofs::{Walk, WalkError},
+    erofs::{ErofsError, Walk},
 };
 
 use crate::engine::Findings;
@@ -50,7 +50,7 @@ impl<'a> VerifiedFilesystem<'a> {
 
     /// Starts a walk over the EROFS filesystem. An error, then or later, where its metadata is not
     /// verified.
-    pub(super) fn walk(&self) -> Result<Walk<ReadVerified<'_>>, WalkError> {
+    pub(super) fn walk(&self) -> Result<Walk<ReadVerified<'_>>, ErofsError> {
         Walk::new(Box::new(|buffer, offset| self.read(buffer, offset)))
     }
 
@@ -78,9 +78,9 @@ pub(super) fn overlapping(ranges: &[Range<u64>], one: &Range<u64>) -> Range<usiz
 }
 
 /// Why a walk ended, on one line.
-pub(super) fn reason(error: &WalkError) -> impl fmt::Display + use<> {
+pub(super) fn reason(error: &ErofsError) -> impl fmt::Display + use<> {
     match error {
-        WalkError::Read(source) => source.to_string(),
+        ErofsError::Read(source) => source.to_string(),
         other => other.to_string(),
     }
 }
