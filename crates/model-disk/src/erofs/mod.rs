@@ -36,6 +36,7 @@ pub use inode::{
     INODE_SLOT_SIZE, MODE_DIRECTORY, MODE_REGULAR,
 };
 pub use node::{ErofsKind, ErofsNode, MAX_LINK_SIZE};
+pub use reader::ReadImage;
 pub use superblock::{
     ErofsSuperblock, ErofsSuperblockError, FEATURE_COMPAT_CHECKSUM, FEATURE_INCOMPAT_48BIT, MAGIC,
     RawErofsSuperblock, SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE,

@@ -9,6 +9,11 @@ use super::{
     inode::Inode,
 };
 
+/// A function that fills a buffer from a byte offset of an image.
+pub trait ReadImage<E>: FnMut(&mut [u8], u64) -> Result<(), E> {}
+
+impl<E, R: FnMut(&mut [u8], u64) -> Result<(), E>> ReadImage<E> for R {}
+
 /// An image, and a function that fills a buffer from a byte offset of it.
 pub(super) struct ImageReader<R> {
     pub(super) read: R,
@@ -166,7 +171,7 @@ impl DirectoryPlace {
     /// Whether the next entry is in another block than the first that follows
     /// [`DirectoryPlace::move_to`] to this block.
     pub(super) fn is_beyond(&self, block: u64, block_size: u32) -> bool {
-        self.offset / u64::from(block_size) != block
+        self.offset.checked_div(block_size.into()) != Some(block)
     }
 
     /// The bytes of the image that hold the current block, if there is one left.

@@ -8,7 +8,7 @@ use super::{
     DataExtent, ErofsError, ErofsFeature, ErofsKind, ErofsNode, ErofsSuperblock, MAX_LINK_SIZE,
     RawErofsSuperblock, SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE, Walk, chunks,
     node::NodeData,
-    reader::{DirectoryBlock, DirectoryPlace, ImageReader},
+    reader::{DirectoryBlock, DirectoryPlace, ImageReader, ReadImage},
 };
 use crate::ReadAt;
 
@@ -55,9 +55,7 @@ impl<D: ReadAt> ErofsView<D> {
         &self.image
     }
 
-    fn reader(
-        &self,
-    ) -> ImageReader<impl FnMut(&mut [u8], u64) -> Result<(), D::Error> + use<'_, D>> {
+    fn reader(&self) -> ImageReader<impl ReadImage<D::Error> + use<'_, D>> {
         ImageReader {
             read: |buffer: &mut [u8], offset| self.image.read_exact_at(buffer, offset),
             superblock: self.superblock,
@@ -149,10 +147,7 @@ impl<D: ReadAt> ErofsView<D> {
     }
 
     /// Starts a walk over a node, whose own path is empty, and all that is below it.
-    pub fn walk(
-        &self,
-        node: ErofsNode,
-    ) -> Walk<impl FnMut(&mut [u8], u64) -> Result<(), D::Error> + use<'_, D>> {
+    pub fn walk(&self, node: ErofsNode) -> Walk<impl ReadImage<D::Error> + use<'_, D>> {
         Walk::below(self.reader(), node)
     }
 
