@@ -1,16 +1,21 @@
 //! The command line of `disk-mounter`: raw options, and their checked form.
 
+mod disk;
+mod read;
+
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, error::ErrorKind};
 
 use crate::{MappingName, MountRequest, log::LogFormat};
-use dm_verity::{BlockSize, HashAlgorithm, OnCorruption, OnReadError, RootHash, Salt};
+use disk::DiskOptions;
+use dm_verity::{OnCorruption, OnReadError, RootHash};
 use model_disk::{
-    ArgumentsError, ErrorChain, ExitCode, ExpectedParams, HasExitCode, ParamsSource,
-    filesystem::FsType,
-    units::{Size, block_size},
+    ArgumentsError, ErrorChain, Escaped, ExitCode, HasExitCode, PathError, filesystem::FsType,
+    units::Size,
 };
+
+pub use read::{CatArgs, CatRequest, ListArgs, ReadArgs};
 
 /// Mounts disks with model weights under dm-verity.
 ///
@@ -115,6 +120,10 @@ Ends with 3 where another disk or none that is verified is mounted there, with 4
         #[arg(long)]
         json: bool,
     },
+    /// List files of a disk, as any user and without mounting it
+    Ls(Box<ListArgs>),
+    /// Print files of a disk, verified, as any user and without mounting it
+    Cat(Box<CatArgs>),
     /// `NAME INDEX ROOT_HASH`, as Privatemode's container is called.
     #[command(external_subcommand)]
     DropIn(Vec<OsString>),
@@ -123,38 +132,12 @@ Ends with 3 where another disk or none that is verified is mounted there, with 4
 /// The options of `mount` and `sidecar`.
 #[derive(Debug, Args)]
 pub struct MountArgs {
-    /// What the disk must be: 64 hex digits (128 with sha512)
-    #[arg(long, value_name = "HEX")]
-    root_hash: RootHash,
     /// A block device or an image file
     device: PathBuf,
     /// The directory to mount on; it is made if it is missing
     mount_point: PathBuf,
-    /// The device with the hash tree, if it is another
-    #[arg(long, value_name = "PATH")]
-    hash_device: Option<PathBuf>,
-    /// Where the superblock is, or the tree if there is none [default: after the filesystem; 0 on
-    /// a hash device]
-    #[arg(long, value_name = "BYTES")]
-    hash_offset: Option<Size>,
-    /// How many data blocks the disk must have
-    #[arg(long, value_name = "N", required_if_eq("no_superblock", "true"))]
-    data_blocks: Option<u64>,
-    /// Do not read a superblock; the arguments give all parameters
-    #[arg(long, requires = "salt")]
-    no_superblock: bool,
-    /// The salt, or - for none
-    #[arg(long, value_name = "HEX|-", requires = "no_superblock")]
-    salt: Option<Salt>,
-    /// The hash algorithm [default: that of the root hash]
-    #[arg(long, value_name = "ALG", requires = "no_superblock")]
-    hash: Option<HashAlgorithm>,
-    /// The data block size [default: 4096]
-    #[arg(long, value_name = "N", requires = "no_superblock", value_parser = block_size)]
-    data_block_size: Option<BlockSize>,
-    /// The hash block size [default: 4096]
-    #[arg(long, value_name = "N", requires = "no_superblock", value_parser = block_size)]
-    hash_block_size: Option<BlockSize>,
+    #[command(flatten)]
+    disk: DiskOptions,
     /// The filesystem on the disk: erofs, squashfs, ext4 or xfs
     #[arg(long, value_name = "TYPE", default_value_t)]
     fs_type: FsType,
@@ -281,6 +264,17 @@ pub enum MounterUsageError {
     /// They make no parameters of a tree.
     #[error(transparent)]
     Arguments(#[from] ArgumentsError),
+    /// What should be a path on a disk is none.
+    #[error("{} is no path on a disk", Escaped::path(path))]
+    DiskPath {
+        /// What was given.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: PathError,
+    },
+    /// A part of files that have nothing to do with each other.
+    #[error("--offset and --bytes are for one PATH")]
+    PartOfMany,
     /// More than the kernel can set.
     #[error("--read-ahead {0}: the limit is 2 GiB")]
     ReadAhead(u64),
@@ -295,23 +289,7 @@ impl HasExitCode for MounterUsageError {
 impl MountArgs {
     /// Checks the options against each other.
     pub fn check(self) -> Result<MountRequest, MounterUsageError> {
-        let hash_offset = self.hash_offset.map(|Size(bytes)| bytes);
-        let expected = ExpectedParams {
-            data_blocks: self.data_blocks,
-            data_block_size: self.data_block_size,
-            hash_block_size: self.hash_block_size,
-            algorithm: self.hash,
-            salt: self.salt,
-        };
-        let params = if self.no_superblock {
-            let hash_device = self.hash_device.as_deref();
-            expected.without_superblock(&self.root_hash, hash_offset, hash_device)?
-        } else {
-            ParamsSource::Superblock {
-                hash_offset,
-                expected,
-            }
-        };
+        let params = self.disk.params()?;
         let read_ahead = self
             .read_ahead
             .map(|Size(bytes)| match u32::try_from(bytes.div_ceil(512)) {
@@ -320,9 +298,9 @@ impl MountArgs {
             })
             .transpose()?;
         Ok(MountRequest {
-            root_hash: self.root_hash,
+            root_hash: self.disk.root_hash,
             device: self.device,
-            hash_device: self.hash_device,
+            hash_device: self.disk.hash_device,
             params,
             mount_point: self.mount_point,
             fs_type: self.fs_type,
@@ -351,6 +329,9 @@ impl MountArgs {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    use dm_verity::HashAlgorithm;
+    use model_disk::ParamsSource;
 
     fn parse(options: &[&str]) -> Result<MountRequest, String> {
         let root_hash = "ab".repeat(32);

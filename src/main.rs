@@ -19,7 +19,9 @@ mod termination_log;
 use std::{
     env,
     error::Error,
+    fs::File,
     io::{self, Write},
+    os::fd::AsFd,
     process,
 };
 
@@ -123,6 +125,19 @@ fn run(command: MounterCommand) -> Result<ExitCode, ProgramError> {
             }
             Ok(status.exit_code())
         }
+        MounterCommand::Ls(args) => {
+            let format = args.format();
+            let (request, path) = args.check()?;
+            disk_mounter::list(&request.open()?, &path, format, stdout()?)?;
+            Ok(ExitCode::Success)
+        }
+        MounterCommand::Cat(args) => {
+            let request = args.check()?;
+            let (files, out) = (request.read.open()?, stdout()?);
+            let (paths, offset, bytes) = (&request.paths, request.offset, request.bytes);
+            disk_mounter::cat(&files, paths, offset, bytes, request.threads, out)?;
+            Ok(ExitCode::Success)
+        }
         MounterCommand::Inspect {
             device,
             hash_offset,
@@ -146,6 +161,12 @@ fn sidecar(request: &MountRequest) -> ExitCode {
         Ok(()) => ExitCode::Success,
         Err(error) => error.exit_code(),
     }
+}
+
+/// The standard output, as it is: the library's own would look for the ends of lines.
+fn stdout() -> Result<File, ProgramError> {
+    let stdout = io::stdout().as_fd().try_clone_to_owned();
+    stdout.map(File::from).map_err(output_failed)
 }
 
 fn to_json(status: &Status) -> Result<String, ProgramError> {

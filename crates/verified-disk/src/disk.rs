@@ -1,5 +1,7 @@
 //! A disk whose data is verified as it is read.
 
+use std::fmt;
+
 use dm_verity::{HashArea, RootHash, VerityParams};
 use model_disk::{BackingFile, Binding, Disk, DiskArguments, ReadAt, filesystem::HEADER_SIZE};
 
@@ -49,6 +51,15 @@ impl<S: BlockStorage> VerifiedDisk<S> {
     /// What holds its blocks.
     pub fn storage(&self) -> &S {
         &self.storage
+    }
+}
+
+impl<S: fmt::Debug> fmt::Debug for VerifiedDisk<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut fields = f.debug_struct("VerifiedDisk");
+        fields
+            .field("storage", &self.storage)
+            .finish_non_exhaustive()
     }
 }
 

@@ -6,6 +6,7 @@
 pub mod documents;
 pub mod image;
 mod messages;
+pub mod model;
 mod sound;
 
 pub use messages::assert_causes_stand_once;

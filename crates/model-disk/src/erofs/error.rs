@@ -2,6 +2,8 @@
 
 use std::{error::Error, io};
 
+use crate::{ExitCode, HasExitCode};
+
 use super::{
     ErofsSuperblockError,
     node::MAX_LINK_SIZE,
@@ -12,8 +14,8 @@ use super::{
 #[derive(Debug, thiserror::Error)]
 pub enum ErofsError<E: Error + 'static = io::Error> {
     /// Reading the image failed.
-    #[error("the EROFS image cannot be read")]
-    Read(#[source] E),
+    #[error(transparent)]
+    Read(E),
     /// It has no superblock.
     #[error(transparent)]
     ErofsSuperblock(#[from] ErofsSuperblockError),
@@ -60,4 +62,14 @@ pub enum ErofsError<E: Error + 'static = io::Error> {
     /// No path to anything.
     #[error("the target of link {0} of the EROFS image is no path of 1 to {MAX_LINK_SIZE} bytes")]
     Link(u64),
+}
+
+impl<E: Error + HasExitCode + 'static> HasExitCode for ErofsError<E> {
+    fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Read(error) => error.exit_code(),
+            Self::Feature(_) | Self::Compressed(_) | Self::Layout { .. } => ExitCode::Unsupported,
+            _ => ExitCode::Integrity,
+        }
+    }
 }

@@ -129,7 +129,7 @@ fn a_large_directory() {
     let paths: Vec<String> = (0..5000).map(|i| format!("d/file-{i:05}")).collect();
     let files = list(paths.iter().map(|path| (path.as_bytes(), 0)));
     let image = assemble(&ImagePlan::new(&files).unwrap());
-    let counted = Counted(&image, Default::default());
+    let counted = CountedReads(&image, Default::default());
     let view = ErofsView::open(&counted).unwrap();
     let directory = view.find([&b"d"[..]]).unwrap().unwrap();
     for path in &paths {
@@ -148,9 +148,9 @@ fn a_large_directory() {
 }
 
 /// Counts reads.
-struct Counted<'a>(&'a [u8], std::cell::Cell<u32>);
+struct CountedReads<'a>(&'a [u8], std::cell::Cell<u32>);
 
-impl ReadAt for Counted<'_> {
+impl ReadAt for CountedReads<'_> {
     type Error = io::Error;
 
     fn bytes(&self) -> u64 {

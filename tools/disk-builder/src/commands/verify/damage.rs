@@ -5,7 +5,7 @@ use std::ops::Range;
 use dm_verity::BlockSize;
 use model_disk::erofs::ErofsError;
 
-use super::verified_filesystem::{VerifiedFilesystem, overlapping, reason};
+use super::verified_filesystem::{VerifiedFilesystem, overlapping};
 use crate::engine::Findings;
 
 /// More paths than this are not told: of a million files under a corrupt hash block.
@@ -94,7 +94,7 @@ impl Search {
     /// Why paths are missing, where some may be.
     fn unknown(&self, walked: Result<(), ErofsError>) -> Option<String> {
         match walked {
-            Err(error) => Some(reason(&error).to_string()),
+            Err(error) => Some(error.to_string()),
             Ok(()) if self.not_flat > 0 => Some(format!(
                 "compressed and chunked files ({}) are not looked up",
                 self.not_flat

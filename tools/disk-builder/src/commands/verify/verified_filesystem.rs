@@ -1,6 +1,6 @@
 //! The filesystem of a disk, read only where it has been verified.
 
-use std::{fmt, io, ops::Range, os::unix::fs::FileExt};
+use std::{io, ops::Range, os::unix::fs::FileExt};
 
 use model_disk::{
     BackingFile, Disk,
@@ -75,14 +75,6 @@ pub(super) fn overlapping(ranges: &[Range<u64>], one: &Range<u64>) -> Range<usiz
     let first = ranges.partition_point(|range| range.end <= one.start);
     let end = ranges.partition_point(|range| range.start < one.end);
     first..end.max(first)
-}
-
-/// Why a walk ended, on one line.
-pub(super) fn reason(error: &ErofsError) -> impl fmt::Display + use<> {
-    match error {
-        ErofsError::Read(source) => source.to_string(),
-        other => other.to_string(),
-    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,83 @@
+//! Reading a disk without mounting it, as any user: what the kernel's dm-verity does for a mount is
+//! done in this process.
+
+mod cat;
+mod error;
+mod list;
+mod path;
+
+use std::path::PathBuf;
+
+use dm_verity::RootHash;
+use model_disk::{
+    BackingFile, DiskArguments, ParamsSource,
+    erofs::{ErofsNode, ErofsView},
+    filesystem::FsType,
+};
+use verified_disk::VerifiedDisk;
+
+pub use cat::cat;
+pub use error::{FilesystemError, ReadingError};
+pub use list::{ListFormat, list};
+pub use path::DiskPath;
+
+/// A disk that is to be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadRequest {
+    /// What the disk must be.
+    pub root_hash: RootHash,
+    /// The block device or image file.
+    pub device: PathBuf,
+    /// What holds the tree, if that is another.
+    pub hash_device: Option<PathBuf>,
+    /// Where the parameters of the tree come from.
+    pub params: ParamsSource,
+}
+
+/// The files of a disk, which are verified as they are read.
+#[derive(Debug)]
+pub struct VerifiedFiles {
+    device: PathBuf,
+    view: ErofsView<VerifiedDisk>,
+}
+
+impl ReadRequest {
+    /// Opens the disk. Everything but the superblocks is read when it is asked for.
+    pub fn open(&self) -> Result<VerifiedFiles, ReadingError> {
+        let data = BackingFile::open(&self.device)?;
+        let hash = self.hash_device.as_deref();
+        let hash = hash.map(BackingFile::open).transpose()?;
+        let arguments = DiskArguments {
+            root_hash: Some(self.root_hash),
+            // What mounts other filesystems is the kernel.
+            fs_type: FsType::Erofs,
+            params: self.params.clone(),
+        };
+        let (disk, _) = VerifiedDisk::open(data, hash, &arguments)?;
+        let device = self.device.clone();
+        match ErofsView::open(disk) {
+            Ok(view) => Ok(VerifiedFiles { device, view }),
+            Err(source) => Err(ReadingError::Filesystem { device, source }),
+        }
+    }
+}
+
+impl VerifiedFiles {
+    /// What a path leads to.
+    fn find(&self, path: &DiskPath) -> Result<ErofsNode, ReadingError> {
+        let found = self.view.find(path.names());
+        let found = found.map_err(|error| self.failed(error))?;
+        found.ok_or_else(|| ReadingError::NotFound {
+            path: path.clone(),
+            device: self.device.clone(),
+        })
+    }
+
+    /// The error of a read that no file of the disk is to be named for.
+    fn failed(&self, source: FilesystemError) -> ReadingError {
+        ReadingError::Filesystem {
+            device: self.device.clone(),
+            source,
+        }
+    }
+}
