@@ -19,6 +19,7 @@
 //! | [`FileList`], [`RelativePath`] | the files of a model | no |
 //! | [`units`], [`VeritysetupFields`] | sizes as people write them, fields as `veritysetup` prints them | no |
 //! | [`FileError`], [`ErrorChain`], [`ExitCode`], [`Escaped`] | how both programs tell what is wrong | no |
+//! | [`Progress`], [`ProgressLine`] | how far the work is, and how both programs show it at a terminal | the second |
 
 // No panic is reachable from input. What cannot happen says so, with its reason.
 #![deny(
@@ -55,6 +56,8 @@ mod geometry_salt;
 mod hash_offset;
 mod inspect;
 pub mod manifest;
+mod progress;
+mod progress_line;
 mod read_at;
 mod relative_path;
 pub mod superblocks;
@@ -74,6 +77,8 @@ pub use file_stamp::FileStamp;
 pub use geometry_salt::geometry_salt;
 pub use hash_offset::{appended_hash_offset, hash_offset_candidates};
 pub use inspect::{FilesystemReport, Inspection, SuperblockReport, inspect};
+pub use progress::Progress;
+pub use progress_line::ProgressLine;
 pub use read_at::ReadAt;
 pub use relative_path::{PathError, RelativePath, WrittenPath};
 pub use verity_uuid::derived_uuid;
