@@ -15,7 +15,9 @@ use model_disk::{
     units::Size,
 };
 
-pub use read::{CatArgs, CatRequest, ListArgs, ReadArgs};
+pub use read::{
+    CatArgs, CatRequest, CheckArgs, CheckRequest, ExtractArgs, ListArgs, ReadArgs, WorkOptions,
+};
 
 /// Mounts disks with model weights under dm-verity.
 ///
@@ -124,6 +126,10 @@ Ends with 3 where another disk or none that is verified is mounted there, with 4
     Ls(Box<ListArgs>),
     /// Print files of a disk, verified, as any user and without mounting it
     Cat(Box<CatArgs>),
+    /// Extract files of a disk, verified, as any user and without mounting it
+    Extract(Box<ExtractArgs>),
+    /// Compare a directory with a disk, as any user and without mounting it
+    Check(Box<CheckArgs>),
     /// `NAME INDEX ROOT_HASH`, as Privatemode's container is called.
     #[command(external_subcommand)]
     DropIn(Vec<OsString>),

@@ -23,6 +23,7 @@ use std::{
     io::{self, Write},
     os::fd::AsFd,
     process,
+    sync::Arc,
 };
 
 use clap::{Parser, error::ErrorKind};
@@ -31,7 +32,7 @@ use disk_mounter::{
     cli::{MounterArguments, MounterCommand, drop_in},
     log,
 };
-use model_disk::{ErrorChain, ExitCode, HasExitCode, inspect};
+use model_disk::{ErrorChain, ExitCode, HasExitCode, Progress, ProgressLine, inspect};
 
 fn main() -> process::ExitCode {
     termination_log::allow(termination_log::has_some(env::args_os()));
@@ -137,6 +138,35 @@ fn run(command: MounterCommand) -> Result<ExitCode, ProgramError> {
             let (paths, offset, bytes) = (&request.paths, request.offset, request.bytes);
             disk_mounter::cat(&files, paths, offset, bytes, request.threads, out)?;
             Ok(ExitCode::Success)
+        }
+        MounterCommand::Extract(args) => {
+            let (read, request, work) = args.check()?;
+            let files = read.open()?;
+            let progress = Arc::<Progress>::default();
+            let line = ProgressLine::start(&progress, work.quiet);
+            let extracted = disk_mounter::extract(&files, &request, &progress)?;
+            line.finish();
+            if work.json {
+                print(&extracted.to_json())?;
+            } else {
+                print(&extracted)?;
+            }
+            Ok(ExitCode::Success)
+        }
+        MounterCommand::Check(args) => {
+            let (request, work) = args.check()?;
+            let files = request.read.open()?;
+            let progress = Arc::<Progress>::default();
+            let line = ProgressLine::start(&progress, work.quiet);
+            let (directory, threads) = (&request.directory, request.threads);
+            let report = disk_mounter::check_directory(&files, directory, threads, &progress)?;
+            line.finish();
+            if work.json {
+                print(&report.to_json())?;
+            } else {
+                print(&report)?;
+            }
+            Ok(report.exit_code())
         }
         MounterCommand::Inspect {
             device,

@@ -11,7 +11,7 @@ use clap::{Args, value_parser};
 use model_disk::{ArgumentsError, units::Size};
 
 use super::{MounterUsageError, disk::DiskOptions};
-use crate::{DiskPath, ListFormat, ReadRequest};
+use crate::{DiskPath, ExtractRequest, ListFormat, ReadRequest};
 
 /// More threads than this make nothing faster, and each takes more than two mebibytes. Who wants more
 /// says so.
@@ -162,5 +162,92 @@ impl CatArgs {
             bytes: self.bytes.map_or(u64::MAX, |Size(bytes)| bytes),
             threads: self.threads.number(),
         })
+    }
+}
+
+/// The options of `extract`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  disk-mounter extract model.img ./model --root-hash \\
+      50d858e0985ecc7f60418aaf0cc5ab587f42c2570a884095a9e8ccacd0f6545c
+
+Each file has its name only when all of it has been verified. A run that did not come to its end is
+continued by the next one. Nobody verifies the files after that: `disk-mounter check` compares them.")]
+pub struct ExtractArgs {
+    #[command(flatten)]
+    read: ReadArgs,
+    /// The directory that the files come to: a new or empty one, or what an earlier run has left
+    destination: PathBuf,
+    /// Files and directories of the disk [default: all]
+    #[arg(value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    #[command(flatten)]
+    work: WorkOptions,
+}
+
+/// The options of `check`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  disk-mounter check model.img ./model --root-hash \\
+      50d858e0985ecc7f60418aaf0cc5ab587f42c2570a884095a9e8ccacd0f6545c
+
+Ends with 3 where anything is missing, is there besides, or differs.")]
+pub struct CheckArgs {
+    #[command(flatten)]
+    read: ReadArgs,
+    /// The directory
+    directory: PathBuf,
+    #[command(flatten)]
+    work: WorkOptions,
+}
+
+/// How a long work is done, and what is told of it.
+#[derive(Debug, Args)]
+pub struct WorkOptions {
+    #[command(flatten)]
+    threads: ThreadOptions,
+    /// Print a JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// Show no progress
+    #[arg(long, short)]
+    pub quiet: bool,
+}
+
+impl ExtractArgs {
+    /// Checks the options against each other: of which disk, and what.
+    pub fn check(self) -> Result<(ReadRequest, ExtractRequest, WorkOptions), MounterUsageError> {
+        let paths = self.paths.iter().map(|path| disk_path(path));
+        let request = ExtractRequest {
+            destination: self.destination,
+            paths: paths.collect::<Result<_, _>>()?,
+            threads: self.work.threads.number(),
+        };
+        Ok((self.read.check()?, request, self.work))
+    }
+}
+
+/// What `check` is to compare.
+#[derive(Debug)]
+pub struct CheckRequest {
+    /// Which disk.
+    pub read: ReadRequest,
+    /// With which directory.
+    pub directory: PathBuf,
+    /// By how many threads.
+    pub threads: NonZeroUsize,
+}
+
+impl CheckArgs {
+    /// Checks the options against each other.
+    pub fn check(self) -> Result<(CheckRequest, WorkOptions), MounterUsageError> {
+        let request = CheckRequest {
+            read: self.read.check()?,
+            directory: self.directory,
+            threads: self.work.threads.number(),
+        };
+        Ok((request, self.work))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf};
 
-use model_disk::{BackingFileError, Escaped, ExitCode, HasExitCode, erofs::ErofsError};
+use model_disk::{BackingFileError, Escaped, ExitCode, FileError, HasExitCode, erofs::ErofsError};
 use verified_disk::{VerifiedDiskError, VerifiedReadError};
 
 use super::DiskPath;
@@ -56,6 +56,12 @@ pub enum ReadingError {
         /// Why.
         source: FilesystemError,
     },
+    /// Something of this machine's own files cannot be read or written.
+    #[error(transparent)]
+    Own(#[from] FileError),
+    /// There is no thread to read with.
+    #[error("cannot start threads")]
+    Threads(#[source] io::Error),
     /// Nothing can be printed.
     #[error("cannot write to the standard output")]
     Output(#[source] io::Error),
@@ -69,7 +75,8 @@ impl HasExitCode for ReadingError {
             Self::Filesystem { source, .. } | Self::File { source, .. } => source.exit_code(),
             Self::NotFound { .. } => ExitCode::NotFound,
             Self::NoFile { .. } => ExitCode::Usage,
-            Self::Output(_) => ExitCode::Failure,
+            Self::Own(error) => error.exit_code(),
+            Self::Threads(_) | Self::Output(_) => ExitCode::Failure,
         }
     }
 }

@@ -2,9 +2,16 @@
 //! done in this process.
 
 mod cat;
+mod check;
+mod compare;
 mod error;
+mod extract;
+mod jobs;
 mod list;
+mod parts;
 mod path;
+mod selection;
+mod tree;
 
 use std::path::PathBuf;
 
@@ -17,7 +24,10 @@ use model_disk::{
 use verified_disk::VerifiedDisk;
 
 pub use cat::cat;
+pub use check::{CheckReport, check_directory};
+pub use compare::Difference;
 pub use error::{FilesystemError, ReadingError};
+pub use extract::{ExtractError, ExtractRequest, Extracted, RefusedEntry, extract};
 pub use list::{ListFormat, list};
 pub use path::DiskPath;
 
@@ -37,6 +47,7 @@ pub struct ReadRequest {
 /// The files of a disk, which are verified as they are read.
 #[derive(Debug)]
 pub struct VerifiedFiles {
+    root_hash: RootHash,
     device: PathBuf,
     view: ErofsView<VerifiedDisk>,
 }
@@ -56,7 +67,11 @@ impl ReadRequest {
         let (disk, _) = VerifiedDisk::open(data, hash, &arguments)?;
         let device = self.device.clone();
         match ErofsView::open(disk) {
-            Ok(view) => Ok(VerifiedFiles { device, view }),
+            Ok(view) => Ok(VerifiedFiles {
+                root_hash: self.root_hash,
+                device,
+                view,
+            }),
             Err(source) => Err(ReadingError::Filesystem { device, source }),
         }
     }
@@ -71,6 +86,15 @@ impl VerifiedFiles {
             path: path.clone(),
             device: self.device.clone(),
         })
+    }
+
+    /// The error of a read of this file.
+    fn file_failed(&self, path: &[u8], source: FilesystemError) -> ReadingError {
+        ReadingError::File {
+            path: DiskPath::of(path),
+            device: self.device.clone(),
+            source,
+        }
     }
 
     /// The error of a read that no file of the disk is to be named for.

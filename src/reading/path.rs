@@ -20,6 +20,26 @@ impl DiskPath {
         RelativePath::new(names.join(&b'/')).map(|path| Self(Some(path)))
     }
 
+    /// The top of a disk.
+    pub(super) fn top() -> Self {
+        Self(None)
+    }
+
+    /// That of something that was found on a disk: names, with one slash between two.
+    pub(super) fn of(path: &[u8]) -> Self {
+        // Names on a disk have no NUL, and none is empty.
+        Self(RelativePath::new(path).ok())
+    }
+
+    /// Whether this, as a directory, holds the other path at any depth.
+    pub(super) fn contains(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (None, Some(_)) => true,
+            (Some(path), Some(other)) => path.contains(other),
+            (_, None) => false,
+        }
+    }
+
     /// Its bytes, with a `/` between two names; none for the top.
     pub fn as_bytes(&self) -> &[u8] {
         self.0.as_ref().map_or(b"", RelativePath::as_bytes)

@@ -173,7 +173,7 @@ fn a_tree_elsewhere_and_without_a_superblock() {
 #[test]
 fn no_root_hash() {
     let place = DiskFolder::new(disk_of(&model()));
-    for command in ["ls", "cat"] {
+    for command in ["ls", "cat", "extract", "check"] {
         let program = Command::new(env!("CARGO_BIN_EXE_disk-mounter"))
             .args([command, "disk.img", "x"])
             .current_dir(place.path(""))

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs,
-    os::unix::fs::FileExt,
+    os::unix::fs::{FileExt, MetadataExt},
     path::{Path, PathBuf},
     process::{Command, Output},
 };
@@ -152,4 +152,36 @@ pub(crate) fn mkfs(folder: &Path, options: &[&str]) -> Vec<u8> {
         .expect("mkfs.erofs is needed: install the package erofs-utils");
     assert!(made.status.success(), "{made:?}");
     fs::read(image.path()).unwrap()
+}
+
+/// What an unfinished `extract` leaves, besides files of the disk.
+pub(crate) const LEFT: [&str; 2] = [".disk-mounter-extract", ".disk-mounter-extract-parts"];
+
+/// The files below a folder, but for those of an unfinished `extract`, with their bytes. Folders and
+/// files have the permissions that they should.
+pub(crate) fn files_in(folder: &Path) -> ModelFiles {
+    let mut files = ModelFiles::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let entry = entry.unwrap();
+        let name = entry.file_name().into_string().unwrap();
+        if LEFT.contains(&&*name) {
+            continue;
+        }
+        let mode = entry.metadata().unwrap().mode();
+        if entry.file_type().unwrap().is_dir() {
+            assert_eq!(mode, 0o040_755, "{name}");
+            for (path, bytes) in files_in(&entry.path()) {
+                files.insert(format!("{name}/{path}"), bytes);
+            }
+        } else if entry.file_type().unwrap().is_file() {
+            assert_eq!(mode, 0o100_644, "{name}");
+            files.insert(name, fs::read(entry.path()).unwrap());
+        }
+    }
+    files
+}
+
+/// Whether a folder says that it is not whole.
+pub(crate) fn is_marked(folder: &Path) -> bool {
+    LEFT.iter().any(|name| folder.join(name).exists())
 }

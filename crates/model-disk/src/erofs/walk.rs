@@ -57,6 +57,9 @@ impl<E: Error + 'static, R: FnMut(&mut [u8], u64) -> Result<(), E>> Walk<R> {
     pub fn new(read: R) -> Result<Self, ErofsError<E>> {
         let mut image = ImageReader::open(read)?;
         let root = image.find(image.superblock.root_nid)?;
+        if !root.is_directory() {
+            return Err(ErofsError::Directory(root.nid));
+        }
         Ok(Self::below(image, root))
     }
 
@@ -96,7 +99,7 @@ impl<E: Error + 'static, R: FnMut(&mut [u8], u64) -> Result<(), E>> Walk<R> {
     fn find_next(&mut self) -> Result<Option<ErofsNode>, ErofsError<E>> {
         // Only now: a directory is visited whatever is wrong with what is in it.
         if let Some(last) = self.visited.take()
-            && (last.is_directory() || self.path.is_empty())
+            && last.is_directory()
         {
             self.stack.push(DirectoryFrame {
                 place: DirectoryPlace::start(&last)?,
