@@ -9,6 +9,7 @@
 mod disk_file;
 mod filesystem;
 mod place;
+mod publisher;
 mod superblock;
 mod tree;
 
@@ -18,11 +19,12 @@ use libtest_mimic::{Arguments, Trial};
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    let groups: [(&str, &[Test]); 4] = [
+    let groups: [(&str, &[Test]); 5] = [
         ("superblock", superblock::TESTS),
         ("tree", tree::TESTS),
         ("place", place::TESTS),
         ("filesystem", filesystem::TESTS),
+        ("publisher", publisher::TESTS),
     ];
     let trials = groups
         .into_iter()

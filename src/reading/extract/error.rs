@@ -60,6 +60,9 @@ pub enum RefusedEntry {
     /// The command needs the name.
     #[error("its name is that of what an unfinished run leaves")]
     Name,
+    /// A disk can say of zeros, or of one file by many names, that they are more than any storage has.
+    #[error("with all that comes before it, it would be more than 128 TiB")]
+    TooMuch,
     /// The directory that it is in is not in order, or has it twice.
     #[error("it is not in the order of its directory, and a kernel would not find it")]
     Order,

@@ -11,6 +11,9 @@ use super::{
 /// The bits of a mode that give a file its owner's or its group's rights.
 const SET_ID: u16 = 0o6000;
 
+/// The most that is extracted, in bytes.
+const MAX_BYTES: u64 = 128 << 40;
+
 /// How much there is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Amount {
@@ -64,6 +67,9 @@ pub(super) fn plan(files: &VerifiedFiles, selection: &Selection) -> Result<Amoun
         };
         *count = count.saturating_add(1);
         amount.bytes = amount.bytes.saturating_add(bytes);
+        if amount.bytes > MAX_BYTES {
+            return refused(RefusedEntry::TooMuch);
+        }
         Ok(true)
     })?;
     Ok(amount)

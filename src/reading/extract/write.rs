@@ -138,6 +138,13 @@ impl<'a> Writing<'a> {
         let file = &part.file;
         let out = self.open(file)?;
         let mut offset = part.range.start;
+        let extents = self.files.view.extents(&file.node, part.range.clone());
+        let extents = extents.map_err(|error| self.files.file_failed(&file.path, error))?;
+        if extents.iter().all(|extent| extent.at.is_none()) {
+            // Nothing of it stands on the disk, and nothing is to be written.
+            self.progress.advance(part.range.end - offset);
+            offset = part.range.end;
+        }
         while offset < part.range.end {
             let length = (part.range.end - offset).min(BUFFER_BYTES as u64) as usize;
             buffer.resize(length, 0);
