@@ -52,7 +52,10 @@ pub enum PartitionError {
     #[error(transparent)]
     File(#[from] FileError),
     /// It has no table.
-    #[error("{} has no partition table (GPT) that is accepted", Escaped::path(path))]
+    #[error(
+        "{} has no partition table (GPT) that is accepted",
+        Escaped::path(path)
+    )]
     Table {
         /// The device.
         path: PathBuf,
@@ -110,12 +113,12 @@ impl PartitionChoice {
             path: path(),
             source,
         })?;
-        let (data, hash) =
-            self.find(&table, device)?
-                .map_err(|source| PartitionError::Choice {
-                    path: path(),
-                    source,
-                })?;
+        let (data, hash) = self
+            .find(&table, device)?
+            .map_err(|source| PartitionError::Choice {
+                path: path(),
+                source,
+            })?;
         Ok((part(device, data)?, part(device, hash)?))
     }
 

@@ -109,7 +109,10 @@ mod tests {
 
     #[test]
     fn each_type_has_one_meaning() {
-        let all: BTreeSet<u128> = PAIRS.iter().flat_map(|(data, hash)| [*data, *hash]).collect();
+        let all: BTreeSet<u128> = PAIRS
+            .iter()
+            .flat_map(|(data, hash)| [*data, *hash])
+            .collect();
         assert_eq!(all.len(), 2 * PAIRS.len());
         let uuid = |text: &str| text.parse::<Uuid>().unwrap();
         let root = uuid("4f68bce3-e8cd-4db1-96e7-fbcaf984b709");
