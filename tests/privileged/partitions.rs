@@ -46,7 +46,7 @@ pub(crate) const TESTS: &[Test] = &[
 
 /// Where a partition is, in bytes.
 #[derive(Clone, Copy, Debug)]
-struct Place {
+struct PartitionPlace {
     start: u64,
     bytes: u64,
 }
@@ -54,8 +54,8 @@ struct Place {
 /// A disk that was made by `systemd-repart`.
 struct RepartDisk {
     disk: TestDisk,
-    data: Place,
-    hash: Place,
+    data: PartitionPlace,
+    hash: PartitionPlace,
 }
 
 impl RepartDisk {
@@ -97,7 +97,7 @@ impl RepartDisk {
         );
         let made: serde_json::Value = serde_json::from_str(&printed).unwrap();
         let number = |partition: usize, field: &str| made[partition][field].as_u64().unwrap();
-        let place = |partition| Place {
+        let place = |partition| PartitionPlace {
             start: number(partition, "offset"),
             bytes: number(partition, "raw_size"),
         };
