@@ -38,8 +38,8 @@ pub(crate) struct LoopDevice {
 pub enum LoopError {
     /// The kernel has no loop driver.
     #[error(
-        "this kernel has no loop devices, which {} needs as an image file: load the module `loop`, \
-         or give a block device",
+        "this kernel has no loop devices, which {} needs as an image file or a partition: load the \
+         module `loop`, or give a block device",
         Escaped::path(path)
     )]
     NoDriver {

@@ -57,7 +57,7 @@ pub struct DevicePathArguments {
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub log_format: LogFormat,
     /// A block device or an image file, with a GPT
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", conflicts_with = "hash_device")]
     device_path: PathBuf,
     /// The directory to mount on; it is made if it is missing
     #[arg(long, value_name = "PATH")]
@@ -73,7 +73,10 @@ impl DevicePathArguments {
     /// nothing else is said.
     pub fn parse_words(words: &[OsString]) -> Result<Self, clap::Error> {
         let command = Self::command();
-        let command = command.mut_arg("fs_type", |option| option.default_value("ext4"));
+        let command = command
+            .mut_arg("fs_type", |option| option.default_value("ext4"))
+            // The tree is on the same device, always.
+            .mut_arg("hash_device", |option| option.hide(true));
         Self::from_arg_matches(&command.try_get_matches_from(words)?)
     }
 
@@ -183,7 +186,7 @@ mod tests {
             ("x --device-path=/dev/a --mount-path=/mnt/a", "--root-hash"),
             (&format!("{line} /mnt/b"), "unexpected"),
             (
-                &format!("{line} --hash-device /dev/b --hash-partition 2"),
+                &format!("{line} --hash-device /dev/b"),
                 "cannot be used with",
             ),
         ] {
