@@ -1,16 +1,20 @@
 //! The command line of `disk-mounter`: raw options, and their checked form.
 
+mod drop_in;
+
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, error::ErrorKind};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::{MappingName, MountRequest, log::LogFormat};
 use dm_verity::{BlockSize, HashAlgorithm, OnCorruption, OnReadError, RootHash, Salt};
 use model_disk::{
-    ArgumentsError, ErrorChain, ExitCode, ExpectedParams, HasExitCode, ParamsSource,
+    ArgumentsError, ExitCode, ExpectedParams, HasExitCode, ParamsSource, PartitionChoice,
     filesystem::FsType,
     units::{Size, block_size},
 };
+
+pub use drop_in::{DevicePathArguments, drop_in, names_no_command};
 
 /// Mounts disks with model weights under dm-verity.
 ///
@@ -41,6 +45,8 @@ Example:
 
 disk-mounter NAME INDEX ROOT_HASH is a sidecar for /dev/modelweights-NAME-INDEX at \
 /mnt/modelweights-NAME-INDEX, as Privatemode's container is called.
+disk-mounter --root-hash=HEX --device-path=PATH --mount-path=PATH is a sidecar for two partitions of \
+a disk, as its older container is called.
 
 ";
     TEXT.to_owned() + &ExitCode::help()
@@ -120,21 +126,34 @@ Ends with 3 where another disk or none that is verified is mounted there, with 4
     DropIn(Vec<OsString>),
 }
 
-/// The options of `mount` and `sidecar`.
+/// The arguments of `mount`, and those of `sidecar` that it shares.
 #[derive(Debug, Args)]
 pub struct MountArgs {
-    /// What the disk must be: 64 hex digits (128 with sha512)
-    #[arg(long, value_name = "HEX")]
-    root_hash: RootHash,
     /// A block device or an image file
     device: PathBuf,
     /// The directory to mount on; it is made if it is missing
     mount_point: PathBuf,
+    #[command(flatten)]
+    options: MountOptions,
+}
+
+/// The options of all that mounts.
+#[derive(Debug, Args)]
+struct MountOptions {
+    /// What the disk must be: 64 hex digits (128 with sha512)
+    #[arg(long, value_name = "HEX")]
+    root_hash: RootHash,
     /// The device with the hash tree, if it is another
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["data_partition", "hash_partition"])]
     hash_device: Option<PathBuf>,
+    /// The partition with the data, on a disk with two of them and a GPT [default: found by the types]
+    #[arg(long, value_name = "N")]
+    data_partition: Option<u32>,
+    /// The partition with the hash tree [default: found by its type or superblock]
+    #[arg(long, value_name = "N")]
+    hash_partition: Option<u32>,
     /// Where the superblock is, or the tree if there is none [default: after the filesystem; 0 on
-    /// a hash device]
+    /// a hash device or partition]
     #[arg(long, value_name = "BYTES")]
     hash_offset: Option<Size>,
     /// How many data blocks the disk must have
@@ -192,6 +211,13 @@ pub struct MountArgs {
 pub struct SidecarArgs {
     #[command(flatten)]
     mount: MountArgs,
+    #[command(flatten)]
+    options: SidecarOptions,
+}
+
+/// The options of all that is a sidecar.
+#[derive(Debug, Args)]
+struct SidecarOptions {
     /// Go on where the rights and system calls that a waiting sidecar does not need cannot be given up
     #[arg(long)]
     allow_unconfined: bool,
@@ -204,50 +230,17 @@ pub struct SidecarArgs {
 impl SidecarArgs {
     /// Checks the options against each other.
     pub fn check(self) -> Result<MountRequest, MounterUsageError> {
-        Ok(MountRequest {
-            allow_unconfined: self.allow_unconfined,
-            leave_mounted: self.leave_mounted,
-            ..self.mount.check()?
-        })
+        Ok(self.options.add_to(self.mount.check()?))
     }
 }
 
-/// The request in `NAME INDEX ROOT_HASH`: a sidecar for `/dev/modelweights-NAME-INDEX` at
-/// `/mnt/modelweights-NAME-INDEX`. The error is what clap says of any other wrong command line.
-#[expect(
-    clippy::unreachable,
-    reason = "the command is in the line that is parsed"
-)]
-pub fn drop_in(arguments: &[OsString]) -> Result<MountRequest, clap::Error> {
-    let mut command = MounterArguments::command();
-    let texts: Option<Vec<&str>> = arguments.iter().map(|argument| argument.to_str()).collect();
-    let Some([name, index, root_hash]) = texts.as_deref() else {
-        let word = arguments.first().cloned().unwrap_or_default();
-        let message = format!(
-            "{word:?} is no command, and not the NAME of NAME INDEX ROOT_HASH; --help lists all"
-        );
-        return Err(command.error(ErrorKind::InvalidSubcommand, message));
-    };
-    let plain = |text: &str| !text.is_empty() && !text.contains('/');
-    if !plain(name) || !plain(index) {
-        let message = "NAME and INDEX are parts of a file name";
-        return Err(command.error(ErrorKind::ValueValidation, message));
-    }
-    let place = format!("modelweights-{name}-{index}");
-    let line = [
-        "disk-mounter",
-        "sidecar",
-        "--root-hash",
-        root_hash,
-        "--",
-        &format!("/dev/{place}"),
-        &format!("/mnt/{place}"),
-    ];
-    match MounterArguments::try_parse_from(line)?.command {
-        MounterCommand::Sidecar(args) => args
-            .check()
-            .map_err(|error| command.error(ErrorKind::ValueValidation, ErrorChain(&error))),
-        _ => unreachable!("the line names the sidecar"),
+impl SidecarOptions {
+    fn add_to(self, request: MountRequest) -> MountRequest {
+        MountRequest {
+            allow_unconfined: self.allow_unconfined,
+            leave_mounted: self.leave_mounted,
+            ..request
+        }
     }
 }
 
@@ -295,6 +288,28 @@ impl HasExitCode for MounterUsageError {
 impl MountArgs {
     /// Checks the options against each other.
     pub fn check(self) -> Result<MountRequest, MounterUsageError> {
+        let choice = self.options.partitions();
+        let choice = (choice != PartitionChoice::default()).then_some(choice);
+        self.options.check(self.device, self.mount_point, choice)
+    }
+}
+
+impl MountOptions {
+    /// The partitions that are named.
+    fn partitions(&self) -> PartitionChoice {
+        PartitionChoice {
+            data: self.data_partition,
+            hash: self.hash_partition,
+        }
+    }
+
+    /// Checks them against each other. With `partitions` the device is taken apart.
+    fn check(
+        self,
+        device: PathBuf,
+        mount_point: PathBuf,
+        partitions: Option<PartitionChoice>,
+    ) -> Result<MountRequest, MounterUsageError> {
         let hash_offset = self.hash_offset.map(|Size(bytes)| bytes);
         let expected = ExpectedParams {
             data_blocks: self.data_blocks,
@@ -304,8 +319,9 @@ impl MountArgs {
             salt: self.salt,
         };
         let params = if self.no_superblock {
-            let hash_device = self.hash_device.as_deref();
-            expected.without_superblock(&self.root_hash, hash_offset, hash_device)?
+            let own_place = self.hash_device.is_some() || partitions.is_some();
+            let hash_offset = hash_offset.or(own_place.then_some(0));
+            expected.without_superblock(&self.root_hash, hash_offset)?
         } else {
             ParamsSource::Superblock {
                 hash_offset,
@@ -321,10 +337,11 @@ impl MountArgs {
             .transpose()?;
         Ok(MountRequest {
             root_hash: self.root_hash,
-            device: self.device,
+            device,
             hash_device: self.hash_device,
+            partitions,
             params,
-            mount_point: self.mount_point,
+            mount_point,
             fs_type: self.fs_type,
             wait: Duration::from_secs(self.wait),
             on_corruption: match self.on_corruption {
@@ -351,6 +368,9 @@ impl MountArgs {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    use clap::CommandFactory;
+    use model_disk::ErrorChain;
 
     fn parse(options: &[&str]) -> Result<MountRequest, String> {
         let root_hash = "ab".repeat(32);
@@ -382,7 +402,7 @@ mod tests {
         help.replace("\\\n", "")
             .lines()
             .map(str::trim)
-            .filter(|line| line.starts_with("disk-mounter ") && !line.contains("NAME"))
+            .filter(|line| line.starts_with("disk-mounter ") && !line.contains(" is a sidecar "))
             .map(str::to_owned)
             .collect()
     }
@@ -543,32 +563,6 @@ mod tests {
         ] {
             let error = parse(options).unwrap_err();
             assert!(error.contains(word), "{options:?}: {error}");
-        }
-    }
-
-    #[test]
-    fn as_privatemodes_container_is_called() {
-        let root_hash = "cd".repeat(32);
-        let parse = |words: &[&str]| {
-            let words: Vec<OsString> = words.iter().map(OsString::from).collect();
-            drop_in(&words).map_err(|error| ErrorChain(&error).to_string())
-        };
-        let request = parse(&["llama-3", "0", &root_hash]).unwrap();
-        assert_eq!(request.device, PathBuf::from("/dev/modelweights-llama-3-0"));
-        assert_eq!(
-            request.mount_point,
-            PathBuf::from("/mnt/modelweights-llama-3-0")
-        );
-        assert_eq!(request.root_hash.to_string(), root_hash);
-        for (words, reason) in [
-            (&["mnt"][..], "no command"),
-            (&["a", "0", &root_hash, "more"], "no command"),
-            (&["../a", "0", &root_hash], "file name"),
-            (&["a", "", &root_hash], "file name"),
-            (&["a", "0", "12"], "64 hex digits"),
-        ] {
-            let error = parse(words).unwrap_err();
-            assert!(error.contains(reason), "{words:?}: {error}");
         }
     }
 }

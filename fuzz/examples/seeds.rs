@@ -13,7 +13,10 @@ use model_disk::{
     FileList, ModelFile, RelativePath,
     erofs::{ExtentSource, ImagePlan},
 };
-use test_support::image::{DiskImage, SaltKind, data};
+use test_support::{
+    image::{DiskImage, SaltKind, data},
+    partitions::{LINUX, ROOT, ROOT_VERITY, partitioned},
+};
 
 type Seed = (&'static str, Vec<u8>);
 
@@ -30,6 +33,7 @@ fn main() {
             "filesystem" => filesystems(),
             "kernel" => kernel(),
             "manifest" => manifests(),
+            "partitions" => partition_tables(),
             "sha256_backends" => sha256_backends(),
             "superblock" => superblocks(),
             "verify" => changes(),
@@ -202,6 +206,20 @@ fn kernel() -> Vec<Seed> {
     ]
     .map(|(name, text)| (name, text.into_bytes()))
     .into()
+}
+
+/// Of both sizes of sectors, found and named, with and without a type that tells.
+fn partition_tables() -> Vec<Seed> {
+    let image = DiskImage::new(&data(2048, 9), (512, 512), SaltKind::Zero);
+    let disk = |sector_size, types| partitioned(&image, sector_size, types);
+    let seed = |flags: u8, disk: Vec<u8>| [vec![flags, 1, 2], disk].concat();
+    vec![
+        ("found", seed(0b100, disk(512, [LINUX, LINUX]))),
+        ("types", seed(0b100, disk(512, [ROOT, ROOT_VERITY]))),
+        ("named", seed(0b11_0100, disk(512, [LINUX, LINUX]))),
+        ("as-it-is", seed(0, disk(512, [ROOT, ROOT_VERITY]))),
+        ("large-sectors", seed(0b1000, disk(4096, [LINUX, LINUX]))),
+    ]
 }
 
 fn sha256_backends() -> Vec<Seed> {

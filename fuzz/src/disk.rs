@@ -106,7 +106,7 @@ pub fn run(bytes: &[u8]) {
     });
 }
 
-fn fill(file: &File, bytes: &[u8]) -> PathBuf {
+pub(crate) fn fill(file: &File, bytes: &[u8]) -> PathBuf {
     file.set_len(bytes.len() as u64).unwrap();
     file.write_all_at(bytes, 0).unwrap();
     format!("/proc/self/fd/{}", file.as_raw_fd()).into()
@@ -130,7 +130,7 @@ fn request(arguments: &DiskTargetArguments, data: &Path, hash: Option<&Path>) ->
 
 /// The disk, if it is accepted under the root hash that it has: no fuzzer finds one that fits, so
 /// it is taken from the refusal of another.
-fn judgement(mut request: MountRequest) -> Result<(RootHash, Disk), MountError> {
+pub(crate) fn judgement(mut request: MountRequest) -> Result<(RootHash, Disk), MountError> {
     loop {
         match check(&request) {
             Ok(disk) => return Ok((request.root_hash, disk)),

@@ -14,6 +14,7 @@ pub mod erofs;
 pub mod filesystem;
 pub mod kernel;
 pub mod manifest;
+pub mod partitions;
 pub mod sha256_backends;
 pub mod superblock;
 pub mod verify;
@@ -29,6 +30,7 @@ pub const TARGETS: &[Target] = &[
     ("filesystem", filesystem::run),
     ("kernel", kernel::run),
     ("manifest", manifest::run),
+    ("partitions", partitions::run),
     ("sha256_backends", sha256_backends::run),
     ("superblock", superblock::run),
     ("verify", verify::run),

@@ -131,7 +131,7 @@ impl Subject {
             }
         } else {
             let enough = tree.data_blocks.is_some() && tree.salt.is_some();
-            let params = tree.without_superblock(&self.root_hash, Some(tree_start), None);
+            let params = tree.without_superblock(&self.root_hash, Some(tree_start));
             assert!(enough || params.is_err());
             let Ok(params) = params else {
                 return;

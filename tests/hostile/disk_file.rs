@@ -10,7 +10,8 @@ use std::{
 use disk_mounter::{MountError, MountRequest, check};
 use dm_verity::RootHash;
 use model_disk::{
-    Disk, ErrorChain, ExitCode, ExpectedParams, HasExitCode, ParamsSource, filesystem::FsType,
+    BackingFile, Disk, ErrorChain, ExitCode, ExpectedParams, HasExitCode, ParamsSource,
+    PartitionChoice, filesystem::FsType,
 };
 use test_support::{assert_sound, image::DiskImage};
 
@@ -30,6 +31,8 @@ pub(crate) struct Options {
     pub(crate) hash_offset: Option<u64>,
     /// `--data-blocks`
     pub(crate) data_blocks: Option<u64>,
+    /// `--data-partition` and `--hash-partition`, or neither in the form that looks for both
+    pub(crate) partitions: Option<PartitionChoice>,
 }
 
 impl Options {
@@ -79,13 +82,20 @@ impl DiskFile {
                 },
             },
             fs_type: options.fs_type,
+            partitions: options.partitions,
             wait: Duration::ZERO,
             ..MountRequest::new(*root_hash, device, "")
         });
         if let Ok(checked) = &result {
+            let part = |file: &BackingFile| {
+                let (start, bytes) = file.place().unwrap();
+                &disk[start as usize..][..bytes as usize]
+            };
+            let hash = checked.separate_hash_file().map(part);
+            assert_eq!(hash.is_some(), options.partitions.is_some());
             assert_sound(
-                disk,
-                None,
+                hash.map_or(disk, |_| part(checked.data_file())),
+                hash,
                 root_hash,
                 options.fs_type,
                 options.data_blocks,

@@ -8,6 +8,7 @@
 
 mod disk_file;
 mod filesystem;
+mod partitions;
 mod place;
 mod superblock;
 mod tree;
@@ -18,11 +19,12 @@ use libtest_mimic::{Arguments, Trial};
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    let groups: [(&str, &[Test]); 4] = [
+    let groups: [(&str, &[Test]); 5] = [
         ("superblock", superblock::TESTS),
         ("tree", tree::TESTS),
         ("place", place::TESTS),
         ("filesystem", filesystem::TESTS),
+        ("partitions", partitions::TESTS),
     ];
     let trials = groups
         .into_iter()

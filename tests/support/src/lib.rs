@@ -6,6 +6,7 @@
 pub mod documents;
 pub mod image;
 mod messages;
+pub mod partitions;
 mod sound;
 
 pub use messages::assert_causes_stand_once;
