@@ -246,7 +246,7 @@ fn changes() -> Vec<Seed> {
     let none = [0; verify::ARGUMENTS_SIZE - 1];
     vec![
         ("good", with(0, none, &[])),
-        ("no-superblock", with(0b10_0011, none, &[30_000])),
+        ("no-superblock", with(0b10_1111, none, &[30_000])),
         ("all-arguments", with(0b11_1110, none, &[100, 1100, 5000])),
         ("many", with(0, none, &[20_000, 24_100, 40_000, 61_000])),
         ("filesystem", with(0, none, &[1036])),
@@ -255,8 +255,9 @@ fn changes() -> Vec<Seed> {
         ("tree", with(0, none, &[62_500, 64_000, 66_000])),
         (
             "fewer-blocks",
-            with(0b10_0011, [1, 0, 0, 0, 0, 0, 0, 0], &[]),
+            with(0b10_1111, [1, 0, 0, 0, 0, 0, 0, 0], &[]),
         ),
+        ("no-sizes", with(0b10_0011, none, &[])),
         (
             "other-sizes",
             with(0b10_1111, [0, 0, 0, 0, 3, 3, 0, 0], &[]),

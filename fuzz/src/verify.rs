@@ -163,6 +163,9 @@ impl Subject {
     fn check(&self, raw: &[u8; ARGUMENTS_SIZE], changed: &[u8]) {
         let superblock = raw[0] & 1 == 0;
         let (tree, true_) = self.arguments(raw);
+        // Where nothing says its sizes, they are taken for others than this disk has.
+        let sizes = tree.data_block_size.is_some() && tree.hash_block_size.is_some();
+        let true_ = true_ && (superblock || sizes);
         let tree_start = self.plan.area.block_offset(0);
         let area = self.plan.area.offset();
         let params = if superblock {
