@@ -55,7 +55,8 @@ check: setup-tests
 	cargo check --locked --package disk-mounter-fuzz --features libfuzzer --quiet
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --features xtask/packages --no-deps --quiet
 
-## make fuzz    each fuzz target for SECONDS=60 (FUZZ="disk erofs" names some); corpus: fuzz/corpus
+## make fuzz    each fuzz target for SECONDS=60 (FUZZ="disk erofs" names some; SANITIZER=none is faster):
+##              docs/fuzzing.md
 .PHONY: fuzz
 fuzz: setup-fuzz
 	@tools/scripts/fuzz.sh $(or $(SECONDS),60) $(FUZZ)
