@@ -266,7 +266,7 @@ fn partitions_that_are_not_the_disk() {
         let (second, third) = (entry(512, 2), entry(512, 3));
         let last: [u8; 8] = bytes[second + 40..second + 48].try_into().unwrap();
         let last = u64::from_le_bytes(last);
-        let first = last - 2047;
+        let first = last - 4095;
         bytes.copy_within(second..second + 128, third);
         bytes[second + 40..second + 48].copy_from_slice(&(first - 1).to_le_bytes());
         bytes[third + 32..third + 40].copy_from_slice(&first.to_le_bytes());

@@ -155,26 +155,20 @@ impl PartitionChoice {
         table: &PartitionTable,
         disk: &D,
     ) -> Result<Result<Partition, PartitionChoiceError>, D::Error> {
-        let mut found = Vec::new();
         let others = table.partitions().iter();
-        let others: Vec<_> = others
-            .filter(|partition| Some(partition.number) != self.data)
-            .collect();
-        found.extend(others.iter().filter(|partition| is_for_trees(partition)));
+        let others = others.filter(|partition| Some(partition.number) != self.data);
+        let others: Vec<&Partition> = others.collect();
+        let typed = others.iter().copied();
+        let mut found: Vec<_> = typed.filter(|partition| is_for_trees(partition)).collect();
         if found.is_empty() {
-            for partition in &others {
+            for partition in others {
                 if superblock_at(disk, partition.start)?.has_magic() {
                     found.push(partition);
                 }
             }
         }
-        Ok(match &*found {
-            [] => Err(PartitionChoiceError::NoHash),
-            [only] => Ok(***only),
-            many => Err(PartitionChoiceError::ManyHashes(numbers(
-                many.iter().map(|partition| **partition),
-            ))),
-        })
+        let none = PartitionChoiceError::NoHash;
+        Ok(the_only(&found, none, PartitionChoiceError::ManyHashes))
     }
 }
 
@@ -191,35 +185,43 @@ fn data_partition(
 ) -> Result<Partition, PartitionChoiceError> {
     let others = table.partitions().iter();
     let others = others.filter(|partition| *partition != hash && !is_for_trees(partition));
-    let all: Vec<_> = others.collect();
+    let others: Vec<&Partition> = others.collect();
     let data_type = data_type_of(hash.type_guid);
-    let matching = all.iter().copied();
-    let matching = matching.filter(|partition| Some(partition.type_guid) == data_type);
-    let mut found: Vec<_> = matching.collect();
+    let typed = others.iter().copied();
+    let mut found: Vec<_> = typed
+        .filter(|partition| Some(partition.type_guid) == data_type)
+        .collect();
     if found.is_empty() {
-        found = all;
+        found = others;
     }
-    match &*found {
-        [] => Err(PartitionChoiceError::NoData),
-        [only] => Ok(**only),
-        many => Err(PartitionChoiceError::ManyData(numbers(
-            many.iter().copied(),
-        ))),
-    }
+    let none = PartitionChoiceError::NoData;
+    the_only(&found, none, PartitionChoiceError::ManyData)
 }
 
 fn is_for_trees(partition: &Partition) -> bool {
     data_type_of(partition.type_guid).is_some()
 }
 
-/// The first few, as a message names them.
-fn numbers<'a>(partitions: impl ExactSizeIterator<Item = &'a Partition>) -> String {
+/// The only one of those that could be meant; `many` is told their numbers.
+fn the_only(
+    found: &[&Partition],
+    none: PartitionChoiceError,
+    many: fn(String) -> PartitionChoiceError,
+) -> Result<Partition, PartitionChoiceError> {
+    /// No more are named.
     const MOST: usize = 8;
-    let more = if partitions.len() > MOST { ", …" } else { "" };
-    let numbers = partitions
-        .take(MOST)
-        .map(|partition| partition.number.to_string());
-    numbers.collect::<Vec<_>>().join(", ") + more
+    match found {
+        [] => Err(none),
+        [only] => Ok(**only),
+        _ => {
+            let numbers = found.iter().take(MOST);
+            let numbers: Vec<_> = numbers
+                .map(|partition| partition.number.to_string())
+                .collect();
+            let more = if found.len() > MOST { ", …" } else { "" };
+            Err(many(numbers.join(", ") + more))
+        }
+    }
 }
 
 /// What is in a partition, as a file of its own.
