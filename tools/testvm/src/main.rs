@@ -62,6 +62,13 @@ fn run(arguments: TestvmArguments) -> Result<u8> {
             println!("{}", cache::unpacked(cache, &suite, &package)?.display());
             Ok(0)
         }
+        TestvmCommand::Source { suite, package } => {
+            println!(
+                "{}",
+                cache::unpacked_source(cache, &suite, &package)?.display()
+            );
+            Ok(0)
+        }
         TestvmCommand::Run(arguments) => {
             let (location, machine) = (arguments.location, arguments.machine.clone());
             let of_machine = if !machine.writable_disk.is_empty() {
