@@ -38,7 +38,7 @@ demo: setup-demo programs
 
 ## make test    every test there is
 .PHONY: test
-test: check test-testvm test-privileged test-power-off test-aarch64 test-deploy test-packages test-audit
+test: check test-testvm test-privileged test-power-off test-peers test-aarch64 test-deploy test-packages test-audit
 
 ## make check   the quick part of it: formatting, lints, tests without a kernel
 .PHONY: check
@@ -71,6 +71,11 @@ test-privileged: setup-tests programs
 .PHONY: test-power-off
 test-power-off: setup-tests programs
 	KERNEL=$(KERNEL) tests/power_off/run.sh $(RELEASE)/disk-builder $(RELEASE)/testvm
+
+# The peers' own tests, with our programs in the place of theirs: docs/peers.md.
+.PHONY: test-peers
+test-peers: setup-tests programs
+	tests/peers/run.sh $(RELEASE)/disk-builder $(RELEASE)/testvm
 
 ## make test-kernels   what needs a kernel, on each that testvm has: docs/kernels.md
 KERNELS := 6.1 6.12 7.3

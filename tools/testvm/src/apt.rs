@@ -126,7 +126,7 @@ impl DebianArchive {
         };
         // apt has checked it against the archive's signature: that of its maintainer takes other keys.
         let mut extract = Command::new("dpkg-source");
-        extract.args(["--no-check", "--extract"]);
+        extract.args(["--no-check", "--no-copy", "--extract"]);
         output(extract.arg(description).arg(root)).map(drop)
     }
 
