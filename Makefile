@@ -39,8 +39,8 @@ demo: setup-demo programs
 ## make test    every test there is, with the time of each tier; those of a Kubernetes node where
 ##              KUBERNETES_BIN=DIR names its programs
 .PHONY: test
-TIERS := check test-testvm test-privileged test-newest-kernel test-power-off test-aarch64 \
-    test-deploy test-packages test-audit $(if $(KUBERNETES_BIN),test-kubernetes)
+TIERS := check test-testvm test-privileged test-newest-kernel test-power-off test-peers \
+    test-aarch64 test-deploy test-packages test-audit $(if $(KUBERNETES_BIN),test-kubernetes)
 test:
 	+@tools/scripts/tiers.sh $(MAKE) $(TIERS)
 	@$(if $(KUBERNETES_BIN),,echo "Nothing was tried on a Kubernetes node: that is make test-kubernetes")
@@ -77,6 +77,11 @@ test-privileged: setup-tests programs
 .PHONY: test-power-off
 test-power-off: setup-tests programs
 	KERNEL=$(KERNEL) tests/power_off/run.sh $(RELEASE)/disk-builder $(RELEASE)/testvm
+
+# The peers' own tests, with our programs in the place of theirs: docs/peers.md.
+.PHONY: test-peers
+test-peers: setup-tests programs
+	tests/peers/run.sh $(RELEASE)/disk-builder $(RELEASE)/testvm
 
 ## make test-kernels   what needs a kernel, on each that testvm has: docs/kernels.md
 KERNELS := 6.1 6.12 7.3

@@ -23,9 +23,18 @@ impl DebianArchive {
     /// Reads the lists of some of Debian's suites, each with the archive that it is in:
     /// `debian-security trixie-security`.
     pub(crate) fn read(directory: &Path, suites: &[&str]) -> Result<Self> {
+        Self::of_kind(directory, "deb", suites)
+    }
+
+    /// The same for the sources of packages.
+    pub(crate) fn read_sources(directory: &Path, suites: &[&str]) -> Result<Self> {
+        Self::of_kind(directory, "deb-src", suites)
+    }
+
+    fn of_kind(directory: &Path, kind: &str, suites: &[&str]) -> Result<Self> {
         let lines = suites.iter().map(|suite| format!("{MIRROR}/{suite} main"));
         let sources: String = lines
-            .map(|line| format!("deb [signed-by={KEYRING}] {line}\n"))
+            .map(|line| format!("{kind} [signed-by={KEYRING}] {line}\n"))
             .collect();
         Self::of_sources(directory, &sources)
     }
@@ -95,6 +104,27 @@ impl DebianArchive {
             }
         }
         Ok(())
+    }
+
+    /// Unpacks the source of a package, with Debian's patches, into a directory that is not there yet.
+    pub(crate) fn unpack_source(&self, package: &str, root: &Path) -> Result<()> {
+        let download = tempfile::tempdir_in(&self.directory)?;
+        output(
+            self.apt("apt-get")
+                .args(["source", "--download-only", "--only-source", "--", package])
+                .current_dir(download.path()),
+        )?;
+        let mut files = fs::read_dir(download.path())?
+            .map(|file| Ok(file?.path()))
+            .collect::<Result<Vec<_>>>()?;
+        files.retain(|file| file.extension().is_some_and(|extension| extension == "dsc"));
+        let [description] = files.as_slice() else {
+            bail!("{package} has {} descriptions", files.len());
+        };
+        // apt has checked it against the archive's signature: that of its maintainer takes other keys.
+        let mut extract = Command::new("dpkg-source");
+        extract.args(["--no-check", "--no-copy", "--extract"]);
+        output(extract.arg(description).arg(root)).map(drop)
     }
 
     fn apt(&self, program: &str) -> Command {
@@ -185,6 +215,45 @@ mod tests {
         assert_eq!(unpack("kernel", "6.1-1"), Some(()));
         assert_eq!(fs::read_to_string(root.join("file")).unwrap(), "kernel");
         assert_eq!(archive.dependencies("kernel").unwrap(), "other (= 1)");
+    }
+
+    /// An archive of one source package, which is not signed.
+    fn source_archive(directory: &Path) {
+        let script = r#"
+            sum() { printf '%s %s %s\n' "$($1sum "$2" | cut -d ' ' -f 1)" "$(stat -c %s "$2")" "$2"; }
+            mkdir -p tool-1/debian/source
+            echo '3.0 (native)' >tool-1/debian/source/format
+            echo test >tool-1/file
+            tar -cJf tool_1.tar.xz tool-1
+            rm -r tool-1
+            { printf 'Format: 3.0 (native)\nSource: tool\nVersion: 1\nFiles:\n %s\n' "$(sum md5 tool_1.tar.xz)"
+              printf 'Checksums-Sha256:\n %s\n' "$(sum sha256 tool_1.tar.xz)"; } >tool_1.dsc
+            printf 'Package: tool\nVersion: 1\nDirectory: .\nFormat: 3.0 (native)\nFiles:\n' >Sources
+            for file in tool_1.tar.xz tool_1.dsc; do printf ' %s\n' "$(sum md5 "$file")"; done >>Sources
+            echo Checksums-Sha256: >>Sources
+            for file in tool_1.tar.xz tool_1.dsc; do printf ' %s\n' "$(sum sha256 "$file")"; done >>Sources
+            printf 'Date: %s\nSHA256:\n %s\n' "$(date -uR)" "$(sum sha256 Sources)" >Release"#;
+        let mut index = Command::new("sh");
+        index.args(["-euc", script]).current_dir(directory);
+        output(&mut index).unwrap();
+    }
+
+    #[test]
+    fn the_source_of_a_package() {
+        let directory = tempfile::tempdir().unwrap();
+        source_archive(directory.path());
+        let sources = format!(
+            "deb-src [trusted=yes] file:{} ./\n",
+            directory.path().display()
+        );
+        let archive = DebianArchive::of_sources(&directory.path().join("apt"), &sources).unwrap();
+        let root = directory.path().join("root");
+        assert!(archive.unpack_source("other", &root).is_err());
+        archive.unpack_source("tool", &root).unwrap();
+        assert_eq!(fs::read_to_string(root.join("file")).unwrap(), "test\n");
+        fs::write(directory.path().join("tool_1.tar.xz"), "other").unwrap();
+        let other = directory.path().join("other");
+        assert!(archive.unpack_source("tool", &other).is_err());
     }
 
     #[test]

@@ -19,6 +19,18 @@ pub(crate) fn unpacked(cache: &Path, suite: &str, package: &str) -> Result<PathB
     })
 }
 
+/// The source of a package, with Debian's patches.
+pub(crate) fn unpacked_source(cache: &Path, suite: &str, package: &str) -> Result<PathBuf> {
+    let name = format!("{suite}_{package}_source");
+    let directory = cached(cache, &name, |apt, root| {
+        let archive = DebianArchive::read_sources(apt, &[&format!("debian {suite}")])?;
+        archive
+            .unpack_source(package, &root.join(package))
+            .with_context(|| format!("cannot fetch the source of {package} of {suite}"))
+    })?;
+    Ok(directory.join(package))
+}
+
 /// A directory of the cache. Where there is none, `fetch` fills it, which also gets an empty
 /// directory that is nobody else's.
 pub(crate) fn cached(

@@ -55,6 +55,13 @@ pub(crate) enum TestvmCommand {
         /// The package
         package: String,
     },
+    /// Fetch the source of a Debian package, and print where it lies
+    Source {
+        /// A suite of Debian: trixie, say
+        suite: String,
+        /// The source package
+        package: String,
+    },
 }
 
 #[derive(Args)]
