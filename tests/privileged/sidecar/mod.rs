@@ -83,6 +83,14 @@ pub(crate) const TESTS: &[Test] = &[
         "leaves_a_disk_that_is_well_where_it_is",
         leaves_a_disk_that_is_well_where_it_is,
     ),
+    (
+        "leaves_nothing_that_is_not_well",
+        leaves_nothing_that_is_not_well,
+    ),
+    (
+        "leaves_a_mount_also_at_its_start",
+        leaves_a_mount_also_at_its_start,
+    ),
     ("a_mount_in_use_is_detached", a_mount_in_use_is_detached),
     ("a_mount_in_the_disk_stays", a_mount_in_the_disk_stays),
     ("the_helper_is_killed", the_helper_is_killed),
@@ -194,6 +202,77 @@ fn leaves_a_disk_that_is_well_where_it_is() {
     read(&disk).unwrap_err();
     next.wait_for("stays mounted until");
     next.terminate().is(3, &["is corrupt", "is unmounted"]);
+}
+
+/// What has come since it looked last, and no step of it in between.
+fn leaves_nothing_that_is_not_well() {
+    let start = |disk: &TestDisk| {
+        let line = disk.mount_line("--leave-mounted");
+        let mut sidecar = Sidecar::start("disk-mounter", &line.replacen("mount", "sidecar", 1));
+        sidecar.wait_for("ready:");
+        sidecar.signal(Signal::SIGSTOP);
+        sidecar
+    };
+    let end = |sidecar: Sidecar| {
+        sidecar.signal(Signal::SIGTERM);
+        sidecar.signal(Signal::SIGCONT);
+        sidecar.end()
+    };
+    let disk = TestDisk::new();
+    let sidecar = start(&disk);
+    disk.flip(in_the_largest_file(&disk));
+    drop_caches();
+    read(&disk).unwrap_err();
+    end(sidecar).is(3, &["it lies in model.safetensors", "is unmounted"]);
+    assert_eq!(mount_line(&disk.mount_point()), None);
+
+    // Another mount upon it: that is not touched, and is not taken for the disk.
+    let disk = TestDisk::new();
+    let sidecar = start(&disk);
+    let at = disk.mount_point();
+    check("mount", ["-t", "tmpfs", "theirs", at.to_str().unwrap()]);
+    end(sidecar).is(5, &["another mount covers the disk"]);
+    check("umount", [&at]);
+    mounter(&disk.line("unmount")).is(0, &[]);
+
+    // Another disk in its place.
+    let (disk, other) = (TestDisk::new(), TestDisk::with(&["--salt", "00"]));
+    let sidecar = start(&disk);
+    mounter(&disk.line("unmount")).is(0, &[]);
+    let (theirs, ours) = (other.mount_point(), disk.mount_point());
+    let line = other.mount_line("");
+    mounter(&line.replace(theirs.to_str().unwrap(), ours.to_str().unwrap())).is(0, &[]);
+    let outcome = end(sidecar);
+    outcome.is(0, &[]);
+    assert!(!outcome.stderr.contains("--leave-mounted"), "{outcome:?}");
+    mounter(&disk.line("status")).is(0, &["verified", &other.root_hash]);
+    mounter(&disk.line("unmount")).is(0, &[]);
+}
+
+/// One that is asked to end before it has found the mount that an earlier one has left.
+fn leaves_a_mount_also_at_its_start() {
+    let disk = TestDisk::new();
+    mounter(&disk.mount_line("")).is(0, &[]);
+    let mounted = mount_line(&disk.mount_point());
+    let line = disk
+        .mount_line("--wait 600 --leave-mounted")
+        .replacen("mount", "sidecar", 1);
+    let absent = disk.path("absent");
+    let line = line.replace(disk.image.to_str().unwrap(), absent.to_str().unwrap());
+    let start = || {
+        let sidecar = Sidecar::start("disk-mounter", &line);
+        takes_signals(&sidecar);
+        sidecar
+    };
+    start()
+        .terminate()
+        .is(0, &["stays mounted (--leave-mounted)"]);
+    assert_eq!(mount_line(&disk.mount_point()), mounted);
+    disk.flip(in_the_largest_file(&disk));
+    drop_caches();
+    read(&disk).unwrap_err();
+    start().terminate().is(3, &["is corrupt", "is unmounted"]);
+    assert_eq!(mount_line(&disk.mount_point()), None);
 }
 
 fn tells_the_corrupt_block_and_its_file() {
