@@ -8,13 +8,13 @@ cd "$(dirname "$0")/../.."
 mounter=$1 builder=$2 testvm=$3 tests=$4
 shift 4
 
-tests/kubernetes/packages.sh
+tests/kubernetes/programs.sh
 for program in "$mounter" "$builder"; do
     cargo run --quiet --locked --package xtask -- image target/image "$program"
 done
 work=$(mktemp -d -p target/kubernetes)
 trap 'rm -rf "$work"' EXIT
-tests/kubernetes/node.sh "$work/node.img"
+tests/kubernetes/node.sh "$testvm" "$work/node.img"
 
 # boot ARGUMENT…: runs the tests on the node.
 boot() {
