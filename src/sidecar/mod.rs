@@ -124,9 +124,9 @@ impl SidecarError {
 }
 
 /// Mounts a disk and stays until SIGTERM or SIGINT, which unmount it, and nothing else that is mounted
-/// there, or leave it for the next where that is asked for and the disk is well. A disk that turns
-/// corrupt is told at once, and stays mounted until then; the result is that error. A disk that somebody
-/// else unmounts, or covers with another mount, ends the sidecar.
+/// there, or leave it for the next where that is asked for. A disk that turns corrupt is told at once, and
+/// stays mounted until then; the result is that error. A disk that somebody else unmounts, or covers with
+/// another mount, ends the sidecar.
 ///
 /// A mount of this disk that an earlier run has left is taken over, also where the disk cannot be
 /// mounted any more: nobody else would unmount it.
@@ -221,17 +221,17 @@ pub fn sidecar(request: &MountRequest, tell: &dyn Fn(&SidecarError)) -> Result<(
     end(&watch, ended)
 }
 
-/// What the end comes to: a disk that is well is left where that is asked for, and any other is
-/// unmounted.
+/// What the end comes to: a disk that is where it was mounted is left where that is asked for, and any
+/// other is unmounted. A corrupt one is left too: what can be read of it is verified, nothing else comes
+/// into its place, and the next sidecar finds it corrupt as long as it is there.
 fn end(watch: &Watch<'_>, ended: WatchEnd) -> Result<(), SidecarError> {
     let error = match ended {
-        WatchEnd::Well if watch.request.leave_mounted => {
+        WatchEnd::InPlace(error) if watch.request.leave_mounted => {
             let path = Escaped::path(&watch.mounted.mount_point);
             log::info(format_args!("{path} stays mounted (--leave-mounted)"));
-            return Ok(());
+            return error.map_or(Ok(()), Err);
         }
-        WatchEnd::Well => None,
-        WatchEnd::Asked(error) => error,
+        WatchEnd::InPlace(error) | WatchEnd::Asked(error) => error,
         WatchEnd::Alone(error) => return Err(error),
     };
     finish(error, watch.asked, watch.signals, watch.tell)

@@ -41,10 +41,10 @@ pub(super) struct Watch<'a> {
 
 /// Why there is nothing to watch any more.
 pub(super) enum WatchEnd {
-    /// The sidecar was asked to end, and the disk is where it was mounted, and verified.
-    Well,
-    /// It was asked to end, and the disk is not well, or not there, or nobody can tell. The error has
-    /// been told before; None where what is to be said of it comes of unmounting.
+    /// The sidecar was asked to end, and the disk is where it was mounted. What is wrong with it has been
+    /// told.
+    InPlace(Option<SidecarError>),
+    /// The same, but it is not there any more, or nobody can tell.
     Asked(Option<SidecarError>),
     /// It ends by itself, and leaves what is mounted. The error has been told.
     Alone(SidecarError),
@@ -84,9 +84,9 @@ impl Watch<'_> {
     /// What has come of the disk since it was looked at, when the sidecar is asked to end.
     pub(super) fn last_look(&self, error: Option<SidecarError>) -> WatchEnd {
         match self.look(error.is_some()) {
-            Ok(Step::Corrupt(block)) => WatchEnd::Asked(Some(self.corrupt(block))),
-            Ok(_) if error.is_none() => WatchEnd::Well,
-            _ => WatchEnd::Asked(error),
+            Ok(Step::Corrupt(block)) => WatchEnd::InPlace(Some(self.corrupt(block))),
+            Ok(_) => WatchEnd::InPlace(error),
+            Err(_) => WatchEnd::Asked(error),
         }
     }
 

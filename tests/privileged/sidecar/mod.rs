@@ -79,13 +79,10 @@ pub(crate) const TESTS: &[Test] = &[
         "a_disk_that_cannot_be_mounted_any_more",
         a_disk_that_cannot_be_mounted_any_more,
     ),
+    ("leaves_a_disk_where_it_is", leaves_a_disk_where_it_is),
     (
-        "leaves_a_disk_that_is_well_where_it_is",
-        leaves_a_disk_that_is_well_where_it_is,
-    ),
-    (
-        "leaves_nothing_that_is_not_well",
-        leaves_nothing_that_is_not_well,
+        "leaves_nothing_that_is_not_its_own",
+        leaves_nothing_that_is_not_its_own,
     ),
     (
         "leaves_a_mount_also_at_its_start",
@@ -182,8 +179,8 @@ fn ends_when_the_device_does_not_come() {
         .is(4, &["/dev/absent: no such device"]);
 }
 
-/// For the next one, which finds it; a corrupt one it unmounts.
-fn leaves_a_disk_that_is_well_where_it_is() {
+/// For the next one, which finds it, well or corrupt.
+fn leaves_a_disk_where_it_is() {
     let disk = TestDisk::new();
     let line = disk.mount_line("--leave-mounted");
     let line = line.replacen("mount", "sidecar", 1);
@@ -197,15 +194,27 @@ fn leaves_a_disk_that_is_well_where_it_is() {
     mounter(&disk.line("status")).is(0, &["verified"]);
     let mut next = Sidecar::start("disk-mounter", &line);
     next.wait_for("ready:");
+    // In the last moment: it takes no step in between.
+    next.signal(Signal::SIGSTOP);
     disk.flip(in_the_largest_file(&disk));
     drop_caches();
     read(&disk).unwrap_err();
-    next.wait_for("stays mounted until");
-    next.terminate().is(3, &["is corrupt", "is unmounted"]);
+    next.signal(Signal::SIGTERM);
+    next.signal(Signal::SIGCONT);
+    let words = ["it lies in model.safetensors", "stays mounted (--leave"];
+    next.end().is(3, &words);
+    // Also where it is well by then: nobody could tell.
+    disk.flip(in_the_largest_file(&disk));
+    let mut last = Sidecar::start("disk-mounter", &line);
+    last.wait_for("was mounted by an earlier run");
+    last.terminate()
+        .is(3, &["is corrupt", "stays mounted (--leave"]);
+    assert_eq!(mount_line(&disk.mount_point()), mounted);
+    mounter(&disk.line("unmount")).is(0, &[]);
 }
 
-/// What has come since it looked last, and no step of it in between.
-fn leaves_nothing_that_is_not_well() {
+/// What has come to the place of its mount since it looked last.
+fn leaves_nothing_that_is_not_its_own() {
     let start = |disk: &TestDisk| {
         let line = disk.mount_line("--leave-mounted");
         let mut sidecar = Sidecar::start("disk-mounter", &line.replacen("mount", "sidecar", 1));
@@ -216,16 +225,10 @@ fn leaves_nothing_that_is_not_well() {
     let end = |sidecar: Sidecar| {
         sidecar.signal(Signal::SIGTERM);
         sidecar.signal(Signal::SIGCONT);
-        sidecar.end()
+        let outcome = sidecar.end();
+        assert!(!outcome.stderr.contains("--leave-mounted"), "{outcome:?}");
+        outcome
     };
-    let disk = TestDisk::new();
-    let sidecar = start(&disk);
-    disk.flip(in_the_largest_file(&disk));
-    drop_caches();
-    read(&disk).unwrap_err();
-    end(sidecar).is(3, &["it lies in model.safetensors", "is unmounted"]);
-    assert_eq!(mount_line(&disk.mount_point()), None);
-
     // Another mount upon it: that is not touched, and is not taken for the disk.
     let disk = TestDisk::new();
     let sidecar = start(&disk);
@@ -242,9 +245,7 @@ fn leaves_nothing_that_is_not_well() {
     let (theirs, ours) = (other.mount_point(), disk.mount_point());
     let line = other.mount_line("");
     mounter(&line.replace(theirs.to_str().unwrap(), ours.to_str().unwrap())).is(0, &[]);
-    let outcome = end(sidecar);
-    outcome.is(0, &[]);
-    assert!(!outcome.stderr.contains("--leave-mounted"), "{outcome:?}");
+    end(sidecar).is(0, &[]);
     mounter(&disk.line("status")).is(0, &["verified", &other.root_hash]);
     mounter(&disk.line("unmount")).is(0, &[]);
 }
@@ -271,8 +272,11 @@ fn leaves_a_mount_also_at_its_start() {
     disk.flip(in_the_largest_file(&disk));
     drop_caches();
     read(&disk).unwrap_err();
-    start().terminate().is(3, &["is corrupt", "is unmounted"]);
-    assert_eq!(mount_line(&disk.mount_point()), None);
+    start()
+        .terminate()
+        .is(3, &["is corrupt", "stays mounted (--leave"]);
+    assert_eq!(mount_line(&disk.mount_point()), mounted);
+    mounter(&disk.line("unmount")).is(0, &[]);
 }
 
 fn tells_the_corrupt_block_and_its_file() {

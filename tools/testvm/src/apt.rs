@@ -161,7 +161,12 @@ mod tests {
             fs::write(content.join("DEBIAN/control"), &control).unwrap();
             fs::write(content.join(name), name).unwrap();
             let package = directory.join(format!("{name}.deb"));
-            output(Command::new("dpkg-deb").arg("-b").args([&content, &package])).unwrap();
+            output(
+                Command::new("dpkg-deb")
+                    .arg("-b")
+                    .args([&content, &package]),
+            )
+            .unwrap();
             let bytes = fs::metadata(&package).unwrap().len();
             let sum = sum(&package);
             index += &format!("{control}Filename: ./{name}.deb\nSize: {bytes}\nSHA256: {sum}\n\n");
