@@ -26,12 +26,14 @@ boot() {
         --file target/image/disk-builder.oci.tar:disk-builder.oci.tar --file deploy/kubernetes:kubernetes \
         -- sh enter.sh kubernetes "$@"
 }
-boot "$@"
-[ $# = 0 ] || exit 0
+if [ $# != 0 ]; then
+    boot "$@"
+    exit
+fi
 
-# A node that is reset while a pod runs, and its next boot.
+# All tests, a node that is reset while a pod runs, and its next boot.
 code=0
-boot before-reset 2>"$work/log" || code=$?
+boot then-reset 2>"$work/log" || code=$?
 { [ "$code" = 125 ] && grep -q "the guest ended before COMMAND did" "$work/log"; } ||
     { cat "$work/log" >&2 && echo "not reset, but $code" >&2 && exit 1; }
 boot after-reset
