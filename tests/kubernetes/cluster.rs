@@ -4,6 +4,8 @@
 use std::{
     fs::{self, File},
     process::{Child, Command},
+    thread,
+    time::Duration,
 };
 
 use serde_json::Value;
@@ -113,8 +115,12 @@ pub(crate) fn described(object: &str) -> String {
 pub(crate) fn described_part(object: &str, part: &str, words: &[&str]) {
     let said = until(&format!("describe {object} says {words:?}"), || {
         let said = part_of(&described(object), part);
-        let is_all = words.iter().all(|word| said.contains(word));
-        is_all.then_some(said)
+        if !words.iter().all(|word| said.contains(word)) {
+            // It takes much of an emulated machine to ask.
+            thread::sleep(Duration::from_secs(1));
+            return None;
+        }
+        Some(said)
     });
     say(&format!("{part}: {said}"));
 }

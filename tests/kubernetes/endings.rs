@@ -97,6 +97,7 @@ fn a_sandbox_that_is_killed() {
     pod.kill_sandbox();
     pod.wait_for_description("Events", &["SandboxChanged"]);
     wait_for_restart(&pod, 1);
+    pod.wait_for_log(MOUNTER, "is mounted at /mnt/model/disk already");
     pod.wait_until_ready(true);
     pod.end();
 }

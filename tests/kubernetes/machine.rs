@@ -5,6 +5,8 @@ use std::{
     path::Path,
 };
 
+use crate::run::until;
+
 /// Where the kubelet keeps what belongs to pods.
 pub(crate) const PODS: &str = "/var/lib/kubelet/pods";
 
@@ -32,15 +34,14 @@ fn mappings(is_meant: impl Fn(&DirEntry) -> bool) -> Vec<String> {
     names.map(|name| name.trim().to_owned()).collect()
 }
 
-/// After all tests: no folder of a pod, no mount in one, no mapping, no loop device that shows a file.
-pub(crate) fn check_that_nothing_is_left() {
-    let folders: Vec<_> = fs::read_dir(PODS).unwrap().collect();
-    assert!(folders.is_empty(), "{folders:?}");
-    assert_eq!(mounts_below(Path::new(PODS)), Vec::<String>::new());
-    assert_eq!(mappings(|_| true), Vec::<String>::new());
-    let devices = fs::read_dir("/sys/block").unwrap().map(Result::unwrap);
-    let loops: Vec<_> = devices
-        .filter(|device| device.path().join("loop/backing_file").exists())
-        .collect();
-    assert!(loops.is_empty(), "{loops:?}");
+/// Waits, after all tests, until there is no folder of a pod, no mount in one, no mapping, and no loop
+/// device that shows a file.
+pub(crate) fn wait_until_nothing_is_left() {
+    until("nothing is left on the node", || {
+        let no_pod = fs::read_dir(PODS).unwrap().next().is_none();
+        let no_mount = mounts_below(Path::new(PODS)).is_empty();
+        let mut devices = fs::read_dir("/sys/block").unwrap().map(Result::unwrap);
+        let no_loop = !devices.any(|device| device.path().join("loop/backing_file").exists());
+        (no_pod && no_mount && no_loop && mappings(|_| true).is_empty()).then_some(())
+    });
 }

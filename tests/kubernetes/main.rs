@@ -88,7 +88,7 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     if !arguments.list && !conclusion.has_failed() {
-        machine::check_that_nothing_is_left();
+        machine::wait_until_nothing_is_left();
         if ends_with_reset {
             reset::reset();
         }
