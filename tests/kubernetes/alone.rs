@@ -4,7 +4,7 @@ use nix::sys::signal::Signal::SIGKILL;
 
 use crate::{
     Test,
-    cluster::{described_part, kubectl},
+    cluster::{kubectl, wait_for_description},
     disk::LoopDisk,
     endings::wait_for_restart,
     manifest::PodManifest,
@@ -35,14 +35,14 @@ fn kubelet_and_containerd() {
     pod.wait_until_ready(true);
     KubernetesNode::without_containerd(|| ());
     pod.wait_until_ready(true);
-    pod.wait_for_description(
+    pod.wait_for_description(&[(
         MOUNTER,
         &["State: Running", "Ready: True", "Restart Count: 0"],
-    );
+    )]);
     KubernetesNode::without_kubelet(|| pod.kill(SIGKILL));
     wait_for_restart(&pod, 1);
     pod.assert_undisturbed();
-    pod.wait_for_description(MOUNTER, &["Exit Code: 137", "Restart Count: 1"]);
+    pod.wait_for_description(&[(MOUNTER, &["Exit Code: 137", "Restart Count: 1"])]);
     pod.end();
 }
 
@@ -89,10 +89,12 @@ fn too_little_memory() {
             (said == "Evicted").then_some(())
         });
         let pod = format!("pod {pod} --namespace pressed");
-        described_part(
+        wait_for_description(
             &pod,
-            "Events",
-            &["Warning Evicted", "The node was low on resource: memory"],
+            &[(
+                "Events",
+                &["Warning Evicted", "The node was low on resource: memory"],
+            )],
         );
         // The Deployment's next pod must not come meanwhile: it would be evicted as well.
         kubectl("scale deployment/inference-server --replicas 0 --namespace pressed");

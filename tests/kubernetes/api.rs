@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::{
     Test,
-    cluster::{described, described_part, kubectl, objects},
+    cluster::{described, kubectl, objects, wait_for_description},
     disk::LoopDisk,
     machine::{PODS, mappings_of, mounts_below},
     pod::MOUNTER,
@@ -61,13 +61,15 @@ fn a_deployment_and_the_next_model() {
     release.apply("workload", "model-disk-2", &next);
     kubectl("rollout status deployment/inference-server --namespace rollout --timeout 180s");
     release.wait_until_read(&next);
-    described_part(
+    wait_for_description(
         "deployment inference-server --namespace rollout",
-        "Conditions",
-        &[
-            "Available True MinimumReplicasAvailable",
-            "Progressing True NewReplicaSetAvailable",
-        ],
+        &[(
+            "Conditions",
+            &[
+                "Available True MinimumReplicasAvailable",
+                "Progressing True NewReplicaSetAvailable",
+            ],
+        )],
     );
     until("nothing of the old pod is left", || {
         (mappings_of(&disk.device).is_empty() && objects("pods", "rollout").len() == 1)
@@ -120,24 +122,20 @@ fn a_volume_that_comes_late() {
     let release = ClusterRelease::new("late", "privileged");
     release.write("workload", "model-disk", &disk.root_hash);
     release.apply_folder();
-    let pod = format!(
-        "pod {} --namespace late",
-        until("there is a pod", || {
-            let pods = objects("pods", "late");
-            Some(pods.first()?["metadata"]["name"].as_str()?.to_owned())
-        })
-    );
-    described_part(
+    let pod = format!("pod {} --namespace late", release.pod());
+    wait_for_description(
         &pod,
-        "Events",
-        &[
-            "Warning FailedScheduling",
-            "unbound immediate PersistentVolumeClaims",
-        ],
+        &[(
+            "Events",
+            &[
+                "Warning FailedScheduling",
+                "unbound immediate PersistentVolumeClaims",
+            ],
+        )],
     );
     release.provide("model-disk", &disk);
     release.wait_until_read(&disk);
-    described_part(&pod, MOUNTER, &["State: Running", "Ready: True"]);
+    wait_for_description(&pod, &[(MOUNTER, &["State: Running", "Ready: True"])]);
     release.end(&disk);
 }
 
@@ -146,10 +144,9 @@ fn a_deployment_with_a_wrong_root_hash() {
     let release = ClusterRelease::new("wrong", "privileged");
     release.apply_with("workload", "model-disk", &disk, &"1a".repeat(32));
     let pod = format!("pod {} --namespace wrong", release.pod());
-    described_part(
+    wait_for_description(
         &pod,
-        MOUNTER,
-        &["Exit Code: 3", "the root hash does not match"],
+        &[(MOUNTER, &["Exit Code: 3", "the root hash does not match"])],
     );
     assert!(described("deployment --namespace wrong").contains("1 unavailable"));
     release.end(&disk);
@@ -258,10 +255,12 @@ fn an_eviction() {
     kubectl(&format!(
         "create --raw {path} --filename /tmp/eviction.json"
     ));
-    described_part(
+    wait_for_description(
         &format!("pod {pod} --namespace evicted"),
-        "Events",
-        &["Normal Killing", "Stopping container disk-mounter"],
+        &[(
+            "Events",
+            &["Normal Killing", "Stopping container disk-mounter"],
+        )],
     );
     until("its successor is there alone", || {
         let pods = objects("pods", "evicted");
@@ -295,10 +294,12 @@ fn levels_of_pod_security() {
     for level in ["baseline", "restricted"] {
         let release = ClusterRelease::new(level, level);
         release.apply("workload", "model-disk", &disk);
-        described_part(
+        wait_for_description(
             &format!("replicaset --namespace {level}"),
-            "Events",
-            &["Warning FailedCreate", "violates PodSecurity", "privileged"],
+            &[(
+                "Events",
+                &["Warning FailedCreate", "violates PodSecurity", "privileged"],
+            )],
         );
         release.end(&disk);
     }

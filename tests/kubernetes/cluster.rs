@@ -48,6 +48,11 @@ pub(crate) fn start_controllers() {
     });
     Daemon::start(
         "kube-controller-manager --kubeconfig /var/lib/control/administrator.conf --leader-elect=false
+         --controllers deployment-controller,replicaset-controller,job-controller,namespace-controller,\
+         serviceaccount-controller,root-ca-certificate-publisher-controller,\
+         persistentvolume-binder-controller,persistentvolume-protection-controller,\
+         persistentvolumeclaim-protection-controller,garbage-collector-controller,\
+         node-lifecycle-controller,taint-eviction-controller,disruption-controller
          --service-account-private-key-file /etc/kubernetes/service-accounts.pem
          --cert-dir /var/lib/control/certificates",
     );
@@ -110,19 +115,29 @@ pub(crate) fn described(object: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Waits until `kubectl describe` says all of this in a part of what it says, blanks put together.
+/// Waits until `kubectl describe` says all of this of an object, each word in its part of what it says,
+/// blanks put together.
 #[track_caller]
-pub(crate) fn described_part(object: &str, part: &str, words: &[&str]) {
-    let said = until(&format!("describe {object} says {words:?}"), || {
-        let said = part_of(&described(object), part);
-        if !words.iter().all(|word| said.contains(word)) {
+pub(crate) fn wait_for_description(object: &str, expected: &[(&str, &[&str])]) {
+    let said = until(&format!("describe {object} says {expected:?}"), || {
+        let text = described(object);
+        let parts = expected
+            .iter()
+            .map(|(part, words)| (part_of(&text, part), words));
+        let parts: Vec<_> = parts.collect();
+        if !parts
+            .iter()
+            .all(|(said, words)| words.iter().all(|word| said.contains(word)))
+        {
             // It takes much of an emulated machine to ask.
             thread::sleep(Duration::from_secs(1));
             return None;
         }
-        Some(said)
+        Some(parts)
     });
-    say(&format!("{part}: {said}"));
+    for (said, _) in said {
+        say(&said);
+    }
 }
 
 /// The lines below a heading, each run of blanks as one.
@@ -161,10 +176,11 @@ impl ReadinessWatch {
         }
     }
 
-    /// Each state once for each change.
+    /// What has come since it was ready first, each state once for each change.
     pub(crate) fn seen(&self) -> Vec<String> {
         let text = fs::read_to_string(&self.file).unwrap();
-        let mut states: Vec<String> = text.lines().map(str::to_owned).collect();
+        let states = text.lines().skip_while(|state| *state != "True");
+        let mut states: Vec<String> = states.map(str::to_owned).collect();
         states.dedup();
         states
     }

@@ -18,9 +18,8 @@ fn a_corrupt_block() {
     let disk = LoopDisk::new(1);
     let mut manifest = PodManifest::workload(&disk);
     // Sooner than for a user, so that several sidecars come and go.
-    let mounter = manifest.container(MOUNTER);
-    mounter["livenessProbe"]["periodSeconds"] = json!(4);
-    mounter["startupProbe"]["failureThreshold"] = json!(8);
+    manifest.set_periods(5, 4);
+    manifest.container(MOUNTER)["startupProbe"]["failureThreshold"] = json!(8);
     // It reads again and again, and all that is not corrupt is there all the time.
     let reads = "while :; do sha256sum /mnt/model/disk/weights; sleep 1; done &";
     manifest.set_script(&format!("{reads}{LOOKER}"));
@@ -30,15 +29,17 @@ fn a_corrupt_block() {
     disk.flip();
     pod.wait_for_log(MOUNTER, "it lies in weights");
     pod.wait_until_ready(false);
-    pod.wait_for_description("Conditions", &["Ready False"]);
-    pod.wait_for_description(
-        "Events",
-        &["Warning Unhealthy", "Readiness probe failed:", "corrupt"],
-    );
+    pod.wait_for_description(&[
+        ("Conditions", &["Ready False"]),
+        (
+            "Events",
+            &["Warning Unhealthy", "Readiness probe failed:", "corrupt"],
+        ),
+    ]);
     pod.wait_for(MOUNTER, "the sidecar is started again", |container| {
         container["restartCount"] == 1
     });
-    pod.wait_for_description(
+    pod.wait_for_description(&[(
         MOUNTER,
         &[
             "Exit Code: 3",
@@ -46,11 +47,11 @@ fn a_corrupt_block() {
             "it lies in weights",
             "Restart Count: 1",
         ],
-    );
+    )]);
     pod.wait_for(MOUNTER, "the next has ended too", |container| {
         container["restartCount"] == 3
     });
-    pod.wait_for_description(MOUNTER, &["Exit Code: 3", "is corrupt: dm-verity says so"]);
+    pod.wait_for_description(&[(MOUNTER, &["Exit Code: 3", "is corrupt: dm-verity says so"])]);
     let seen = watch.seen();
     assert_eq!(seen, ["True", "False"]);
     let said = pod.log(WORKLOAD);

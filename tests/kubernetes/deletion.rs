@@ -43,7 +43,7 @@ pub(crate) const TESTS: &[Test] = &[
 fn at_any_second() {
     let disk = LoopDisk::new(1);
     let manifest = PodManifest::workload(&disk);
-    for seconds in (0..16).step_by(3) {
+    for seconds in (0..16).step_by(5) {
         let pod = StaticPod::start(&format!("moment-{seconds}"), &manifest);
         thread::sleep(Duration::from_secs(seconds));
         pod.end();
@@ -55,7 +55,7 @@ fn before_its_disk_is_there() {
     let mut manifest = PodManifest::workload(&disk);
     manifest.set_device("/dev/never");
     let pod = StaticPod::start("no-disk", &manifest);
-    pod.wait_for_description("Events", &["/dev/never is not a block device"]);
+    pod.wait_for_description(&[("Events", &["/dev/never is not a block device"])]);
     pod.end();
 }
 
@@ -89,7 +89,7 @@ fn while_the_sidecar_waits() {
     pod.wait_for(MOUNTER, "the sidecar runs", |container| {
         container["state"]["running"].is_object()
     });
-    pod.wait_for_description(MOUNTER, &["State: Running", "Ready: False"]);
+    pod.wait_for_description(&[(MOUNTER, &["State: Running", "Ready: False"])]);
     pod.end();
 }
 
@@ -120,7 +120,9 @@ fn as_soon_as_it_is_ready() {
 
 fn while_it_is_not_ready() {
     let disk = LoopDisk::new(1);
-    let pod = StaticPod::that_reads("not-ready", &PodManifest::workload(&disk), &disk.sum);
+    let mut manifest = PodManifest::workload(&disk);
+    manifest.set_periods(5, 60);
+    let pod = StaticPod::that_reads("not-ready", &manifest, &disk.sum);
     pod.wait_until_ready(true);
     disk.flip();
     pod.wait_until_ready(false);

@@ -84,7 +84,11 @@ impl EmptyDevice {
 
     /// Where it is.
     pub(crate) fn path(&self) -> String {
-        format!("/dev/mapper/{}", self.0)
+        let name = self.0;
+        let node = check(&format!(
+            "dmsetup info --columns --noheadings --options blkdevname {name}"
+        ));
+        format!("/dev/{}", node.trim())
     }
 }
 

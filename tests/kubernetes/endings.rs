@@ -39,14 +39,14 @@ fn a_killed_sidecar() {
     pod.wait_until_ready(true);
     pod.wait_for_log(MOUNTER, "is mounted at /mnt/model/disk already");
     pod.assert_undisturbed();
-    pod.wait_for_description(
+    pod.wait_for_description(&[(
         MOUNTER,
         &[
             "Last State: Terminated",
             "Exit Code: 137",
             "Restart Count: 1",
         ],
-    );
+    )]);
     pod.end();
 }
 
@@ -60,7 +60,7 @@ fn a_sidecar_that_is_asked_to_end() {
     pod.kill(SIGTERM);
     wait_for_restart(&pod, 1);
     pod.wait_until_ready(true);
-    pod.wait_for_description(
+    pod.wait_for_description(&[(
         MOUNTER,
         &[
             "Last State: Terminated",
@@ -68,7 +68,7 @@ fn a_sidecar_that_is_asked_to_end() {
             "Exit Code: 0",
             "Restart Count: 1",
         ],
-    );
+    )]);
     assert!(!pod.log(WORKLOAD).contains("missing"));
     pod.end();
 }
@@ -95,7 +95,7 @@ fn a_sandbox_that_is_killed() {
     let pod = StaticPod::that_reads("sandbox", &PodManifest::workload(&disk), &disk.sum);
     pod.wait_until_ready(true);
     pod.kill_sandbox();
-    pod.wait_for_description("Events", &["SandboxChanged"]);
+    pod.wait_for_description(&[("Events", &["SandboxChanged"])]);
     wait_for_restart(&pod, 1);
     pod.wait_for_log(MOUNTER, "is mounted at /mnt/model/disk already");
     pod.wait_until_ready(true);

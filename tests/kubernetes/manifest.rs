@@ -45,6 +45,16 @@ impl PodManifest {
         Self::of(RENDERED.get_or_init(|| rendered("workload")), disk)
     }
 
+    /// Lets the kubelet look at the disk less often than for a user, or more.
+    pub(crate) fn set_periods(&mut self, readiness: u32, liveness: u32) {
+        let mounter = self.container(MOUNTER);
+        for (probe, seconds) in [("readinessProbe", readiness), ("livenessProbe", liveness)] {
+            if mounter[probe].is_object() {
+                mounter[probe]["periodSeconds"] = json!(seconds);
+            }
+        }
+    }
+
     /// The same as Privatemode calls it: `NAME INDEX ROOT_HASH`, which says where device and disk are.
     pub(crate) fn privatemode(disk: &LoopDisk) -> Self {
         let mut manifest = Self::workload(disk);
@@ -98,10 +108,13 @@ impl PodManifest {
             }
         }
         spec["terminationGracePeriodSeconds"] = json!(20);
-        Self {
+        let mut manifest = Self {
             spec,
             device: disk.device.clone(),
-        }
+        };
+        // Each look is a process in the container: much for an emulated machine.
+        manifest.set_periods(15, 60);
+        manifest
     }
 
     /// The device of its disk.

@@ -16,7 +16,7 @@ use nix::{
 use serde_json::Value;
 
 use crate::{
-    cluster::{described, described_part},
+    cluster::{described, wait_for_description},
     machine::{PODS, mappings_of, mounts_below},
     manifest::PodManifest,
     node::MANIFESTS,
@@ -162,11 +162,11 @@ impl StaticPod {
         });
     }
 
-    /// Waits until `kubectl describe pod` says all of this in a part of it, which is a container's or
-    /// another's, blanks put together. It is what a user sees.
+    /// Waits until `kubectl describe pod`, which is what a user sees, says all of this: each word in the
+    /// part of a container, or another.
     #[track_caller]
-    pub(crate) fn wait_for_description(&self, part: &str, words: &[&str]) {
-        described_part(&format!("pod {}", self.name()), part, words);
+    pub(crate) fn wait_for_description(&self, expected: &[(&str, &[&str])]) {
+        wait_for_description(&format!("pod {}", self.name()), expected);
     }
 
     /// Its name for `kubectl`.

@@ -146,14 +146,16 @@ impl ClusterRelease {
         });
     }
 
-    /// The name of its only pod.
+    /// The name of its only pod, as soon as it has one.
     #[track_caller]
     pub(crate) fn pod(&self) -> String {
-        let pods = objects("pods", self.namespace);
-        let [pod] = &pods[..] else {
-            panic!("there is not one pod: {pods:#?}");
-        };
-        pod["metadata"]["name"].as_str().unwrap().to_owned()
+        until("there is a pod", || {
+            let pods = objects("pods", self.namespace);
+            let [pod] = &pods[..] else {
+                return None;
+            };
+            Some(pod["metadata"]["name"].as_str()?.to_owned())
+        })
     }
 
     /// Waits until the node has nothing of its pods, and no mapping of the disk.

@@ -35,8 +35,10 @@ pub(crate) fn after() -> ExitCode {
     let pod = StaticPod::find(POD, DEVICE);
     pod.wait_until_ready(true);
     assert_eq!(mappings_of(DEVICE).len(), 1);
-    pod.wait_for_description(MOUNTER, &["State: Running", "Ready: True"]);
-    pod.wait_for_description("Events", &["SandboxChanged"]);
+    pod.wait_for_description(&[
+        (MOUNTER, &["State: Running", "Ready: True"]),
+        ("Events", &["SandboxChanged"]),
+    ]);
     pod.end();
     println!("the node was reset: 1 passed, 0 failed");
     ExitCode::SUCCESS

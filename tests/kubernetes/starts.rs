@@ -35,11 +35,13 @@ fn a_workload_reads() {
         pod.reads(),
         [format!("{}  /mnt/model/disk/weights", disk.sum)]
     );
-    pod.wait_for_description(
-        MOUNTER,
-        &["State: Running", "Ready: True", "Restart Count: 0"],
-    );
-    pod.wait_for_description("Conditions", &["Ready True", "ContainersReady True"]);
+    pod.wait_for_description(&[
+        (
+            MOUNTER,
+            &["State: Running", "Ready: True", "Restart Count: 0"],
+        ),
+        ("Conditions", &["Ready True", "ContainersReady True"]),
+    ]);
     pod.end();
 }
 
@@ -47,7 +49,7 @@ fn the_form_of_privatemode() {
     let disk = LoopDisk::new(1);
     let pod = StaticPod::that_reads("privatemode", &PodManifest::privatemode(&disk), &disk.sum);
     pod.wait_until_ready(true);
-    pod.wait_for_description(MOUNTER, &["State: Running", "Ready: True"]);
+    pod.wait_for_description(&[(MOUNTER, &["State: Running", "Ready: True"])]);
     pod.end();
 }
 
@@ -56,10 +58,10 @@ fn an_init_container_that_mounts() {
     let disk = LoopDisk::new(1);
     let pod = StaticPod::that_reads("init", &PodManifest::init_container(&disk), &disk.sum);
     pod.wait_until_ready(true);
-    pod.wait_for_description(
+    pod.wait_for_description(&[(
         MOUNTER,
         &["State: Terminated", "Reason: Completed", "Exit Code: 0"],
-    );
+    )]);
     pod.end();
 }
 
@@ -71,7 +73,7 @@ fn two_pods_with_one_disk() {
     first.wait_for_log(WORKLOAD, &disk.sum);
     assert_eq!(mappings_of(&disk.device).len(), 1);
     for pod in [&first, &second] {
-        pod.wait_for_description(MOUNTER, &["State: Running", "Ready: True"]);
+        pod.wait_for_description(&[(MOUNTER, &["State: Running", "Ready: True"])]);
     }
     // The other is not disturbed.
     second.delete();
@@ -86,7 +88,7 @@ fn a_wrong_root_hash() {
     let mut manifest = PodManifest::workload(&disk);
     manifest.set_root_hash(&other.root_hash);
     let pod = StaticPod::start("wrong", &manifest);
-    pod.wait_for_description(
+    pod.wait_for_description(&[(
         MOUNTER,
         &[
             "Reason: CrashLoopBackOff",
@@ -95,16 +97,16 @@ fn a_wrong_root_hash() {
             "the root hash does not match",
             "Ready: False",
         ],
-    );
+    )]);
     // The workload has never been started.
-    pod.wait_for_description(
+    pod.wait_for_description(&[(
         WORKLOAD,
         &[
             "State: Waiting",
             "Reason: PodInitializing",
             "Restart Count: 0",
         ],
-    );
+    )]);
     pod.wait_until_ready(false);
     assert_eq!(pod.log(WORKLOAD), "");
     pod.end();
@@ -116,14 +118,16 @@ fn a_disk_that_comes_late() {
     let mut manifest = PodManifest::workload(&disk);
     manifest.set_device("/dev/late");
     let pod = StaticPod::start("late", &manifest);
-    pod.wait_for_description(
-        "Events",
-        &[
-            "Warning FailedMount",
-            "hostPath type check failed: /dev/late is not a block device",
-        ],
-    );
-    pod.wait_for_description(MOUNTER, &["State: Waiting", "Reason: PodInitializing"]);
+    pod.wait_for_description(&[
+        (
+            "Events",
+            &[
+                "Warning FailedMount",
+                "hostPath type check failed: /dev/late is not a block device",
+            ],
+        ),
+        (MOUNTER, &["State: Waiting", "Reason: PodInitializing"]),
+    ]);
     let made = Command::new("cp")
         .args(["-a", &disk.device, "/dev/late"])
         .status();
@@ -141,13 +145,13 @@ fn a_disk_that_does_not_come() {
     arguments[3] = json!("/dev/absent");
     arguments.extend([json!("--wait"), json!("2")]);
     let pod = StaticPod::start("absent", &manifest);
-    pod.wait_for_description(
+    pod.wait_for_description(&[(
         MOUNTER,
         &[
             "Exit Code: 4",
             "/dev/absent: no such device or file: timed out after 2 s while waiting for it",
         ],
-    );
+    )]);
     pod.wait_until_ready(false);
     pod.end();
 }
