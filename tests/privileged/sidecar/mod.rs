@@ -182,6 +182,7 @@ fn ends_when_the_device_does_not_come() {
 /// For the next one, which finds it, well or corrupt.
 fn leaves_a_disk_where_it_is() {
     let disk = TestDisk::new();
+    let offset = in_the_largest_file(&disk);
     let line = disk.mount_line("--leave-mounted");
     let line = line.replacen("mount", "sidecar", 1);
     let mut sidecar = Sidecar::start("disk-mounter", &line);
@@ -196,7 +197,7 @@ fn leaves_a_disk_where_it_is() {
     next.wait_for("ready:");
     // In the last moment: it takes no step in between.
     next.signal(Signal::SIGSTOP);
-    disk.flip(in_the_largest_file(&disk));
+    disk.flip(offset);
     drop_caches();
     read(&disk).unwrap_err();
     next.signal(Signal::SIGTERM);
@@ -204,7 +205,7 @@ fn leaves_a_disk_where_it_is() {
     let words = ["it lies in model.safetensors", "stays mounted (--leave"];
     next.end().is(3, &words);
     // Also where it is well by then: nobody could tell.
-    disk.flip(in_the_largest_file(&disk));
+    disk.flip(offset);
     let mut last = Sidecar::start("disk-mounter", &line);
     last.wait_for("was mounted by an earlier run");
     last.terminate()
