@@ -80,7 +80,7 @@ fn too_little_memory() {
     release.apply("workload", "model-disk", &disk);
     release.wait_until_read(&disk);
     let pod = release.pod();
-    KubernetesNode::with_options("--eviction-hard memory.available<1Ti", || {
+    KubernetesNode::with_options("--eviction-hard memory.available<90%", || {
         let status = "jsonpath={.status.reason}";
         until("the pod is evicted", || {
             let said = kubectl(&format!(

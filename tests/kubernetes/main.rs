@@ -33,7 +33,7 @@ use libtest_mimic::{Arguments, Trial};
 use node::KubernetesNode;
 
 /// How many tests run at a time: they wait more than they work.
-const AT_A_TIME: usize = 4;
+const AT_A_TIME: usize = 2;
 
 /// Held for writing by a test that disturbs all others.
 static NODE_IS_SHARED: RwLock<()> = RwLock::new(());

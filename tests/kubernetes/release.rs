@@ -183,7 +183,9 @@ impl ClusterRelease {
     #[track_caller]
     pub(crate) fn end(self, disk: &LoopDisk) {
         let folder = self.folder.to_str().unwrap();
-        kubectl(&format!("delete -k {folder} --wait=false"));
+        kubectl(&format!(
+            "delete -k {folder} --ignore-not-found --wait=false"
+        ));
         self.wait_until_nothing_is_left(disk);
         kubectl(&format!("delete namespace {} --wait=false", self.namespace));
     }
