@@ -8,6 +8,7 @@ use crate::{
     disk::LoopDisk,
     manifest::{LOOKER, PodManifest},
     pod::{MOUNTER, StaticPod, WORKLOAD},
+    run::until,
 };
 
 /// The tests of this group.
@@ -26,6 +27,9 @@ fn a_corrupt_block() {
     let pod = StaticPod::that_reads("corrupt", &manifest, &disk.sum);
     pod.wait_until_ready(true);
     let watch = ReadinessWatch::start(&pod.name());
+    until("the API server knows that it is ready", || {
+        (watch.seen() == ["True"]).then_some(())
+    });
     disk.flip();
     pod.wait_for_log(MOUNTER, "it lies in weights");
     pod.wait_until_ready(false);
