@@ -120,8 +120,7 @@ fn the_other_kustomizations_run() {
 fn a_volume_that_comes_late() {
     let disk = LoopDisk::new(1);
     let release = ClusterRelease::new("late", "privileged");
-    release.write("workload", "model-disk", &disk.root_hash);
-    release.apply_folder();
+    release.apply_before_its_volume("workload", "model-disk", &disk);
     let pod = format!("pod {} --namespace late", release.pod());
     wait_for_description(
         &pod,
@@ -133,7 +132,7 @@ fn a_volume_that_comes_late() {
             ],
         )],
     );
-    release.provide("model-disk", &disk);
+    release.provide_volume("model-disk", &disk);
     release.wait_until_read(&disk);
     wait_for_description(&pod, &[(MOUNTER, &["State: Running", "Ready: True"])]);
     release.end(&disk);
@@ -221,7 +220,7 @@ patches:
 "
     );
     fs::write(release.folder.join("kustomization.yaml"), kustomization).unwrap();
-    kubectl(&format!("apply -k {}", release.folder.to_str().unwrap()));
+    release.apply_folder();
     kubectl("wait --for condition=complete job/build-model-disk --namespace build --timeout 300s");
     let expected = check("disk-builder root-hash /var/lib/build/model");
     let said = kubectl("logs job/build-model-disk --namespace build");

@@ -84,11 +84,12 @@ impl EmptyDevice {
 
     /// Where it is.
     pub(crate) fn path(&self) -> String {
-        let name = self.0;
-        let node = check(&format!(
-            "dmsetup info --columns --noheadings --options blkdevname {name}"
-        ));
-        format!("/dev/{}", node.trim())
+        let mut devices = fs::read_dir("/sys/block").unwrap().map(Result::unwrap);
+        let device = devices.find(|device| {
+            let name = fs::read_to_string(device.path().join("dm/name"));
+            name.is_ok_and(|name| name.trim() == self.0)
+        });
+        format!("/dev/{}", device.unwrap().file_name().to_str().unwrap())
     }
 }
 

@@ -16,6 +16,9 @@ use crate::{
     run::until,
 };
 
+/// The file of its volume.
+const VOLUME: &str = "volume.yaml";
+
 /// A namespace of its own, with the volume of a disk and a kustomization that says all that is to change.
 pub(crate) struct ClusterRelease {
     namespace: &'static str,
@@ -26,13 +29,19 @@ pub(crate) struct ClusterRelease {
 impl ClusterRelease {
     /// Makes the namespace, of a level of Pod Security.
     pub(crate) fn new(namespace: &'static str, level: &str) -> Self {
-        kubectl(&format!("create namespace {namespace}"));
-        kubectl(&format!(
-            "label namespace {namespace} pod-security.kubernetes.io/enforce={level}"
-        ));
         // A kustomization names others by relative paths alone.
         let folder = PathBuf::from(format!("/root/{namespace}"));
         fs::create_dir(&folder).unwrap();
+        let object = json!({
+            "apiVersion": "v1", "kind": "Namespace",
+            "metadata": {
+                "name": namespace,
+                "labels": { "pod-security.kubernetes.io/enforce": level }
+            }
+        });
+        let path = folder.join("namespace.json");
+        fs::write(&path, object.to_string()).unwrap();
+        kubectl(&format!("create --filename {}", path.to_str().unwrap()));
         Self { namespace, folder }
     }
 
@@ -43,26 +52,36 @@ impl ClusterRelease {
 
     /// The same for a root hash that may be another.
     pub(crate) fn apply_with(&self, variant: &str, claim: &str, disk: &LoopDisk, root_hash: &str) {
-        self.write(variant, claim, root_hash);
-        self.provide(claim, disk);
+        self.write_volume(claim, disk);
+        self.write(variant, claim, root_hash, &[VOLUME]);
         self.apply_folder();
     }
 
-    /// Provides the volume.
-    pub(crate) fn provide(&self, claim: &str, disk: &LoopDisk) {
-        let text = volume(self.namespace, claim, &disk.device, "Block", "ReadOnlyMany");
-        let path = self.folder.join(format!("{claim}.yaml"));
-        fs::write(&path, text).unwrap();
-        kubectl(&format!("apply --filename {}", path.to_str().unwrap()));
+    /// Applies a variant without its volume.
+    pub(crate) fn apply_before_its_volume(&self, variant: &str, claim: &str, disk: &LoopDisk) {
+        self.write(variant, claim, &disk.root_hash, &[]);
+        self.apply_folder();
     }
 
-    /// Applies what was written.
+    /// Provides that.
+    pub(crate) fn provide_volume(&self, claim: &str, disk: &LoopDisk) {
+        let path = self.write_volume(claim, disk);
+        kubectl(&format!("create --filename {}", path.to_str().unwrap()));
+    }
+
+    fn write_volume(&self, claim: &str, disk: &LoopDisk) -> PathBuf {
+        let text = volume(self.namespace, claim, &disk.device, "Block", "ReadOnlyMany");
+        let path = self.folder.join(VOLUME);
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// Applies the kustomization.
     pub(crate) fn apply_folder(&self) {
         kubectl(&format!("apply -k {}", self.folder.to_str().unwrap()));
     }
 
-    /// Writes the kustomization.
-    pub(crate) fn write(&self, variant: &str, claim: &str, root_hash: &str) {
+    fn write(&self, variant: &str, claim: &str, root_hash: &str, more: &[&str]) {
         let namespace = self.namespace;
         // In a confidential machine nobody has to unmount.
         let mounter = usize::from(variant != "contrast");
@@ -93,11 +112,13 @@ impl ClusterRelease {
             { "op": "add", "path": "/spec/storageClassName", "value": "" }
         ]);
         let image = |name: &str, of: &str, tag: &str| json!({ "name": name, "newName": format!("docker.io/library/{of}"), "newTag": tag });
+        let mut resources = vec![format!("../kubernetes/{variant}")];
+        resources.extend(more.iter().map(|&file| file.to_owned()));
         let kustomization = json!({
             "apiVersion": "kustomize.config.k8s.io/v1beta1",
             "kind": "Kustomization",
             "namespace": namespace,
-            "resources": [format!("../kubernetes/{variant}")],
+            "resources": resources,
             "images": [
                 image("disk-mounter", "disk-mounter", env!("CARGO_PKG_VERSION")),
                 image("inference-server", "busybox", "node")
@@ -182,12 +203,8 @@ impl ClusterRelease {
     /// Deletes all of it, and waits until nothing is left.
     #[track_caller]
     pub(crate) fn end(self, disk: &LoopDisk) {
-        let folder = self.folder.to_str().unwrap();
-        kubectl(&format!(
-            "delete -k {folder} --ignore-not-found --wait=false"
-        ));
-        self.wait_until_nothing_is_left(disk);
         kubectl(&format!("delete namespace {} --wait=false", self.namespace));
+        self.wait_until_nothing_is_left(disk);
     }
 }
 
