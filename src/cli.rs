@@ -221,8 +221,8 @@ struct SidecarOptions {
     /// Go on where the rights and system calls that a waiting sidecar does not need cannot be given up
     #[arg(long)]
     allow_unconfined: bool,
-    /// When asked to end, leave a disk that is well where it is: for the next sidecar, which finds it,
-    /// and for whoever unmounts at the end, as the kubelet does in the manifests of this project
+    /// When asked to end, leave the disk where it is: for the next sidecar, which finds it, and for
+    /// whoever unmounts at the end, as the kubelet does in the manifests of this project
     #[arg(long)]
     leave_mounted: bool,
 }

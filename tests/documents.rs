@@ -90,7 +90,8 @@ fn each_promise_names_its_test() {
     let text = all_sources(root);
     for (document, least) in [
         ("docs/security.md", 15),
-        ("docs/faults.md", 60),
+        ("docs/faults.md", 45),
+        ("docs/kubernetes.md", 25),
         ("docs/kernels.md", 20),
     ] {
         let content = fs::read_to_string(root.join(document)).unwrap();
@@ -124,6 +125,50 @@ fn each_promise_names_its_test() {
         }
         assert!(rows >= least, "{document}: only {rows} rows");
     }
+}
+
+/// docs/kubernetes.md has each test of the node in its table, and quotes what that looks for in what
+/// `kubectl describe` shows.
+#[test]
+fn the_scenarios_of_kubernetes_are_those_of_the_tests() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folder = root.join("tests/kubernetes");
+    let content = fs::read_to_string(root.join("docs/kubernetes.md")).unwrap();
+    let rows: Vec<Vec<&str>> = content
+        .lines()
+        .filter(|line| line.starts_with("| "))
+        .map(|line| line.trim_matches('|').split(" | ").collect())
+        .filter(|cells: &Vec<&str>| cells.len() == 4)
+        .collect();
+    let named: Vec<&str> = rows.iter().flat_map(|cells| quoted(cells[3])).collect();
+    let mut tests = 0;
+    for entry in fs::read_dir(&folder).unwrap() {
+        let path = entry.unwrap().path();
+        let group = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        let Ok(text) = fs::read_to_string(&path) else {
+            continue;
+        };
+        let Some((_, list)) = text.split_once("TESTS: &[Test] = &[") else {
+            continue;
+        };
+        let list = list.split_once("];").unwrap().0;
+        for name in list.split('"').skip(1).step_by(2) {
+            let name = format!("{group}::{name}");
+            assert!(named.contains(&&*name), "no row has {name}");
+            tests += 1;
+        }
+    }
+    assert!(tests >= 25, "only {tests} tests were found");
+    let code = sources(&folder);
+    let mut quotes = 0;
+    for quote in rows.iter().flat_map(|cells| quoted(cells[2])) {
+        // In the head of the table, and what `kubectl get pods` says.
+        if !["kubectl describe", "Terminating"].contains(&quote) {
+            assert!(code.contains(quote), "no test looks for {quote:?}");
+            quotes += 1;
+        }
+    }
+    assert!(quotes >= 25, "only {quotes} quotes were found");
 }
 
 /// The strings of the programs, with `…` for what is put into them: comments and tests are left

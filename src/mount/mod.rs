@@ -84,7 +84,7 @@ pub struct MountRequest {
     pub allow_remote_mount_point: bool,
     /// A sidecar that cannot give up what it does not need goes on all the same.
     pub allow_unconfined: bool,
-    /// A sidecar that is asked to end leaves a disk that is well mounted.
+    /// A sidecar that is asked to end leaves its disk mounted.
     pub leave_mounted: bool,
 }
 

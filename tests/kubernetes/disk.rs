@@ -27,7 +27,7 @@ impl LoopDisk {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().display();
         fs::create_dir(folder.path().join("model")).unwrap();
-        let weights: Vec<u8> = (0..1_000_000_u32)
+        let weights: Vec<u8> = (0..250_000_u32)
             .flat_map(|number| (number ^ u32::from(seed) << 24).to_le_bytes())
             .collect();
         fs::write(folder.path().join("model/weights"), weights).unwrap();
@@ -69,5 +69,32 @@ impl LoopDisk {
 impl Drop for LoopDisk {
     fn drop(&mut self) {
         check(&format!("losetup --detach {}", self.device));
+    }
+}
+
+/// A block device of size 0.
+pub(crate) struct EmptyDevice(&'static str);
+
+impl EmptyDevice {
+    /// Makes one of this name.
+    pub(crate) fn new(name: &'static str) -> Self {
+        check(&format!("dmsetup create --notable --noudevsync {name}"));
+        Self(name)
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> String {
+        let mut devices = fs::read_dir("/sys/block").unwrap().map(Result::unwrap);
+        let device = devices.find(|device| {
+            let name = fs::read_to_string(device.path().join("dm/name"));
+            name.is_ok_and(|name| name.trim() == self.0)
+        });
+        format!("/dev/{}", device.unwrap().file_name().to_str().unwrap())
+    }
+}
+
+impl Drop for EmptyDevice {
+    fn drop(&mut self) {
+        check(&format!("dmsetup remove --noudevsync {}", self.0));
     }
 }

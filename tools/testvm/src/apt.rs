@@ -92,11 +92,12 @@ impl DebianArchive {
         Ok(())
     }
 
-    /// Unpacks a package and all that it depends on, each in the newest version that there is.
-    pub(crate) fn unpack_all(&self, package: &str, root: &Path) -> Result<()> {
+    /// Unpacks packages and all that they depend on, each in the newest version that there is.
+    pub(crate) fn unpack_all(&self, packages: &[String], root: &Path) -> Result<()> {
         let mut install = self.apt("apt-get");
         install.args(["-o", "Debug::NoLocking=1", "--no-install-recommends"]);
-        output(install.args(["install", "--yes", "--download-only", "--", package]))?;
+        install.args(["install", "--yes", "--download-only", "--"]);
+        output(install.args(packages))?;
         for file in fs::read_dir(self.directory.join("cache/archives"))? {
             let file = file?.path();
             if file.extension().is_some_and(|extension| extension == "deb") {
@@ -174,38 +175,54 @@ fn output(command: &mut Command) -> Result<String> {
 mod tests {
     use super::*;
 
-    const CONTROL: &str = "Package: kernel\nVersion: 6.1-1\nArchitecture: all\n\
-                           Maintainer: nobody <nobody@localhost>\nDepends: other (= 1)\n\
-                           Description: a test\n";
-
-    /// An archive of one package, which is not signed.
-    fn archive(directory: &Path) {
-        let content = directory.join("content");
-        fs::create_dir_all(content.join("DEBIAN")).unwrap();
-        fs::write(content.join("DEBIAN/control"), CONTROL).unwrap();
-        fs::write(content.join("file"), "kernel").unwrap();
-        let package = directory.join("kernel.deb");
-        output(Command::new("dpkg-deb").arg("-b").args([content, package])).unwrap();
-        let script = r#"
-            sum() { sha256sum "$1" | cut -d ' ' -f 1; }
-            printf '%sFilename: ./kernel.deb\nSize: %s\nSHA256: %s\n' "$0" \
-                "$(stat -c %s kernel.deb)" "$(sum kernel.deb)" >Packages
-            printf 'Date: %s\nSHA256:\n %s %s Packages\n' "$(date -uR)" "$(sum Packages)" \
-                "$(stat -c %s Packages)" >Release"#;
-        let mut index = Command::new("sh");
-        index.args(["-euc", script, CONTROL]).current_dir(directory);
-        output(&mut index).unwrap();
+    /// An archive that is not signed: packages, each with what it depends on.
+    fn archive(directory: &Path, packages: &[(&str, &str)]) {
+        let mut index = String::new();
+        for (name, depends) in packages {
+            let content = directory.join("content").join(name);
+            fs::create_dir_all(content.join("DEBIAN")).unwrap();
+            let control = format!(
+                "Package: {name}\nVersion: 6.1-1\nArchitecture: all\n\
+                 Maintainer: nobody <nobody@localhost>\nDepends: {depends}\nDescription: a test\n"
+            );
+            fs::write(content.join("DEBIAN/control"), &control).unwrap();
+            fs::write(content.join(name), name).unwrap();
+            let package = directory.join(format!("{name}.deb"));
+            output(
+                Command::new("dpkg-deb")
+                    .arg("-b")
+                    .args([&content, &package]),
+            )
+            .unwrap();
+            let bytes = fs::metadata(&package).unwrap().len();
+            let sum = sum(&package);
+            index += &format!("{control}Filename: ./{name}.deb\nSize: {bytes}\nSHA256: {sum}\n\n");
+        }
+        let path = directory.join("Packages");
+        fs::write(&path, &index).unwrap();
+        let date = output(Command::new("date").arg("-uR")).unwrap();
+        let (sum, bytes) = (sum(&path), index.len());
+        let release = format!("Date: {date}SHA256:\n {sum} {bytes} Packages\n");
+        fs::write(directory.join("Release"), release).unwrap();
     }
 
+    fn sum(path: &Path) -> String {
+        let printed = output(Command::new("sha256sum").arg(path)).unwrap();
+        printed.split(' ').next().unwrap().to_owned()
+    }
+
+    const KERNEL: &[(&str, &str)] = &[("kernel", "other (= 1)")];
+
+    /// What is fetched by `file:` would not be copied to where apt keeps packages.
     fn read(directory: &Path, options: &str) -> Result<DebianArchive> {
-        let sources = format!("deb {options} file:{} ./\n", directory.display());
+        let sources = format!("deb {options} copy:{} ./\n", directory.display());
         DebianArchive::of_sources(&directory.join("apt"), &sources)
     }
 
     #[test]
     fn a_package_in_exactly_its_version() {
         let directory = tempfile::tempdir().unwrap();
-        archive(directory.path());
+        archive(directory.path(), KERNEL);
         let archive = read(directory.path(), "[trusted=yes]").unwrap();
         let root = directory.path().join("root");
         let unpack = |name, version| archive.unpack_pinned(name, version, &root).unwrap();
@@ -213,7 +230,7 @@ mod tests {
         assert_eq!(unpack("other", "6.1-1"), None);
         assert!(!root.exists());
         assert_eq!(unpack("kernel", "6.1-1"), Some(()));
-        assert_eq!(fs::read_to_string(root.join("file")).unwrap(), "kernel");
+        assert_eq!(fs::read_to_string(root.join("kernel")).unwrap(), "kernel");
         assert_eq!(archive.dependencies("kernel").unwrap(), "other (= 1)");
     }
 
@@ -257,9 +274,28 @@ mod tests {
     }
 
     #[test]
+    fn packages_with_all_that_they_depend_on() {
+        let directory = tempfile::tempdir().unwrap();
+        let packages = [
+            ("one", "below"),
+            ("two", "below"),
+            ("below", "one"),
+            ("none", "one"),
+        ];
+        archive(directory.path(), &packages);
+        let archive = read(directory.path(), "[trusted=yes]").unwrap();
+        let root = directory.path().join("root");
+        let names = ["one".to_owned(), "two".to_owned()];
+        archive.unpack_all(&names, &root).unwrap();
+        let is_there = packages.map(|(name, _)| root.join(name).exists());
+        assert_eq!(is_there, [true, true, true, false]);
+        assert!(archive.unpack_all(&["absent".to_owned()], &root).is_err());
+    }
+
+    #[test]
     fn an_archive_without_a_signature_is_refused() {
         let directory = tempfile::tempdir().unwrap();
-        archive(directory.path());
+        archive(directory.path(), KERNEL);
         let error = read(directory.path(), "").err().unwrap().to_string();
         assert!(error.contains("is not signed"), "{error}");
     }
@@ -267,7 +303,7 @@ mod tests {
     #[test]
     fn a_package_that_was_changed_is_refused() {
         let directory = tempfile::tempdir().unwrap();
-        archive(directory.path());
+        archive(directory.path(), KERNEL);
         let archive = read(directory.path(), "[trusted=yes]").unwrap();
         fs::write(directory.path().join("kernel.deb"), "other").unwrap();
         assert!(archive.unpack("kernel", directory.path()).is_err());

@@ -9,13 +9,14 @@ use anyhow::{Context, Result};
 
 use crate::apt::DebianArchive;
 
-/// The root of a package with all that it depends on.
-pub(crate) fn unpacked(cache: &Path, suite: &str, package: &str) -> Result<PathBuf> {
-    cached(cache, &format!("{suite}_{package}"), |apt, root| {
+/// The root of packages with all that they depend on.
+pub(crate) fn unpacked(cache: &Path, suite: &str, packages: &[String]) -> Result<PathBuf> {
+    let name = format!("{suite}_{}", packages.join("_"));
+    cached(cache, &name, |apt, root| {
         let archive = DebianArchive::read(apt, &[&format!("debian {suite}")])?;
         archive
-            .unpack_all(package, root)
-            .with_context(|| format!("cannot fetch {package} of {suite}"))
+            .unpack_all(packages, root)
+            .with_context(|| format!("cannot fetch {} of {suite}", packages.join(", ")))
     })
 }
 

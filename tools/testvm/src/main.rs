@@ -58,8 +58,8 @@ fn run(arguments: TestvmArguments) -> Result<u8> {
     let (cache, kernel) = (arguments.cache.as_path(), arguments.kernel);
     match arguments.command {
         TestvmCommand::Prepare => prepare(cache, kernel.unwrap_or_default()),
-        TestvmCommand::Unpack { suite, package } => {
-            println!("{}", cache::unpacked(cache, &suite, &package)?.display());
+        TestvmCommand::Unpack { suite, packages } => {
+            println!("{}", cache::unpacked(cache, &suite, &packages)?.display());
             Ok(0)
         }
         TestvmCommand::Source { suite, package } => {
