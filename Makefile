@@ -55,7 +55,7 @@ check: setup-tests
 	cargo check --locked --package disk-mounter-fuzz --features libfuzzer --quiet
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --features xtask/packages --no-deps --quiet
 
-## make fuzz    each fuzz target for SECONDS=60 (FUZZ="disk erofs" names some; SANITIZER=none is faster):
+## make fuzz    each fuzz target for SECONDS=60 (FUZZ="disk erofs" names some; SANITIZER=none is without one):
 ##              docs/fuzzing.md
 .PHONY: fuzz
 fuzz: setup-fuzz
