@@ -71,9 +71,10 @@ pub fn seal(disk: &mut [u8], sector_size: usize) {
         let size = number(disk, 80, 4)?.checked_mul(number(disk, 84, 4)?)?;
         Some(crc32(disk.get(start..start.checked_add(size)?)?))
     };
-    if let Some(sum) = entries() {
-        let at = header_field(sector_size, 88);
-        disk[at..at + 4].copy_from_slice(&sum.to_le_bytes());
+    let sum = entries();
+    let at = header_field(sector_size, 88);
+    if let (Some(sum), Some(place)) = (sum, disk.get_mut(at..at + 4)) {
+        place.copy_from_slice(&sum.to_le_bytes());
     }
     let header = || {
         let size = number(disk, 12, 4).filter(|size| (92..=sector_size).contains(size))?;
