@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # The guest's part of run.sh: runs cryptsetup's verity-compat-test with the veritysetup of a directory.
 # Prints a line for each of its checks, with tabs: passed, refused or failed, its name, and why; and
-# then one for each command that was called for: it, who answered, how that ended, and how often.
-# Arguments: the script, the directory, and what stands before each line.
+# then one for each command that was called for: it, who answered, how that ended, and how often. The
+# name of the directory stands before each.
+# Arguments: the script and the directory.
 script=$(realpath "$1")
-CRYPTSETUP_PATH=$(realpath "$2") head=$3
+CRYPTSETUP_PATH=$(realpath "$2")
 cd "$(mktemp -d)" || exit
 export CRYPTSETUP_PATH CALLS=$PWD/calls CHECK=0
 : >calls
@@ -44,7 +45,7 @@ counted() {
 end() {
     verdict "the lines between them" $?
     cut -f 2-4 calls | sort | uniq -c | sed 's/^ *\([0-9]*\) \(.*\)/called\t\2\t\1/' >counts
-    sed "s/^/$head\t/" verdicts counts >&3
+    sed "s/^/${CRYPTSETUP_PATH##*/}\t/" verdicts counts >&3
 }
 trap end EXIT
 

@@ -1,14 +1,14 @@
-# Makes the tables of docs/peers.md of what compat.sh has printed: of `control`, which is the real
-# veritysetup, and of `ours`.
-# Fails where a check has failed, or the control has not passed all.
+# Makes the tables of docs/peers.md of what compat.sh has printed: of `theirs`, which is the
+# real veritysetup, and of `ours`.
+# Fails where a check has failed, or theirs has not passed all.
 BEGIN { FS = "\t" }
 
-$2 == "failed" || $4 == "broken" || ($1 == "control" && $2 != "passed") {
+$2 == "failed" || $4 == "broken" || ($1 == "theirs" && $2 != "passed") {
     print "not as it should be: " $0 >"/dev/stderr"
     bad = 1
 }
 
-$1 == "control" {
+$1 == "theirs" {
     if (!($3 in all))
         names[++checks] = $3
     all[$3]++
