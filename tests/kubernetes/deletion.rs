@@ -7,7 +7,7 @@ use nix::sys::signal::Signal::SIGKILL;
 
 use crate::{
     Test,
-    disk::{EmptyDevice, LoopDisk},
+    disk::LoopDisk,
     machine::{mappings_of, mounts_below},
     manifest::PodManifest,
     pod::{MOUNTER, StaticPod},
@@ -79,12 +79,11 @@ fn when_its_folder_is_bound() {
     pod.end();
 }
 
-/// A device of size 0 is one whose medium is to come.
+/// For a device, until it is there.
 fn while_the_sidecar_waits() {
     let disk = LoopDisk::new(1);
-    let empty = EmptyDevice::new("empty");
     let mut manifest = PodManifest::workload(&disk);
-    manifest.set_device(&empty.path());
+    manifest.let_it_wait(600);
     let pod = StaticPod::start("waits", &manifest);
     pod.wait_for(MOUNTER, "the sidecar runs", |container| {
         container["state"]["running"].is_object()

@@ -71,30 +71,3 @@ impl Drop for LoopDisk {
         check(&format!("losetup --detach {}", self.device));
     }
 }
-
-/// A block device of size 0.
-pub(crate) struct EmptyDevice(&'static str);
-
-impl EmptyDevice {
-    /// Makes one of this name.
-    pub(crate) fn new(name: &'static str) -> Self {
-        check(&format!("dmsetup create --notable --noudevsync {name}"));
-        Self(name)
-    }
-
-    /// Where it is.
-    pub(crate) fn path(&self) -> String {
-        let mut devices = fs::read_dir("/sys/block").unwrap().map(Result::unwrap);
-        let device = devices.find(|device| {
-            let name = fs::read_to_string(device.path().join("dm/name"));
-            name.is_ok_and(|name| name.trim() == self.0)
-        });
-        format!("/dev/{}", device.unwrap().file_name().to_str().unwrap())
-    }
-}
-
-impl Drop for EmptyDevice {
-    fn drop(&mut self) {
-        check(&format!("dmsetup remove --noudevsync {}", self.0));
-    }
-}

@@ -131,6 +131,13 @@ impl PodManifest {
         }
     }
 
+    /// Lets the sidecar wait for a device that does not come.
+    pub(crate) fn let_it_wait(&mut self, seconds: u32) {
+        let arguments = self.container(MOUNTER)["args"].as_array_mut().unwrap();
+        arguments[3] = json!("/dev/absent");
+        arguments.extend([json!("--wait"), json!(seconds.to_string())]);
+    }
+
     /// Lets the workload run another script.
     pub(crate) fn set_script(&mut self, script: &str) {
         self.container(WORKLOAD)["args"] = json!([script]);

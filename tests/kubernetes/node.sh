@@ -7,7 +7,7 @@ cd "$(dirname "$0")/../.."
 testvm=$1 out=$2
 
 # A kubelet from 1.36 on speaks to containerd 2 alone, and Debian 12 has 1.6.
-packages=$("$testvm" unpack forky containerd runc mount dmsetup etcd-server kubectl)
+packages=$("$testvm" unpack forky containerd runc mount etcd-server kubectl)
 
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT

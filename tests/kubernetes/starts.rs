@@ -2,8 +2,6 @@
 
 use std::{fs, process::Command};
 
-use serde_json::json;
-
 use crate::{
     Test,
     disk::LoopDisk,
@@ -141,9 +139,7 @@ fn a_disk_that_comes_late() {
 fn a_disk_that_does_not_come() {
     let disk = LoopDisk::new(1);
     let mut manifest = PodManifest::workload(&disk);
-    let arguments = manifest.container(MOUNTER)["args"].as_array_mut().unwrap();
-    arguments[3] = json!("/dev/absent");
-    arguments.extend([json!("--wait"), json!("2")]);
+    manifest.let_it_wait(2);
     let pod = StaticPod::start("absent", &manifest);
     pod.wait_for_description(&[(
         MOUNTER,
