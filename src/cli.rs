@@ -14,7 +14,7 @@ use model_disk::{
     units::{Size, block_size},
 };
 
-pub use drop_in::{DevicePathArguments, drop_in, names_no_command};
+pub use drop_in::{DevicePathArguments, drop_in, is_device_path_form};
 
 /// Mounts disks with model weights under dm-verity.
 ///

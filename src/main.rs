@@ -27,16 +27,16 @@ use std::{
 use clap::{Parser, error::ErrorKind};
 use disk_mounter::{
     MountRequest, Status,
-    cli::{DevicePathArguments, MounterArguments, MounterCommand, drop_in, names_no_command},
+    cli::{DevicePathArguments, MounterArguments, MounterCommand, drop_in, is_device_path_form},
     log,
 };
 use model_disk::{ErrorChain, ExitCode, HasExitCode, inspect};
 
 fn main() -> process::ExitCode {
     let words: Vec<OsString> = env::args_os().collect();
-    let no_command = names_no_command(&words);
-    termination_log::allow(no_command || termination_log::has_some(&words));
-    let done = if no_command {
+    let device_path_form = is_device_path_form(&words);
+    termination_log::allow(device_path_form || termination_log::has_some(&words));
+    let done = if device_path_form {
         DevicePathArguments::parse_words(&words).map(|cli| {
             log::set_format(cli.log_format);
             Ok(sidecar(&cli.check()?))

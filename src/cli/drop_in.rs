@@ -69,7 +69,7 @@ pub struct DevicePathArguments {
 }
 
 impl DevicePathArguments {
-    /// Takes a command line that [names no command](names_no_command). The disk holds an ext4 if
+    /// Takes a command line [of this form](is_device_path_form). The disk holds an ext4 if
     /// nothing else is said.
     pub fn parse_words(words: &[OsString]) -> Result<Self, clap::Error> {
         let command = Self::command();
@@ -91,7 +91,7 @@ impl DevicePathArguments {
 
 /// Whether a command line is of the form of [`DevicePathArguments`]: it begins with options, some of
 /// which no command line with a command has in that place.
-pub fn names_no_command(words: &[OsString]) -> bool {
+pub fn is_device_path_form(words: &[OsString]) -> bool {
     const OWN: [&str; 3] = ["--root-hash", "--device-path", "--mount-path"];
     let mut words = words.iter().skip(1).map(|word| word.to_string_lossy());
     while let Some(word) = words.next() {
@@ -145,7 +145,7 @@ mod tests {
 
     fn by_options(line: &str) -> Result<MountRequest, String> {
         let words: Vec<_> = line.split(' ').map(OsString::from).collect();
-        assert!(names_no_command(&words), "{line}");
+        assert!(is_device_path_form(&words), "{line}");
         let arguments = DevicePathArguments::parse_words(&words);
         let arguments = arguments.map_err(|error| error.to_string())?;
         arguments
@@ -207,7 +207,7 @@ mod tests {
             "x expect /mnt/a --root-hash 12 -- tool --device-path=/dev/a",
         ] {
             let words: Vec<_> = line.split(' ').map(OsString::from).collect();
-            assert!(!names_no_command(&words), "{line}");
+            assert!(!is_device_path_form(&words), "{line}");
         }
         // They are no other names of the arguments.
         for line in [

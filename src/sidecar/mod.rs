@@ -225,16 +225,15 @@ pub fn sidecar(request: &MountRequest, tell: &dyn Fn(&SidecarError)) -> Result<(
 /// other is unmounted. A corrupt one is left too: what can be read of it is verified, nothing else comes
 /// into its place, and the next sidecar finds it corrupt as long as it is there.
 fn end(watch: &Watch<'_>, ended: WatchEnd) -> Result<(), SidecarError> {
-    let error = match ended {
-        WatchEnd::InPlace(error) if watch.request.leave_mounted => {
+    match ended {
+        WatchEnd::Asked { error, in_place } if in_place && watch.request.leave_mounted => {
             let path = Escaped::path(&watch.mounted.mount_point);
             log::info(format_args!("{path} stays mounted (--leave-mounted)"));
-            return error.map_or(Ok(()), Err);
+            error.map_or(Ok(()), Err)
         }
-        WatchEnd::InPlace(error) | WatchEnd::Asked(error) => error,
-        WatchEnd::Alone(error) => return Err(error),
-    };
-    finish(error, watch.asked, watch.signals, watch.tell)
+        WatchEnd::Asked { error, .. } => finish(error, watch.asked, watch.signals, watch.tell),
+        WatchEnd::Alone(error) => Err(error),
+    }
 }
 
 /// Unmounts at the end, which has an error or none that has been told.

@@ -41,11 +41,13 @@ pub(super) struct Watch<'a> {
 
 /// Why there is nothing to watch any more.
 pub(super) enum WatchEnd {
-    /// The sidecar was asked to end, and the disk is where it was mounted. What is wrong with it has been
-    /// told.
-    InPlace(Option<SidecarError>),
-    /// The same, but it is not there any more, or nobody can tell.
-    Asked(Option<SidecarError>),
+    /// The sidecar was asked to end.
+    Asked {
+        /// What is wrong with the disk; it has been told.
+        error: Option<SidecarError>,
+        /// Whether the disk is where it was mounted, as far as anybody can tell.
+        in_place: bool,
+    },
     /// It ends by itself, and leaves what is mounted. The error has been told.
     Alone(SidecarError),
 }
@@ -83,11 +85,12 @@ impl Watch<'_> {
 
     /// What has come of the disk since it was looked at, when the sidecar is asked to end.
     pub(super) fn last_look(&self, error: Option<SidecarError>) -> WatchEnd {
-        match self.look(error.is_some()) {
-            Ok(Step::Corrupt(block)) => WatchEnd::InPlace(Some(self.corrupt(block))),
-            Ok(_) => WatchEnd::InPlace(error),
-            Err(_) => WatchEnd::Asked(error),
-        }
+        let (error, in_place) = match self.look(error.is_some()) {
+            Ok(Step::Corrupt(block)) => (Some(self.corrupt(block)), true),
+            Ok(_) => (error, true),
+            Err(_) => (error, false),
+        };
+        WatchEnd::Asked { error, in_place }
     }
 
     /// Waits for the next that happens, but not for long. What is corrupt is not looked for where it

@@ -115,8 +115,8 @@ impl BackingFile {
         })
     }
 
-    /// A partition of it, by another descriptor of the same open file. Where a partition ends later
-    /// than the file, so does what is read.
+    /// A partition of it, by another descriptor of the same open file. That it lies within the file is
+    /// for [`PartitionTable`](crate::PartitionTable) to see to.
     pub fn part(&self, partition: Partition) -> Result<Self, FileError> {
         let file = self.file.try_clone();
         let mut path = self.path.clone().into_os_string();
