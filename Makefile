@@ -39,8 +39,8 @@ demo: setup-demo programs
 ## make test    every test there is, with the time of each tier; those of a Kubernetes node where
 ##              KUBERNETES_BIN=DIR names its programs
 .PHONY: test
-TIERS := check test-testvm test-privileged test-newest-kernel test-power-off test-aarch64 \
-    test-deploy test-packages test-audit $(if $(KUBERNETES_BIN),test-kubernetes)
+TIERS := check test-testvm test-privileged test-newest-kernel test-power-off test-peers \
+    test-aarch64 test-deploy test-packages test-audit $(if $(KUBERNETES_BIN),test-kubernetes)
 test:
 	+@tools/scripts/tiers.sh $(MAKE) $(TIERS)
 	@$(if $(KUBERNETES_BIN),,echo "Nothing was tried on a Kubernetes node: that is make test-kubernetes")
@@ -55,7 +55,8 @@ check: setup-tests
 	cargo check --locked --package disk-mounter-fuzz --features libfuzzer --quiet
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --features xtask/packages --no-deps --quiet
 
-## make fuzz    each fuzz target for SECONDS=60 (FUZZ="disk erofs" names some); corpus: fuzz/corpus
+## make fuzz    each fuzz target for SECONDS=60 (FUZZ="disk erofs" names some; SANITIZER=none is without one):
+##              docs/fuzzing.md
 .PHONY: fuzz
 fuzz: setup-fuzz
 	@tools/scripts/fuzz.sh $(or $(SECONDS),60) $(FUZZ)
@@ -77,6 +78,11 @@ test-privileged: setup-tests programs
 test-power-off: setup-tests programs
 	KERNEL=$(KERNEL) tests/power_off/run.sh $(RELEASE)/disk-builder $(RELEASE)/testvm
 
+# The peers' own tests, with our programs in the place of theirs: docs/peers.md.
+.PHONY: test-peers
+test-peers: setup-tests programs
+	tests/peers/run.sh $(RELEASE)/disk-builder $(RELEASE)/testvm
+
 ## make test-kernels   what needs a kernel, on each that testvm has: docs/kernels.md
 KERNELS := 6.1 6.12 7.3
 .PHONY: test-kernels
@@ -85,10 +91,12 @@ test-kernels:
 	    echo "Linux $$kernel:" && $(MAKE) test-privileged test-power-off KERNEL=$$kernel || exit; \
 	done
 
-# The same on the newest of them alone.
+# The same on the newest of them alone, and of that what may differ from kernel to kernel: what takes
+# long for other reasons is left to test-kernels.
 .PHONY: test-newest-kernel
+LONG := hangs hostile races building reflink power oci
 test-newest-kernel:
-	@$(MAKE) test-privileged KERNEL=$(lastword $(KERNELS))
+	@$(MAKE) test-privileged KERNEL=$(lastword $(KERNELS)) TESTS="$(LONG:%=--skip %::)"
 
 # That the programs compile for 64-bit ARM, and what is for such a CPU.
 .PHONY: test-aarch64

@@ -1,20 +1,22 @@
 //! The command line of `disk-mounter`: raw options, and their checked form.
 
 mod disk;
+mod drop_in;
 mod read;
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, error::ErrorKind};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::{MappingName, MountRequest, log::LogFormat};
 use disk::DiskOptions;
 use dm_verity::{OnCorruption, OnReadError, RootHash};
 use model_disk::{
-    ArgumentsError, ErrorChain, Escaped, ExitCode, HasExitCode, PathError, filesystem::FsType,
+    ArgumentsError, Escaped, ExitCode, HasExitCode, PartitionChoice, PathError, filesystem::FsType,
     units::Size,
 };
 
+pub use drop_in::{DevicePathArguments, drop_in, is_device_path_form};
 pub use read::{
     CatArgs, CatRequest, CheckArgs, CheckRequest, ExtractArgs, ListArgs, ReadArgs, WorkOptions,
 };
@@ -48,6 +50,8 @@ Example:
 
 disk-mounter NAME INDEX ROOT_HASH is a sidecar for /dev/modelweights-NAME-INDEX at \
 /mnt/modelweights-NAME-INDEX, as Privatemode's container is called.
+disk-mounter --root-hash=HEX --device-path=PATH --mount-path=PATH is a sidecar for two partitions of \
+a disk, as its older container is called.
 
 ";
     TEXT.to_owned() + &ExitCode::help()
@@ -135,13 +139,20 @@ Ends with 3 where another disk or none that is verified is mounted there, with 4
     DropIn(Vec<OsString>),
 }
 
-/// The options of `mount` and `sidecar`.
+/// The arguments of `mount`, and those of `sidecar` that it shares.
 #[derive(Debug, Args)]
 pub struct MountArgs {
     /// A block device or an image file
     device: PathBuf,
     /// The directory to mount on; it is made if it is missing
     mount_point: PathBuf,
+    #[command(flatten)]
+    options: MountOptions,
+}
+
+/// The options of all that mounts.
+#[derive(Debug, Args)]
+struct MountOptions {
     #[command(flatten)]
     disk: DiskOptions,
     /// The filesystem on the disk: erofs, squashfs, ext4 or xfs
@@ -181,11 +192,18 @@ pub struct MountArgs {
 pub struct SidecarArgs {
     #[command(flatten)]
     mount: MountArgs,
+    #[command(flatten)]
+    options: SidecarOptions,
+}
+
+/// The options of all that is a sidecar.
+#[derive(Debug, Args)]
+struct SidecarOptions {
     /// Go on where the rights and system calls that a waiting sidecar does not need cannot be given up
     #[arg(long)]
     allow_unconfined: bool,
-    /// When asked to end, leave a disk that is well where it is: for the next sidecar, which finds it,
-    /// and for whoever unmounts at the end, as the kubelet does in the manifests of this project
+    /// When asked to end, leave the disk where it is: for the next sidecar, which finds it, and for
+    /// whoever unmounts at the end, as the kubelet does in the manifests of this project
     #[arg(long)]
     leave_mounted: bool,
 }
@@ -193,50 +211,17 @@ pub struct SidecarArgs {
 impl SidecarArgs {
     /// Checks the options against each other.
     pub fn check(self) -> Result<MountRequest, MounterUsageError> {
-        Ok(MountRequest {
-            allow_unconfined: self.allow_unconfined,
-            leave_mounted: self.leave_mounted,
-            ..self.mount.check()?
-        })
+        Ok(self.options.add_to(self.mount.check()?))
     }
 }
 
-/// The request in `NAME INDEX ROOT_HASH`: a sidecar for `/dev/modelweights-NAME-INDEX` at
-/// `/mnt/modelweights-NAME-INDEX`. The error is what clap says of any other wrong command line.
-#[expect(
-    clippy::unreachable,
-    reason = "the command is in the line that is parsed"
-)]
-pub fn drop_in(arguments: &[OsString]) -> Result<MountRequest, clap::Error> {
-    let mut command = MounterArguments::command();
-    let texts: Option<Vec<&str>> = arguments.iter().map(|argument| argument.to_str()).collect();
-    let Some([name, index, root_hash]) = texts.as_deref() else {
-        let word = arguments.first().cloned().unwrap_or_default();
-        let message = format!(
-            "{word:?} is no command, and not the NAME of NAME INDEX ROOT_HASH; --help lists all"
-        );
-        return Err(command.error(ErrorKind::InvalidSubcommand, message));
-    };
-    let plain = |text: &str| !text.is_empty() && !text.contains('/');
-    if !plain(name) || !plain(index) {
-        let message = "NAME and INDEX are parts of a file name";
-        return Err(command.error(ErrorKind::ValueValidation, message));
-    }
-    let place = format!("modelweights-{name}-{index}");
-    let line = [
-        "disk-mounter",
-        "sidecar",
-        "--root-hash",
-        root_hash,
-        "--",
-        &format!("/dev/{place}"),
-        &format!("/mnt/{place}"),
-    ];
-    match MounterArguments::try_parse_from(line)?.command {
-        MounterCommand::Sidecar(args) => args
-            .check()
-            .map_err(|error| command.error(ErrorKind::ValueValidation, ErrorChain(&error))),
-        _ => unreachable!("the line names the sidecar"),
+impl SidecarOptions {
+    fn add_to(self, request: MountRequest) -> MountRequest {
+        MountRequest {
+            allow_unconfined: self.allow_unconfined,
+            leave_mounted: self.leave_mounted,
+            ..request
+        }
     }
 }
 
@@ -295,7 +280,21 @@ impl HasExitCode for MounterUsageError {
 impl MountArgs {
     /// Checks the options against each other.
     pub fn check(self) -> Result<MountRequest, MounterUsageError> {
-        let params = self.disk.params()?;
+        let partitions = self.options.disk.partitions();
+        self.options
+            .check(self.device, self.mount_point, partitions)
+    }
+}
+
+impl MountOptions {
+    /// Checks them against each other. With `partitions` the device is taken apart.
+    fn check(
+        self,
+        device: PathBuf,
+        mount_point: PathBuf,
+        partitions: Option<PartitionChoice>,
+    ) -> Result<MountRequest, MounterUsageError> {
+        let disk = self.disk.check(device, partitions)?;
         let read_ahead = self
             .read_ahead
             .map(|Size(bytes)| match u32::try_from(bytes.div_ceil(512)) {
@@ -304,11 +303,12 @@ impl MountArgs {
             })
             .transpose()?;
         Ok(MountRequest {
-            root_hash: self.disk.root_hash,
-            device: self.device,
-            hash_device: self.disk.hash_device,
-            params,
-            mount_point: self.mount_point,
+            root_hash: disk.root_hash,
+            device: disk.device,
+            hash_device: disk.hash_device,
+            partitions: disk.partitions,
+            params: disk.params,
+            mount_point,
             fs_type: self.fs_type,
             wait: Duration::from_secs(self.wait),
             on_corruption: match self.on_corruption {
@@ -336,8 +336,9 @@ impl MountArgs {
 mod tests {
     use super::*;
 
+    use clap::CommandFactory;
     use dm_verity::HashAlgorithm;
-    use model_disk::ParamsSource;
+    use model_disk::{ErrorChain, ParamsSource};
 
     fn parse(options: &[&str]) -> Result<MountRequest, String> {
         let root_hash = "ab".repeat(32);
@@ -369,7 +370,7 @@ mod tests {
         help.replace("\\\n", "")
             .lines()
             .map(str::trim)
-            .filter(|line| line.starts_with("disk-mounter ") && !line.contains("NAME"))
+            .filter(|line| line.starts_with("disk-mounter ") && !line.contains(" is a sidecar "))
             .map(str::to_owned)
             .collect()
     }
@@ -530,32 +531,6 @@ mod tests {
         ] {
             let error = parse(options).unwrap_err();
             assert!(error.contains(word), "{options:?}: {error}");
-        }
-    }
-
-    #[test]
-    fn as_privatemodes_container_is_called() {
-        let root_hash = "cd".repeat(32);
-        let parse = |words: &[&str]| {
-            let words: Vec<OsString> = words.iter().map(OsString::from).collect();
-            drop_in(&words).map_err(|error| ErrorChain(&error).to_string())
-        };
-        let request = parse(&["llama-3", "0", &root_hash]).unwrap();
-        assert_eq!(request.device, PathBuf::from("/dev/modelweights-llama-3-0"));
-        assert_eq!(
-            request.mount_point,
-            PathBuf::from("/mnt/modelweights-llama-3-0")
-        );
-        assert_eq!(request.root_hash.to_string(), root_hash);
-        for (words, reason) in [
-            (&["mnt"][..], "no command"),
-            (&["a", "0", &root_hash, "more"], "no command"),
-            (&["../a", "0", &root_hash], "file name"),
-            (&["a", "", &root_hash], "file name"),
-            (&["a", "0", "12"], "64 hex digits"),
-        ] {
-            let error = parse(words).unwrap_err();
-            assert!(error.contains(reason), "{words:?}: {error}");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The data device and the hash device: found, and shown to the kernel as block devices.
 
-use std::{io, os::unix::fs::MetadataExt, path::Path, path::PathBuf, time::Duration};
+use std::{io, path::Path, path::PathBuf, time::Duration};
 
 use dm_verity::{BlockSize, DeviceNumber};
 use model_disk::{
@@ -106,19 +106,18 @@ pub(crate) fn find(
 
 /// Whether the kernel's device of this number shows just what is in a file.
 pub(crate) fn is_shown_by(file: &BackingFile, number: DeviceNumber) -> Result<bool, FileError> {
-    match file.kind() {
-        BackingKind::BlockDevice(own) => Ok(own == number),
-        BackingKind::File => {
-            let metadata = file.file().metadata();
-            let metadata = metadata.map_err(FileError::new::<io::Error>(
-                "read the metadata of",
-                file.path(),
-            ))?;
-            Ok(LoopDevice::backing(number).is_some_and(|backing| {
-                backing.whole_and_read_only
-                    && (backing.device, backing.inode) == (metadata.dev(), metadata.ino())
-            }))
-        }
+    match own_number(file) {
+        Some(own) => Ok(own == number),
+        None => LoopDevice::shows(number, file)
+            .map_err(FileError::new("read the metadata of", file.path())),
+    }
+}
+
+/// The number of what is a block device by itself.
+fn own_number(file: &BackingFile) -> Option<DeviceNumber> {
+    match (file.kind(), file.place()) {
+        (BackingKind::BlockDevice(number), None) => Some(number),
+        _ => None,
     }
 }
 
@@ -133,19 +132,17 @@ impl BlockDevice {
     /// The block device with the content of a file: itself, or a read-only loop device, which is
     /// going to be read in blocks of `smallest` or more.
     pub(crate) fn of(file: &BackingFile, smallest: BlockSize) -> Result<Self, LoopError> {
-        match file.kind() {
-            BackingKind::BlockDevice(number) => Ok(Self {
+        if let Some(number) = own_number(file) {
+            return Ok(Self {
                 number,
                 loop_device: None,
-            }),
-            BackingKind::File => {
-                let loop_device = LoopDevice::attach(file.file(), file.path(), smallest)?;
-                Ok(Self {
-                    number: loop_device.number(),
-                    loop_device: Some(loop_device),
-                })
-            }
+            });
         }
+        let loop_device = LoopDevice::attach(file, smallest)?;
+        Ok(Self {
+            number: loop_device.number(),
+            loop_device: Some(loop_device),
+        })
     }
 
     /// The smallest unit that it can be read in, in bytes, if it is a loop device. Any other has told

@@ -1,4 +1,4 @@
-//! Read-only loop devices for image files.
+//! Read-only loop devices for image files, and for partitions.
 
 use std::{
     fs::{self, File},
@@ -11,10 +11,10 @@ use crate::device_node::{DeviceNode, DeviceNodeKind, ensure_misc};
 use crate::log;
 use crate::sys::{
     block,
-    loop_control::{self, Backing},
+    loop_control::{self, Backing, ShownFile},
 };
 use dm_verity::{BlockSize, DeviceNumber};
-use model_disk::{Escaped, ExitCode, HasExitCode};
+use model_disk::{BackingFile, BackingKind, Escaped, ExitCode, FileError, HasExitCode};
 
 const CONTROL: &str = "/dev/loop-control";
 const LOOP_MAJOR: u32 = 7;
@@ -38,8 +38,8 @@ pub(crate) struct LoopDevice {
 pub enum LoopError {
     /// The kernel has no loop driver.
     #[error(
-        "this kernel has no loop devices, which {} needs as an image file: load the module `loop`, \
-         or give a block device",
+        "this kernel has no loop devices, which {} needs as an image file or a partition: load the \
+         module `loop`, or give a block device",
         Escaped::path(path)
     )]
     NoDriver {
@@ -82,30 +82,22 @@ impl HasExitCode for LoopError {
 
 impl LoopDevice {
     /// Shows a file, which is open for reading only, as a block device that has been read. One that
-    /// shows just this file already is shared, unless its blocks are larger than `smallest`, the
-    /// smallest that it is going to be read in.
-    pub(crate) fn attach(file: &File, path: &Path, smallest: BlockSize) -> Result<Self, LoopError> {
-        let metadata = file.metadata().map_err(failed(path, "read its metadata"))?;
-        let backing = Backing {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            whole_and_read_only: true,
-        };
+    /// shows just this already is shared, unless its blocks are larger than `smallest`, the smallest
+    /// that it is going to be read in.
+    pub(crate) fn attach(file: &BackingFile, smallest: BlockSize) -> Result<Self, LoopError> {
+        let path = file.path();
+        let backing = what_shows(file).map_err(failed(path, "read its metadata"))?;
         let device = match Self::find(backing, smallest) {
             Some(shared) => shared,
-            None => Self::make(file, path, backing, smallest)?,
+            None => Self::make(file, backing, smallest)?,
         };
         device.make_readable(path)?;
         Ok(device)
     }
 
     /// Makes a free loop device show a file.
-    fn make(
-        file: &File,
-        path: &Path,
-        backing: Backing,
-        smallest: BlockSize,
-    ) -> Result<Self, LoopError> {
+    fn make(file: &BackingFile, backing: Backing, smallest: BlockSize) -> Result<Self, LoopError> {
+        let path = file.path();
         match ensure_misc(Path::new(CONTROL), "loop-control") {
             Err(error) if error.raw_os_error() == Some(libc::ENODEV) => {
                 return Err(LoopError::NoDriver {
@@ -119,8 +111,16 @@ impl LoopDevice {
             .write(true)
             .open(CONTROL)
             .map_err(failed(path, &format!("open {CONTROL}")))?;
-        // Newer kernels take the sectors of the file's own device otherwise, for direct I/O's sake.
-        let block_size = (smallest < BlockSize::DEFAULT).then(|| smallest.get());
+        let block_size = match file.kind() {
+            // Newer kernels take the sectors of the file's own device otherwise, for direct I/O's sake.
+            BackingKind::File => (smallest < BlockSize::DEFAULT).then(|| smallest.get()),
+            // Older ones take 512 bytes, in which not every device can be read.
+            BackingKind::BlockDevice(_) => Some(
+                file.logical_block_size()
+                    .map_err(|error: FileError| error.source)
+                    .map_err(failed(path, "read the block size of its device"))?,
+            ),
+        };
         for _ in 0..ATTEMPTS {
             let minor =
                 loop_control::next_free(&control).map_err(failed(path, "find a free one"))?;
@@ -132,7 +132,7 @@ impl LoopDevice {
                 path,
                 &format!("open {}", Escaped::path(&path_of(number))),
             ))?;
-            match loop_control::configure(&open, file, block_size) {
+            match loop_control::configure(&open, file.file(), &backing, block_size) {
                 Ok(()) if loop_control::backing(&open).ok() == Some(backing) => {
                     return Ok(Self { number, open });
                 }
@@ -225,13 +225,47 @@ impl LoopDevice {
         self.number
     }
 
+    /// Whether the block device of this number is a loop device that shows just what is in a file.
+    pub(crate) fn shows(number: DeviceNumber, file: &BackingFile) -> io::Result<bool> {
+        Ok(Self::backing(number) == Some(what_shows(file)?))
+    }
+
+    /// The block device below a loop device; None where it is no loop device, or shows a file.
+    pub(crate) fn device_below(number: DeviceNumber) -> Option<DeviceNumber> {
+        match Self::backing(number)?.file {
+            ShownFile::BlockDevice(below) => Some(below),
+            ShownFile::Inode { .. } => None,
+        }
+    }
+
     /// What a loop device shows; None where it is no loop device, or shows nothing.
-    pub(crate) fn backing(number: DeviceNumber) -> Option<Backing> {
+    fn backing(number: DeviceNumber) -> Option<Backing> {
         if number.major != LOOP_MAJOR {
             return None;
         }
         loop_control::backing(&open(number, File::open).ok()?).ok()
     }
+}
+
+/// What a loop device must show for a file.
+fn what_shows(file: &BackingFile) -> io::Result<Backing> {
+    let (offset, size_limit) = file.place().unwrap_or_default();
+    let shown = match file.kind() {
+        BackingKind::BlockDevice(number) => ShownFile::BlockDevice(number),
+        BackingKind::File => {
+            let metadata = file.file().metadata()?;
+            ShownFile::Inode {
+                device: metadata.dev(),
+                inode: metadata.ino(),
+            }
+        }
+    };
+    Ok(Backing {
+        file: shown,
+        offset,
+        size_limit,
+        read_only: true,
+    })
 }
 
 /// Makes the error of a failed action.

@@ -19,6 +19,7 @@ mod termination_log;
 use std::{
     env,
     error::Error,
+    ffi::OsString,
     fs::File,
     io::{self, Write},
     os::fd::AsFd,
@@ -29,19 +30,27 @@ use std::{
 use clap::{Parser, error::ErrorKind};
 use disk_mounter::{
     MountRequest, Status,
-    cli::{MounterArguments, MounterCommand, drop_in},
+    cli::{DevicePathArguments, MounterArguments, MounterCommand, drop_in, is_device_path_form},
     log,
 };
 use model_disk::{ErrorChain, ExitCode, HasExitCode, Progress, ProgressLine, inspect};
 
 fn main() -> process::ExitCode {
-    termination_log::allow(termination_log::has_some(env::args_os()));
-    let cli = match MounterArguments::try_parse() {
-        Ok(cli) => cli,
-        Err(error) => return usage(&error).into(),
+    let words: Vec<OsString> = env::args_os().collect();
+    let device_path_form = is_device_path_form(&words);
+    termination_log::allow(device_path_form || termination_log::has_some(&words));
+    let done = if device_path_form {
+        DevicePathArguments::parse_words(&words).map(|cli| {
+            log::set_format(cli.log_format);
+            Ok(sidecar(&cli.check()?))
+        })
+    } else {
+        MounterArguments::try_parse_from(&words).map(|cli| {
+            log::set_format(cli.log_format);
+            run(cli.command)
+        })
     };
-    log::set_format(cli.log_format);
-    match run(cli.command) {
+    match done.unwrap_or_else(|error| Ok(usage(&error))) {
         Ok(code) => code.into(),
         Err(failure) => {
             tell(&failure.message);

@@ -15,6 +15,7 @@ use serde::{Serialize, Serializer};
 
 use crate::{
     device_mapper::{Description, DeviceMapper, MappingError, MappingName, VerityStatus},
+    loop_device::LoopDevice,
     mount_point::{MountPointError, ResolvedPath},
     mountinfo::{self, Mount},
     sysfs,
@@ -186,11 +187,17 @@ pub fn status(mount_point: &Path, expected: Option<&RootHash>) -> Result<Status,
     })
 }
 
-/// The device of a mapping that it does not hold any more, if there is one.
+/// The device of a mapping that it does not hold any more, if there is one; or the device below a
+/// loop device of it, for a partition, that is there no more.
 pub(crate) fn gone(mapping: DeviceNumber, loaded: &LoadedTable) -> Option<DeviceNumber> {
     let devices = [loaded.data_device, loaded.hash_device];
-    let is_gone = |device: &DeviceNumber| sysfs::holds(mapping, *device) == Some(false);
-    devices.into_iter().find(is_gone)
+    devices.into_iter().find_map(|device| {
+        if sysfs::holds(mapping, device) == Some(false) {
+            return Some(device);
+        }
+        // Its number is not given to another one while the loop device has it open.
+        LoopDevice::device_below(device).filter(|below| sysfs::is_there(*below) == Some(false))
+    })
 }
 
 /// In what a mount is not all of the disk that is expected, in words.

@@ -20,6 +20,12 @@ pub(crate) fn mapping_uuid(device: DeviceNumber) -> io::Result<Option<String>> {
     }
 }
 
+/// Whether there is a device of this number. None where sysfs does not tell.
+pub(crate) fn is_there(device: DeviceNumber) -> Option<bool> {
+    let all = Path::new("/sys/dev/block").exists();
+    all.then(|| folder(device).exists())
+}
+
 /// Whether a device cannot be written to.
 pub(crate) fn is_read_only(device: DeviceNumber) -> io::Result<bool> {
     let text = fs::read_to_string(folder(device).join("ro"))?;

@@ -22,8 +22,8 @@ static FILE: OnceLock<Option<File>> = OnceLock::new();
 /// Whether a command line, right or wrong, is one that a container is made for: one that mounts a
 /// disk. The others also run as probes beside it, in the same container, and must not write over
 /// its words. Without a command there is nothing to say.
-pub(crate) fn has_some(words: impl IntoIterator<Item = OsString>) -> bool {
-    let mut words = words.into_iter().skip(1);
+pub(crate) fn has_some(words: &[OsString]) -> bool {
+    let mut words = words.iter().skip(1);
     while let Some(word) = words.next() {
         match word.to_string_lossy().as_ref() {
             // The one option that may stand before the command.
@@ -72,8 +72,8 @@ mod tests {
     use super::*;
 
     fn has_some(line: &str) -> bool {
-        let words = line.split(' ').map(OsString::from);
-        super::has_some([OsString::from("disk-mounter")].into_iter().chain(words))
+        let words = ["disk-mounter"].into_iter().chain(line.split(' '));
+        super::has_some(&words.map(OsString::from).collect::<Vec<_>>())
     }
 
     #[test]
@@ -112,6 +112,6 @@ mod tests {
         ] {
             assert!(!has_some(line), "{line}");
         }
-        assert!(!super::has_some(["disk-mounter".into()]));
+        assert!(!super::has_some(&["disk-mounter".into()]));
     }
 }

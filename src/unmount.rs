@@ -151,14 +151,14 @@ fn take(
     let (path, number, found) = loop {
         let shown = find_by(device_mapper, mount_point);
         let (shown, found) = match own {
-            Some(own) => shown.map_err(|error| hidden(own, error))?,
+            Some(own) => shown.map_err(|error| hidden(device_mapper, own, error))?,
             None => shown?,
         };
         let path = shown.resolved.path().to_owned();
         if let Some(own) = own
             && (shown.mount.id != own.mount_id || !own.is_of(&found))
         {
-            return Err(hidden(own, StatusError::NotMounted(path)));
+            return Err(hidden(device_mapper, own, StatusError::NotMounted(path)));
         }
         // What is mounted in it would go with it, and is somebody else's.
         let inner = mountinfo::mounted_on(shown.mount.id);
@@ -203,14 +203,19 @@ fn take(
     Ok((path, left))
 }
 
-/// Why a mount of this program is not at its path: it is gone, or another covers it.
-fn hidden(own: &Mounted, error: StatusError) -> UnmountError {
+/// Why a mount of this program is not at its path: it is gone, or another covers it. One that came after
+/// it may have its number and its device's.
+fn hidden(device_mapper: &DeviceMapper, own: &Mounted, error: StatusError) -> UnmountError {
     let elsewhere = matches!(
         error,
         StatusError::NotMounted(_) | StatusError::NotVerity { .. }
     );
+    let is_there = || {
+        let found = device_mapper.at(own.number).ok().flatten();
+        found.is_some_and(|found| own.is_of(&found))
+    };
     match mountinfo::mount(own.mount_id) {
-        Ok(Some(mount)) if elsewhere && mount.device == own.number => {
+        Ok(Some(mount)) if elsewhere && mount.device == own.number && is_there() => {
             UnmountError::Covered(mount.mount_point)
         }
         _ => error.into(),

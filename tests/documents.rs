@@ -2,7 +2,12 @@
 // A failure is a panic here, as in any test.
 #![allow(clippy::unwrap_used)]
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+    process::Command,
+};
 
 use clap::CommandFactory;
 use model_disk::ExitCode;
@@ -85,7 +90,8 @@ fn each_promise_names_its_test() {
     let text = all_sources(root);
     for (document, least) in [
         ("docs/security.md", 15),
-        ("docs/faults.md", 60),
+        ("docs/faults.md", 45),
+        ("docs/kubernetes.md", 25),
         ("docs/kernels.md", 20),
     ] {
         let content = fs::read_to_string(root.join(document)).unwrap();
@@ -119,6 +125,50 @@ fn each_promise_names_its_test() {
         }
         assert!(rows >= least, "{document}: only {rows} rows");
     }
+}
+
+/// docs/kubernetes.md has each test of the node in its table, and quotes what that looks for in what
+/// `kubectl describe` shows.
+#[test]
+fn the_scenarios_of_kubernetes_are_those_of_the_tests() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folder = root.join("tests/kubernetes");
+    let content = fs::read_to_string(root.join("docs/kubernetes.md")).unwrap();
+    let rows: Vec<Vec<&str>> = content
+        .lines()
+        .filter(|line| line.starts_with("| "))
+        .map(|line| line.trim_matches('|').split(" | ").collect())
+        .filter(|cells: &Vec<&str>| cells.len() == 4)
+        .collect();
+    let named: Vec<&str> = rows.iter().flat_map(|cells| quoted(cells[3])).collect();
+    let mut tests = 0;
+    for entry in fs::read_dir(&folder).unwrap() {
+        let path = entry.unwrap().path();
+        let group = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        let Ok(text) = fs::read_to_string(&path) else {
+            continue;
+        };
+        let Some((_, list)) = text.split_once("TESTS: &[Test] = &[") else {
+            continue;
+        };
+        let list = list.split_once("];").unwrap().0;
+        for name in list.split('"').skip(1).step_by(2) {
+            let name = format!("{group}::{name}");
+            assert!(named.contains(&&*name), "no row has {name}");
+            tests += 1;
+        }
+    }
+    assert!(tests >= 25, "only {tests} tests were found");
+    let code = sources(&folder);
+    let mut quotes = 0;
+    for quote in rows.iter().flat_map(|cells| quoted(cells[2])) {
+        // In the head of the table, and what `kubectl get pods` says.
+        if !["kubectl describe", "Terminating"].contains(&quote) {
+            assert!(code.contains(quote), "no test looks for {quote:?}");
+            quotes += 1;
+        }
+    }
+    assert!(quotes >= 25, "only {quotes} quotes were found");
 }
 
 /// The strings of the programs, with `…` for what is put into them: comments and tests are left
@@ -360,4 +410,84 @@ fn the_kernels_are_the_same_everywhere() {
     assert!(makefile.lines().any(|other| other == line), "{line}");
     let head = format!("| since Linux | {} | test |", kernels.join(" | "));
     assert_eq!(read("docs/kernels.md").matches(&head).count(), 2, "{head}");
+}
+
+/// docs/fuzzing.md has the ledger and its sum, and no target is missing there.
+#[test]
+fn the_executions_of_fuzzing_add_up() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |path: &str| fs::read_to_string(root.join(path)).unwrap();
+    let ledger = read("fuzz/executions.tsv");
+    let (head, rows) = ledger.split_once('\n').unwrap();
+    let rows: Vec<Vec<&str>> = rows.lines().map(|row| row.split('\t').collect()).collect();
+    let sum: u64 = rows.iter().map(|row| row[2].parse::<u64>().unwrap()).sum();
+
+    let mut expected = vec![format!("| {} |", head.replace('\t', " | "))];
+    expected.push("|---|---|---|---|---|---|---|".to_owned());
+    expected.extend(rows.iter().map(|row| format!("| {} |", row.join(" | "))));
+    expected.push(format!("| all | | {sum} | | | | |"));
+    let document = read("docs/fuzzing.md");
+    let table = document.lines().filter(|line| line.starts_with('|'));
+    let table: Vec<String> = table.map(|line| line.replace([',', '`'], "")).collect();
+    assert_eq!(table, expected);
+
+    let targets = fs::read_dir(root.join("fuzz/fuzz_targets")).unwrap();
+    let targets: BTreeSet<String> = targets
+        .map(|entry| entry.unwrap().path().with_extension(""))
+        .map(|path| path.file_name().unwrap().to_str().unwrap().to_owned())
+        .collect();
+    let run: BTreeSet<String> = rows.iter().map(|row| row[0].to_owned()).collect();
+    assert_eq!(run, targets);
+}
+
+/// What is run is added to what was run before with the same sanitizer, and the document follows.
+#[test]
+fn a_run_of_a_fuzz_target_is_added() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folder = tempfile::tempdir().unwrap();
+    let (script, ledger, document) = (
+        "tools/scripts/fuzz-ledger.sh",
+        folder.path().join("fuzz/executions.tsv"),
+        folder.path().join("docs/fuzzing.md"),
+    );
+    for name in ["tools/scripts", "fuzz", "docs"] {
+        fs::create_dir_all(folder.path().join(name)).unwrap();
+    }
+    fs::copy(root.join(script), folder.path().join(script)).unwrap();
+    fs::write(&ledger, "the head\nverify\tnone\t7\t8\t9\tonce\tc0\n").unwrap();
+    fs::write(&document, "before\n\n| target | …\n| all | …\n\nafter\n").unwrap();
+    for run in [
+        "disk none 999000 10 5 c1",
+        "disk none 1000 12 6 c2",
+        "disk address 1 11 4 c3",
+    ] {
+        let mut script = Command::new(folder.path().join(script));
+        assert!(script.args(run.split(' ')).status().unwrap().success());
+    }
+
+    let ledger = fs::read_to_string(ledger).unwrap();
+    let rows: Vec<Vec<&str>> = ledger
+        .lines()
+        .map(|row| row.split('\t').collect())
+        .collect();
+    let date = rows[1][5];
+    assert_eq!(date.len(), "2026-01-31".len());
+    let expected = [
+        vec!["the head"],
+        vec!["disk", "address", "1", "11", "4", date, "c3"],
+        vec!["disk", "none", "1000000", "12", "6", date, "c2"],
+        vec!["verify", "none", "7", "8", "9", "once", "c0"],
+    ];
+    assert_eq!(rows, expected);
+    let document = fs::read_to_string(document).unwrap();
+    assert!(
+        document.starts_with("before\n\n| target | sanitizer |"),
+        "{document}"
+    );
+    let row = format!("\n| `disk` | none | 1,000,000 | 12 | 6 | {date} | c2 |\n");
+    assert!(document.contains(&row), "{document}");
+    assert!(
+        document.ends_with("\n| all | | 1,000,008 | | | | |\n\nafter\n"),
+        "{document}"
+    );
 }

@@ -13,7 +13,10 @@ use model_disk::{
     FileList, ModelFile, RelativePath,
     erofs::{ExtentSource, ImagePlan},
 };
-use test_support::image::{DiskImage, SaltKind, data};
+use test_support::{
+    image::{DiskImage, SaltKind, data},
+    partitions::{LINUX, ROOT, ROOT_VERITY, partitioned},
+};
 
 type Seed = (&'static str, Vec<u8>);
 
@@ -30,6 +33,7 @@ fn main() {
             "filesystem" => filesystems(),
             "kernel" => kernel(),
             "manifest" => manifests(),
+            "partitions" => partition_tables(),
             "reader" => readers(),
             "sha256_backends" => sha256_backends(),
             "superblock" => superblocks(),
@@ -137,7 +141,7 @@ fn disks() -> Vec<Seed> {
     seeds
 }
 
-/// An image with files and directories.
+/// An image with files and directories, as far as a walk reads it: up to the files' data.
 fn erofs() -> Vec<u8> {
     let files = [
         (&b"a/b/c"[..], 5),
@@ -151,13 +155,18 @@ fn erofs() -> Vec<u8> {
     });
     let plan = ImagePlan::new(&FileList::new(files.into()).unwrap()).unwrap();
     let mut image = Vec::new();
+    let mut end = 0;
     for extent in plan.extents() {
         let length = extent.length as usize;
         match extent.source {
-            ExtentSource::Metadata(start) => image.extend(&plan.metadata()[start..start + length]),
+            ExtentSource::Metadata(start) => {
+                image.extend(&plan.metadata()[start..start + length]);
+                end = image.len();
+            }
             ExtentSource::File(_) | ExtentSource::Zeros => image.resize(image.len() + length, 0),
         }
     }
+    image.truncate(end);
     image
 }
 
@@ -205,6 +214,20 @@ fn kernel() -> Vec<Seed> {
     .into()
 }
 
+/// Of both sizes of sectors, found and named, with and without a type that tells.
+fn partition_tables() -> Vec<Seed> {
+    let image = DiskImage::new(&data(2048, 9), (512, 512), SaltKind::Zero);
+    let disk = |sector_size, types| partitioned(&image, sector_size, types);
+    let seed = |flags: u8, disk: Vec<u8>| [vec![flags, 1, 2], disk].concat();
+    vec![
+        ("found", seed(0b100, disk(512, [LINUX, LINUX]))),
+        ("types", seed(0b100, disk(512, [ROOT, ROOT_VERITY]))),
+        ("named", seed(0b11_0100, disk(512, [LINUX, LINUX]))),
+        ("as-it-is", seed(0, disk(512, [ROOT, ROOT_VERITY]))),
+        ("large-sectors", seed(0b1000, disk(4096, [LINUX, LINUX]))),
+    ]
+}
+
 fn sha256_backends() -> Vec<Seed> {
     // The fuzzer takes the salt's length, the sizes and the bytes from wherever it likes.
     vec![("short", vec![7; 40]), ("long", data(2048, 7))]
@@ -227,8 +250,8 @@ fn manifests() -> Vec<Seed> {
     ]
 }
 
-/// No change; one in a file, in the metadata, in the filesystem's superblock, in a hash block and in the root block; and each
-/// argument, true and not.
+/// No change; some in files, in the metadata, in each superblock, in hash blocks and in the root
+/// block; and each argument, true and not.
 fn changes() -> Vec<Seed> {
     let with = |flags: u8, differs: [u8; verify::ARGUMENTS_SIZE - 1], places: &[u32]| {
         let mut seed = vec![flags];
@@ -242,15 +265,18 @@ fn changes() -> Vec<Seed> {
     let none = [0; verify::ARGUMENTS_SIZE - 1];
     vec![
         ("good", with(0, none, &[])),
-        ("no-superblock", with(0b10_0011, none, &[70_000])),
+        ("no-superblock", with(0b10_1111, none, &[30_000])),
         ("all-arguments", with(0b11_1110, none, &[100, 1100, 5000])),
-        ("many", with(0, none, &[20_000, 24_100, 90_000, 500_000])),
+        ("many", with(0, none, &[20_000, 24_100, 40_000, 61_000])),
         ("filesystem", with(0, none, &[1036])),
-        ("tree", with(0, none, &[600_000, 605_000, 610_000])),
+        ("superblock", with(0, none, &[61_500])),
+        ("root", with(0, none, &[62_000])),
+        ("tree", with(0, none, &[62_500, 64_000, 66_000])),
         (
             "fewer-blocks",
-            with(0b10_0011, [1, 0, 0, 0, 0, 0, 0, 0], &[]),
+            with(0b10_1111, [1, 0, 0, 0, 0, 0, 0, 0], &[]),
         ),
+        ("no-sizes", with(0b10_0011, none, &[])),
         (
             "other-sizes",
             with(0b10_1111, [0, 0, 0, 0, 3, 3, 0, 0], &[]),

@@ -69,7 +69,8 @@ impl BuiltDisk {
     }
 }
 
-/// The one thread that builds and verifies.
+/// The one thread that builds and verifies. A target installs all that it does there: handing each
+/// step over to it would take longer than most steps.
 pub fn workers() -> &'static Workers {
     static WORKERS: OnceLock<Workers> = OnceLock::new();
     WORKERS.get_or_init(|| Workers::new(1, Arc::new(AtomicBool::new(false))).unwrap())

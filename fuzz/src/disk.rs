@@ -68,45 +68,52 @@ pub fn run(bytes: &[u8]) {
     let (data, hash) = disk.split_at(disk.len() - hash_bytes.unwrap_or(0));
     let hash = hash_bytes.map(|_| hash);
     thread_local!(static FILES: [File; 2] = [(); 2].map(|()| tempfile::tempfile().unwrap()));
-    FILES.with(|[data_file, hash_file]| {
-        let data_path = fill(data_file, data);
-        let hash_path = hash.map(|hash| fill(hash_file, hash));
-        let inspection = inspect(&data_path, arguments.hash_offset).unwrap();
-        assert!(!inspection.to_string().is_empty() && inspection.to_json().is_object());
-        let request = request(&arguments, &data_path, hash_path.as_deref());
-        let mounted = judgement(request.clone());
-        let root_hash = mounted.as_ref().map(|(root_hash, _)| *root_hash);
-        let verified = verdict(&request, root_hash.unwrap_or(request.root_hash));
-        let (root_hash, accepted) = match mounted {
-            Ok(accepted) => accepted,
-            Err(MountError::Disk(refused)) => {
-                let Err(VerifyError::Disk(also)) = verified else {
-                    panic!("verify does not refuse what mount does: {refused}");
-                };
-                let [refused, also] = [&refused, &also].map(|error| ErrorChain(error).to_string());
-                assert_eq!(refused, also);
-                return;
-            }
-            // Blocks that this machine cannot read.
-            Err(_) => return,
-        };
-        let (fs_type, data_blocks) = (arguments.fs_type, arguments.data_blocks);
-        assert_sound(data, hash, &root_hash, fs_type, data_blocks, &accepted);
-        match verified {
-            Ok(report) => {
-                assert_eq!(&report.params, accepted.params());
-                assert_eq!(report.hash_area, accepted.hash_area());
-                assert_eq!(report.binding, accepted.binding());
-            }
-            // That the last hash block of a level has more digests than it should is looked at by
-            // `verify` alone: the kernel does not mind.
-            Err(VerifyError::Tree(VerifyTreeError::MoreDigests { .. })) => {}
-            Err(error) => panic!("verify refuses what mount accepts: {error}"),
-        }
-    });
+    FILES.with(|files| workers().install(|| judge(&arguments, files, data, hash)));
 }
 
-fn fill(file: &File, bytes: &[u8]) -> PathBuf {
+fn judge(
+    arguments: &DiskTargetArguments,
+    [data_file, hash_file]: &[File; 2],
+    data: &[u8],
+    hash: Option<&[u8]>,
+) {
+    let data_path = fill(data_file, data);
+    let hash_path = hash.map(|hash| fill(hash_file, hash));
+    let inspection = inspect(&data_path, arguments.hash_offset).unwrap();
+    assert!(!inspection.to_string().is_empty() && inspection.to_json().is_object());
+    let request = request(arguments, &data_path, hash_path.as_deref());
+    let mounted = judgement(request.clone());
+    let root_hash = mounted.as_ref().map(|(root_hash, _)| *root_hash);
+    let verified = verdict(&request, root_hash.unwrap_or(request.root_hash));
+    let (root_hash, accepted) = match mounted {
+        Ok(accepted) => accepted,
+        Err(MountError::Disk(refused)) => {
+            let Err(VerifyError::Disk(also)) = verified else {
+                panic!("verify does not refuse what mount does: {refused}");
+            };
+            let [refused, also] = [&refused, &also].map(|error| ErrorChain(error).to_string());
+            assert_eq!(refused, also);
+            return;
+        }
+        // Blocks that this machine cannot read.
+        Err(_) => return,
+    };
+    let (fs_type, data_blocks) = (arguments.fs_type, arguments.data_blocks);
+    assert_sound(data, hash, &root_hash, fs_type, data_blocks, &accepted);
+    match verified {
+        Ok(report) => {
+            assert_eq!(&report.params, accepted.params());
+            assert_eq!(report.hash_area, accepted.hash_area());
+            assert_eq!(report.binding, accepted.binding());
+        }
+        // That the last hash block of a level has more digests than it should is looked at by
+        // `verify` alone: the kernel does not mind.
+        Err(VerifyError::Tree(VerifyTreeError::MoreDigests { .. })) => {}
+        Err(error) => panic!("verify refuses what mount accepts: {error}"),
+    }
+}
+
+pub(crate) fn fill(file: &File, bytes: &[u8]) -> PathBuf {
     file.set_len(bytes.len() as u64).unwrap();
     file.write_all_at(bytes, 0).unwrap();
     format!("/proc/self/fd/{}", file.as_raw_fd()).into()
@@ -130,7 +137,7 @@ fn request(arguments: &DiskTargetArguments, data: &Path, hash: Option<&Path>) ->
 
 /// The disk, if it is accepted under the root hash that it has: no fuzzer finds one that fits, so
 /// it is taken from the refusal of another.
-fn judgement(mut request: MountRequest) -> Result<(RootHash, Disk), MountError> {
+pub(crate) fn judgement(mut request: MountRequest) -> Result<(RootHash, Disk), MountError> {
     loop {
         match check(&request) {
             Ok(disk) => return Ok((request.root_hash, disk)),

@@ -4,9 +4,9 @@ use std::{cell::Cell, io};
 
 use model_disk::erofs::{self, ErofsSuperblock, MAX_NAME_SIZE, SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE};
 
-/// How many reads an image gets. A walk has a limit of its own, which takes too long to come to
-/// here.
-const MAX_READS: usize = 2000;
+/// How many reads an image gets: enough for any shape that fits into a fuzzer's input. A walk has a
+/// limit of its own, which takes too long to come to here.
+const MAX_READS: usize = 250;
 
 /// Takes an image without its first 1024 bytes, which mean nothing.
 pub fn run(bytes: &[u8]) {
@@ -34,13 +34,11 @@ pub fn run(bytes: &[u8]) {
         for data in entry.node.flat_data().into_iter().flatten() {
             assert!(data.start <= data.end && (data.is_empty() || data.end <= end));
         }
-        let names = entry.path.split(|byte| *byte == b'/');
-        assert!(entry.path.is_empty() || names.clone().all(|name| !name.is_empty()));
-        assert!(
-            names
-                .clone()
-                .all(|name| name.len() <= MAX_NAME_SIZE && !name.contains(&0))
-        );
+        // Those before the last were each the last of a directory that was visited before.
+        let name = entry.path.rsplit(|byte| *byte == b'/').next();
+        let name = name.unwrap_or_default();
+        assert!(entry.path.is_empty() || !name.is_empty());
+        assert!(name.len() <= MAX_NAME_SIZE && !name.contains(&0));
         assert!(entry.path.len() < 4096);
     });
     assert!(superblock.is_some() || result.is_err());

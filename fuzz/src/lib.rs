@@ -14,6 +14,7 @@ pub mod erofs;
 pub mod filesystem;
 pub mod kernel;
 pub mod manifest;
+pub mod partitions;
 pub mod reader;
 pub mod sha256_backends;
 pub mod superblock;
@@ -30,6 +31,7 @@ pub const TARGETS: &[Target] = &[
     ("filesystem", filesystem::run),
     ("kernel", kernel::run),
     ("manifest", manifest::run),
+    ("partitions", partitions::run),
     ("reader", reader::run),
     ("sha256_backends", sha256_backends::run),
     ("superblock", superblock::run),

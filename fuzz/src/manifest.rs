@@ -15,42 +15,44 @@ pub const FILES: [(&[u8], usize); 4] =
 /// Takes a manifest.
 pub fn run(bytes: &[u8]) {
     thread_local!(static DISK: BuiltDisk = BuiltDisk::new(&FILES));
-    DISK.with(|disk| {
-        let path = default_path(&disk.image());
-        fs::write(&path, bytes).unwrap();
-        let verify = Verify::new(disk.image(), disk.report.root_hash);
-        let report = verify.run(workers()).unwrap();
-        assert!(report.findings.is_clean());
-        assert!(!report.to_string().is_empty() && report.to_json().is_object());
-        let verdict = report.manifest.unwrap().verdict;
-        let mut files = Vec::new();
-        let Ok(summary) = Manifest::read(&path, |file| files.push(file)) else {
-            assert!(matches!(
-                verdict,
-                ManifestVerdict::NotCompared(NotCompared::Unreadable(_))
-            ));
-            return;
-        };
-        let agrees = summary == disk.summary && files == disk.files;
-        match &verdict {
-            ManifestVerdict::Agrees => assert!(agrees),
-            ManifestVerdict::Differs(mismatch) => {
-                assert!(!agrees && !mismatch.to_string().is_empty());
-            }
-            ManifestVerdict::NotCompared(reason) => panic!("{reason}"),
+    DISK.with(|disk| workers().install(|| compare(disk, bytes)));
+}
+
+fn compare(disk: &BuiltDisk, bytes: &[u8]) {
+    let path = default_path(&disk.image());
+    fs::write(&path, bytes).unwrap();
+    let verify = Verify::new(disk.image(), disk.report.root_hash);
+    let report = verify.run(workers()).unwrap();
+    assert!(report.findings.is_clean());
+    assert!(!report.to_string().is_empty() && report.to_json().is_object());
+    let verdict = report.manifest.unwrap().verdict;
+    let mut files = Vec::new();
+    let Ok(summary) = Manifest::read(&path, |file| files.push(file)) else {
+        assert!(matches!(
+            verdict,
+            ManifestVerdict::NotCompared(NotCompared::Unreadable(_))
+        ));
+        return;
+    };
+    let agrees = summary == disk.summary && files == disk.files;
+    match &verdict {
+        ManifestVerdict::Agrees => assert!(agrees),
+        ManifestVerdict::Differs(mismatch) => {
+            assert!(!agrees && !mismatch.to_string().is_empty());
         }
-        let written = Manifest {
-            schema: SCHEMA,
-            disk: summary.clone(),
-            source: None,
-            revision: None,
-            excluded: Vec::new().into(),
-            files: files.clone().into(),
-            builder_version: String::new(),
-        };
-        written.write(&File::create(&path).unwrap()).unwrap();
-        let mut again = Vec::new();
-        let read = Manifest::read(&path, |file| again.push(file));
-        assert_eq!((read.unwrap(), again), (summary, files));
-    });
+        ManifestVerdict::NotCompared(reason) => panic!("{reason}"),
+    }
+    let written = Manifest {
+        schema: SCHEMA,
+        disk: summary.clone(),
+        source: None,
+        revision: None,
+        excluded: Vec::new().into(),
+        files: files.clone().into(),
+        builder_version: String::new(),
+    };
+    written.write(&File::create(&path).unwrap()).unwrap();
+    let mut again = Vec::new();
+    let read = Manifest::read(&path, |file| again.push(file));
+    assert_eq!((read.unwrap(), again), (summary, files));
 }

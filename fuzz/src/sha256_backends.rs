@@ -21,13 +21,18 @@ pub fn run(bytes: &[u8]) {
     };
     let salt = &input.salt[..input.salt.len().min(MAX_SALT_SIZE)];
     let size = 512usize << (input.size % 8);
-    // More than two groups of the widest kernel, within a megabyte.
-    let count = usize::from(input.count % 36).min((1 << 20) / size);
+    // More than two groups of the widest kernel, or as many large blocks as fit into 64 KiB: the
+    // unit tests have whole groups of those.
+    let count = usize::from(input.count % 36).min((64 << 10) / size);
     let offset = usize::from(input.offset % 64);
 
+    // The bytes over and over, each time at another place of a block.
+    let mut pattern: Vec<u8> = (0..4099).map(|i| i as u8).collect();
+    let given = input.bytes.len().min(pattern.len());
+    pattern[..given].copy_from_slice(&input.bytes[..given]);
     let mut memory = vec![0; offset + count * size];
-    for (i, byte) in memory.iter_mut().enumerate() {
-        *byte = input.bytes.get(i % 4099).copied().unwrap_or(i as u8);
+    for part in memory.chunks_mut(pattern.len()) {
+        part.copy_from_slice(&pattern[..part.len()]);
     }
     let blocks = &memory[offset..];
     let expected: Vec<u8> = blocks

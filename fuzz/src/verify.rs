@@ -11,7 +11,7 @@ use std::{
 
 use disk_builder::{
     commands::{
-        hash::TreePlan,
+        hash::{Hash, TreePlan, TreeRequest},
         verify::{Damage, Verify, VerifyError, VerifyReport},
     },
     engine::Findings,
@@ -34,7 +34,11 @@ use crate::built_disk::{BuiltDisk, workers};
 /// others. A change is three bytes with its place, and how the byte there differs.
 pub const ARGUMENTS_SIZE: usize = 9;
 
-const BLOCK: u64 = 4096;
+/// The smallest: a tree of two levels over little data.
+const BLOCK: u64 = 512;
+
+/// How many digests a hash block has.
+const DIGESTS: u64 = BLOCK / 32;
 
 /// The disk, which has a tree of two levels.
 struct Subject {
@@ -56,11 +60,27 @@ impl Subject {
             (b"a/b/c", 5000),
             (b"a/d", 0),
             (b"config.json", 612),
-            (b"model.safetensors", 140 * 4096),
+            (b"model.safetensors", 5 * 4096),
             (b"z/\xff", 4097),
         ]);
         let image = disk.image();
         fs::remove_file(default_path(&image)).unwrap();
+        let file = File::options().write(true).open(&image).unwrap();
+        file.set_len(disk.report.plan.params.data_bytes()).unwrap();
+        let block_size = BlockSize::new(BLOCK).unwrap();
+        let hash = Hash {
+            data: image.clone(),
+            hash_device: None,
+            tree: TreeRequest {
+                data_block_size: block_size,
+                hash_block_size: block_size,
+                ..TreeRequest::default()
+            },
+            uuid: None,
+            force: false,
+        };
+        let hashed = hash.run(workers(), |_| ()).unwrap();
+        assert_eq!(hashed.plan.layout.levels().len(), 2);
         let bytes = fs::read(&image).unwrap();
         let read = |buffer: &mut [u8], offset: u64| {
             buffer.copy_from_slice(&bytes[offset as usize..][..buffer.len()]);
@@ -79,11 +99,11 @@ impl Subject {
         })
         .unwrap();
         Self {
-            file: File::options().write(true).open(&image).unwrap(),
+            file,
             image,
             bytes,
-            root_hash: disk.report.root_hash,
-            plan: disk.report.plan.clone(),
+            root_hash: hashed.root_hash,
+            plan: hashed.plan,
             nodes,
             file_data,
             _disk: disk,
@@ -95,7 +115,7 @@ impl Subject {
         let [flags, blocks @ .., data, hash, algorithm, salt] = raw;
         let given = |bit: u8| flags >> bit & 1 == 1;
         let params = &self.plan.params;
-        let size = |log: u8| BlockSize::new(1 << (12 ^ (log & 15))).ok();
+        let size = |log: u8| BlockSize::new(BLOCK << (log & 7)).ok();
         let mut other_salt = params.salt().as_bytes().to_vec();
         other_salt[0] ^= salt;
         let other_salt = Salt::new(&other_salt).ok();
@@ -119,9 +139,33 @@ impl Subject {
         (said, true_)
     }
 
+    /// Makes the changes, checks, and takes them back.
+    fn judge(&self, arguments: &[u8; ARGUMENTS_SIZE], changes: &[u8]) {
+        let mut changed = self.bytes.clone();
+        let mut places = BTreeSet::new();
+        for change in changes.chunks_exact(4) {
+            let place = u32::from_le_bytes([change[0], change[1], change[2], 0]) as usize;
+            let place = place % changed.len();
+            changed[place] ^= change[3];
+            places.insert(place);
+        }
+        let write = |bytes: &[u8]| {
+            for place in &places {
+                let byte = &bytes[*place..=*place];
+                self.file.write_all_at(byte, *place as u64).unwrap();
+            }
+        };
+        write(&changed);
+        self.check(arguments, &changed);
+        write(&self.bytes);
+    }
+
     fn check(&self, raw: &[u8; ARGUMENTS_SIZE], changed: &[u8]) {
         let superblock = raw[0] & 1 == 0;
         let (tree, true_) = self.arguments(raw);
+        // Where nothing says its sizes, they are taken for others than this disk has.
+        let sizes = tree.data_block_size.is_some() && tree.hash_block_size.is_some();
+        let true_ = true_ && (superblock || sizes);
         let tree_start = self.plan.area.block_offset(0);
         let area = self.plan.area.offset();
         let params = if superblock {
@@ -131,7 +175,7 @@ impl Subject {
             }
         } else {
             let enough = tree.data_blocks.is_some() && tree.salt.is_some();
-            let params = tree.without_superblock(&self.root_hash, Some(tree_start), None);
+            let params = tree.without_superblock(&self.root_hash, Some(tree_start));
             assert!(enough || params.is_err());
             let Ok(params) = params else {
                 return;
@@ -176,7 +220,7 @@ impl Subject {
             .filter(|block| !same(tree_start + (leaves.first_block + block) * BLOCK, BLOCK))
             .collect();
         let data_blocks = self.plan.params.data_blocks();
-        let under = |block: &u64| hash_blocks.contains(&(block / 128));
+        let under = |block: &u64| hash_blocks.contains(&(block / DIGESTS));
         let unverifiable: Vec<u64> = (0..data_blocks).filter(under).collect();
         let corrupt: Vec<u64> = (0..data_blocks)
             .filter(|block| differs(block) && !under(block))
@@ -229,25 +273,7 @@ pub fn run(bytes: &[u8]) {
         return;
     };
     thread_local!(static SUBJECT: Subject = Subject::new());
-    SUBJECT.with(|subject| {
-        let mut changed = subject.bytes.clone();
-        let mut places = BTreeSet::new();
-        for change in changes.chunks_exact(4) {
-            let place = u32::from_le_bytes([change[0], change[1], change[2], 0]) as usize;
-            let place = place % changed.len();
-            changed[place] ^= change[3];
-            places.insert(place);
-        }
-        let write = |bytes: &[u8]| {
-            for place in &places {
-                let byte = &bytes[*place..=*place];
-                subject.file.write_all_at(byte, *place as u64).unwrap();
-            }
-        };
-        write(&changed);
-        subject.check(arguments, &changed);
-        write(&subject.bytes);
-    });
+    SUBJECT.with(|subject| workers().install(|| subject.judge(arguments, changes)));
 }
 
 fn all(ranges: &[Range<u64>]) -> Vec<u64> {

@@ -1,25 +1,33 @@
 //! What a disk is, on the command lines of `mount` and of what reads a disk.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use dm_verity::{BlockSize, HashAlgorithm, RootHash, Salt};
 use model_disk::{
-    ArgumentsError, ExpectedParams, ParamsSource,
+    ArgumentsError, ExpectedParams, ParamsSource, PartitionChoice,
     units::{Size, block_size},
 };
+
+use crate::ReadRequest;
 
 /// Which disk it must be, and where its tree is.
 #[derive(Debug, Args)]
 pub(super) struct DiskOptions {
     /// What the disk must be: 64 hex digits (128 with sha512)
     #[arg(long, value_name = "HEX")]
-    pub(super) root_hash: RootHash,
+    root_hash: RootHash,
     /// The device with the hash tree, if it is another
-    #[arg(long, value_name = "PATH")]
-    pub(super) hash_device: Option<PathBuf>,
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["data_partition", "hash_partition"])]
+    hash_device: Option<PathBuf>,
+    /// The partition with the data, on a disk with two of them and a GPT [default: found by the types]
+    #[arg(long, value_name = "N")]
+    data_partition: Option<u32>,
+    /// The partition with the hash tree [default: found by its type or superblock]
+    #[arg(long, value_name = "N")]
+    hash_partition: Option<u32>,
     /// Where the superblock is, or the tree if there is none [default: after the filesystem; 0 on
-    /// a hash device]
+    /// a hash device or partition]
     #[arg(long, value_name = "BYTES")]
     hash_offset: Option<Size>,
     /// How many data blocks the disk must have
@@ -43,23 +51,45 @@ pub(super) struct DiskOptions {
 }
 
 impl DiskOptions {
-    /// Where the parameters of its tree come from.
-    pub(super) fn params(&self) -> Result<ParamsSource, ArgumentsError> {
+    /// The partitions that are named, if any is.
+    pub(super) fn partitions(&self) -> Option<PartitionChoice> {
+        let choice = PartitionChoice {
+            data: self.data_partition,
+            hash: self.hash_partition,
+        };
+        (choice != PartitionChoice::default()).then_some(choice)
+    }
+
+    /// Checks them against each other. With `partitions` the device is taken apart.
+    pub(super) fn check(
+        self,
+        device: PathBuf,
+        partitions: Option<PartitionChoice>,
+    ) -> Result<ReadRequest, ArgumentsError> {
         let hash_offset = self.hash_offset.map(|Size(bytes)| bytes);
         let expected = ExpectedParams {
             data_blocks: self.data_blocks,
             data_block_size: self.data_block_size,
             hash_block_size: self.hash_block_size,
             algorithm: self.hash,
-            salt: self.salt.clone(),
+            salt: self.salt,
         };
-        if self.no_superblock {
-            let hash_device: Option<&Path> = self.hash_device.as_deref();
-            return expected.without_superblock(&self.root_hash, hash_offset, hash_device);
-        }
-        Ok(ParamsSource::Superblock {
-            hash_offset,
-            expected,
+        let params = if self.no_superblock {
+            let own_place = self.hash_device.is_some() || partitions.is_some();
+            let hash_offset = hash_offset.or(own_place.then_some(0));
+            expected.without_superblock(&self.root_hash, hash_offset)?
+        } else {
+            ParamsSource::Superblock {
+                hash_offset,
+                expected,
+            }
+        };
+        Ok(ReadRequest {
+            root_hash: self.root_hash,
+            device,
+            hash_device: self.hash_device,
+            partitions,
+            params,
         })
     }
 }

@@ -29,12 +29,8 @@ pub struct ReadArgs {
 impl ReadArgs {
     /// Checks the options against each other.
     fn check(self) -> Result<ReadRequest, ArgumentsError> {
-        Ok(ReadRequest {
-            params: self.disk.params()?,
-            device: self.device,
-            hash_device: self.disk.hash_device,
-            root_hash: self.disk.root_hash,
-        })
+        let partitions = self.disk.partitions();
+        self.disk.check(self.device, partitions)
     }
 }
 

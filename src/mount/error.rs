@@ -9,8 +9,8 @@ use crate::{
 };
 use dm_verity::BlockSize;
 use model_disk::{
-    DiskError, Escaped, ExitCode, FileError, HasExitCode, Interrupted, erofs::ErofsFeature,
-    filesystem::FsType,
+    DiskError, Escaped, ExitCode, FileError, HasExitCode, Interrupted, PartitionError,
+    erofs::ErofsFeature, filesystem::FsType,
 };
 
 /// Why a disk is not mounted.
@@ -19,6 +19,9 @@ pub enum MountError {
     /// A device cannot be used.
     #[error(transparent)]
     Device(#[from] DeviceError),
+    /// Its partitions do not tell where data and tree are.
+    #[error(transparent)]
+    Partition(#[from] PartitionError),
     /// The disk is refused.
     #[error(transparent)]
     Disk(#[from] DiskError),
@@ -143,6 +146,7 @@ impl HasExitCode for MountError {
     fn exit_code(&self) -> ExitCode {
         match self {
             Self::Device(error) => error.exit_code(),
+            Self::Partition(error) => error.exit_code(),
             Self::Disk(error) => error.exit_code(),
             Self::BlockSize(error) => error.exit_code(),
             Self::Loop(error) => error.exit_code(),
@@ -170,7 +174,10 @@ impl HasExitCode for MountError {
 impl MountError {
     /// Whether the disk is refused, or not there: nothing else was looked at.
     pub(crate) fn is_of_the_disk(&self) -> bool {
-        matches!(self, Self::Device(_) | Self::Disk(_) | Self::BlockSize(_))
+        matches!(
+            self,
+            Self::Device(_) | Self::Partition(_) | Self::Disk(_) | Self::BlockSize(_)
+        )
     }
 
     /// Whether the program was asked to end before anything was mounted.

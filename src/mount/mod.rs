@@ -39,6 +39,7 @@ pub(crate) use existing::left_behind;
 use existing::{ExistingMount, find_mounted};
 use model_disk::{
     BackingFile, Binding, Disk, DiskArguments, Escaped, FileError, Interrupted, ParamsSource,
+    PartitionChoice,
     filesystem::{FsType, HEADER_SIZE},
 };
 
@@ -55,6 +56,9 @@ pub struct MountRequest {
     pub device: PathBuf,
     /// The device with the tree, if it is another.
     pub hash_device: Option<PathBuf>,
+    /// The partitions with data and tree, if the device is to be taken apart by its partition table;
+    /// there is no hash device then.
+    pub partitions: Option<PartitionChoice>,
     /// Where the parameters of the tree come from.
     pub params: ParamsSource,
     /// The directory; it is made if it is missing.
@@ -80,7 +84,7 @@ pub struct MountRequest {
     pub allow_remote_mount_point: bool,
     /// A sidecar that cannot give up what it does not need goes on all the same.
     pub allow_unconfined: bool,
-    /// A sidecar that is asked to end leaves a disk that is well mounted.
+    /// A sidecar that is asked to end leaves its disk mounted.
     pub leave_mounted: bool,
 }
 
@@ -96,6 +100,7 @@ impl MountRequest {
             root_hash,
             device: device.into(),
             hash_device: None,
+            partitions: None,
             params: ParamsSource::default(),
             mount_point: mount_point.into(),
             fs_type: FsType::default(),
@@ -251,7 +256,7 @@ fn take_steps(request: &MountRequest, steps: &Steps) -> Result<Mounted, MountErr
     mapping.leave();
     log::info(format_args!(
         "{} is mounted at {}: root hash {}, geometry bound by {}, mapping {name}{joined}",
-        Escaped::path(&request.device),
+        Escaped::path(disk.data_file().path()),
         Escaped::path(mount_point.path()),
         request.root_hash,
         binding.as_str(),
@@ -288,11 +293,16 @@ fn find_disk(
 ) -> Result<Disk, MountError> {
     let pause: Pause<'_> = &|time| steps.pause(time);
     steps.begin("opening it")?;
-    let data = device::find(&request.device, deadline, pause)?;
-    let hash = request.hash_device.as_ref();
-    let hash = hash
-        .map(|path| device::find(path, deadline, pause))
-        .transpose()?;
+    let device = device::find(&request.device, deadline, pause)?;
+    let (data, hash) = if let Some(choice) = request.partitions {
+        steps.begin("reading its partition table")?;
+        let (data, hash) = choice.open(&device)?;
+        (data, Some(hash))
+    } else {
+        let hash = request.hash_device.as_ref();
+        let hash = hash.map(|path| device::find(path, deadline, pause));
+        (device, hash.transpose()?)
+    };
     steps.begin("reading its superblocks and the root block of its tree")?;
     let disk = Disk::check(data, hash, &request.disk_arguments())?;
     check_block_sizes(&disk)?;

@@ -2,7 +2,9 @@
 
 use std::{io, path::PathBuf};
 
-use model_disk::{BackingFileError, Escaped, ExitCode, FileError, HasExitCode, erofs::ErofsError};
+use model_disk::{
+    BackingFileError, Escaped, ExitCode, FileError, HasExitCode, PartitionError, erofs::ErofsError,
+};
 use verified_disk::{VerifiedDiskError, VerifiedReadError};
 
 use super::DiskPath;
@@ -17,6 +19,9 @@ pub enum ReadingError {
     /// The device cannot be opened.
     #[error(transparent)]
     Device(#[from] BackingFileError),
+    /// Its partitions do not tell where data and tree are.
+    #[error(transparent)]
+    Partition(#[from] PartitionError),
     /// It is refused.
     #[error(transparent)]
     Disk(#[from] VerifiedDiskError),
@@ -71,6 +76,7 @@ impl HasExitCode for ReadingError {
     fn exit_code(&self) -> ExitCode {
         match self {
             Self::Device(error) => error.exit_code(),
+            Self::Partition(error) => error.exit_code(),
             Self::Disk(error) => error.exit_code(),
             Self::Filesystem { source, .. } | Self::File { source, .. } => source.exit_code(),
             Self::NotFound { .. } => ExitCode::NotFound,

@@ -17,7 +17,7 @@ use std::path::PathBuf;
 
 use dm_verity::RootHash;
 use model_disk::{
-    BackingFile, DiskArguments, ParamsSource,
+    BackingFile, DiskArguments, ParamsSource, PartitionChoice,
     erofs::{ErofsNode, ErofsView},
     filesystem::FsType,
 };
@@ -40,6 +40,9 @@ pub struct ReadRequest {
     pub device: PathBuf,
     /// What holds the tree, if that is another.
     pub hash_device: Option<PathBuf>,
+    /// The partitions with data and tree, if the device is to be taken apart by its partition table;
+    /// there is no hash device then.
+    pub partitions: Option<PartitionChoice>,
     /// Where the parameters of the tree come from.
     pub params: ParamsSource,
 }
@@ -55,9 +58,14 @@ pub struct VerifiedFiles {
 impl ReadRequest {
     /// Opens the disk. Everything but the superblocks is read when it is asked for.
     pub fn open(&self) -> Result<VerifiedFiles, ReadingError> {
-        let data = BackingFile::open(&self.device)?;
-        let hash = self.hash_device.as_deref();
-        let hash = hash.map(BackingFile::open).transpose()?;
+        let device = BackingFile::open(&self.device)?;
+        let (data, hash) = if let Some(choice) = self.partitions {
+            let (data, hash) = choice.open(&device)?;
+            (data, Some(hash))
+        } else {
+            let hash = self.hash_device.as_deref();
+            (device, hash.map(BackingFile::open).transpose()?)
+        };
         let arguments = DiskArguments {
             root_hash: Some(self.root_hash),
             // What mounts other filesystems is the kernel.

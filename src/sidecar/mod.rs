@@ -124,9 +124,9 @@ impl SidecarError {
 }
 
 /// Mounts a disk and stays until SIGTERM or SIGINT, which unmount it, and nothing else that is mounted
-/// there, or leave it for the next where that is asked for and the disk is well. A disk that turns
-/// corrupt is told at once, and stays mounted until then; the result is that error. A disk that
-/// somebody else unmounts, or covers with another mount, ends the sidecar.
+/// there, or leave it for the next where that is asked for. A disk that turns corrupt is told at once,
+/// and stays mounted until then; the result is that error. A disk that somebody else unmounts, or
+/// covers with another mount, ends the sidecar.
 ///
 /// A mount of this disk that an earlier run has left is taken over, also where the disk cannot be
 /// mounted any more: nobody else would unmount it.
@@ -176,8 +176,17 @@ pub fn sidecar(request: &MountRequest, tell: &dyn Fn(&SidecarError)) -> Result<(
         }
     };
     let here = Helper::new(&mounted).inspect_err(tell)?;
+    let watch_by = |asked| Watch {
+        request,
+        mounted: &mounted,
+        signals: &signals,
+        uevents: uevents.as_ref(),
+        asked,
+        tell,
+    };
     if asked_to_end.get() {
-        return finish(error, &Asked::Here(here), &signals, tell);
+        let asked = Asked::Here(here);
+        return end(&watch_by(&asked), watch_by(&asked).last_look(error));
     }
     // A directory that only root gets to is opened before.
     let root = request.prefetch.then(|| mounted.open_root());
@@ -206,23 +215,23 @@ pub fn sidecar(request: &MountRequest, tell: &dyn Fn(&SidecarError)) -> Result<(
             "{path} was mounted by an earlier run, and stays until this one is asked to end"
         )),
     }
-    let watch = Watch {
-        request,
-        mounted: &mounted,
-        signals: &signals,
-        uevents: uevents.as_ref(),
-        asked: &asked,
-        tell,
-    };
-    match watch.run(error) {
-        WatchEnd::Asked(None) if request.leave_mounted => {
+    let watch = watch_by(&asked);
+    let ended = watch.run(error);
+    drop(prefetch);
+    end(&watch, ended)
+}
+
+/// What the end comes to: a disk that is where it was mounted is left where that is asked for, and any
+/// other is unmounted. A corrupt one is left too: what can be read of it is verified, nothing else comes
+/// into its place, and the next sidecar finds it corrupt as long as it is there.
+fn end(watch: &Watch<'_>, ended: WatchEnd) -> Result<(), SidecarError> {
+    match ended {
+        WatchEnd::Asked { error, in_place } if in_place && watch.request.leave_mounted => {
+            let path = Escaped::path(&watch.mounted.mount_point);
             log::info(format_args!("{path} stays mounted (--leave-mounted)"));
-            Ok(())
+            error.map_or(Ok(()), Err)
         }
-        WatchEnd::Asked(error) => {
-            drop(prefetch);
-            finish(error, &asked, &signals, tell)
-        }
+        WatchEnd::Asked { error, .. } => finish(error, watch.asked, watch.signals, watch.tell),
         WatchEnd::Alone(error) => Err(error),
     }
 }

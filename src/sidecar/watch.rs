@@ -41,8 +41,13 @@ pub(super) struct Watch<'a> {
 
 /// Why there is nothing to watch any more.
 pub(super) enum WatchEnd {
-    /// The sidecar was asked to end. The error has been told before.
-    Asked(Option<SidecarError>),
+    /// The sidecar was asked to end.
+    Asked {
+        /// What is wrong with the disk; it has been told.
+        error: Option<SidecarError>,
+        /// Whether the disk is where it was mounted, as far as anybody can tell.
+        in_place: bool,
+    },
     /// It ends by itself, and leaves what is mounted. The error has been told.
     Alone(SidecarError),
 }
@@ -54,11 +59,10 @@ impl Watch<'_> {
         let mut error = error;
         loop {
             match self.step(error.is_some()) {
-                Ok(Step::Asked) => return WatchEnd::Asked(error),
+                Ok(Step::Asked) => return self.last_look(error),
                 Ok(Step::Well) => {}
                 Ok(Step::Corrupt(block)) => {
                     let corrupt = self.corrupt(block);
-                    (self.tell)(&corrupt);
                     let path = Escaped::path(&self.mounted.mount_point);
                     log::warn(format_args!(
                         "{path} stays mounted until this sidecar is asked to end; reads of corrupt \
@@ -79,6 +83,16 @@ impl Watch<'_> {
         }
     }
 
+    /// What has come of the disk since it was looked at, when the sidecar is asked to end.
+    pub(super) fn last_look(&self, error: Option<SidecarError>) -> WatchEnd {
+        let (error, in_place) = match self.look(error.is_some()) {
+            Ok(Step::Corrupt(block)) => (Some(self.corrupt(block)), true),
+            Ok(_) => (error, true),
+            Err(_) => (error, false),
+        };
+        WatchEnd::Asked { error, in_place }
+    }
+
     /// Waits for the next that happens, but not for long. What is corrupt is not looked for where it
     /// `is_known`.
     fn step(&self, is_known: bool) -> Result<Step, SidecarError> {
@@ -90,6 +104,12 @@ impl Watch<'_> {
         if asked.map_err(SidecarError::io("read signals"))? {
             return Ok(Step::Asked);
         }
+        self.look(is_known)
+    }
+
+    /// How the disk is.
+    fn look(&self, is_known: bool) -> Result<Step, SidecarError> {
+        let uevents = self.uevents.filter(|_| !is_known);
         if let Some(uevents) = uevents
             && let Some(block) = self.event(uevents)?
         {
@@ -119,8 +139,15 @@ impl Watch<'_> {
         block.map_err(SidecarError::io("read the kernel's events"))
     }
 
-    /// The corruption in words, with the files that the block lies in where the filesystem tells.
+    /// Tells a corruption.
     fn corrupt(&self, block: Option<CorruptBlock>) -> SidecarError {
+        let error = self.corruption(block);
+        (self.tell)(&error);
+        error
+    }
+
+    /// The corruption in words, with the files that the block lies in where the filesystem tells.
+    fn corruption(&self, block: Option<CorruptBlock>) -> SidecarError {
         let name = &self.mounted.name;
         let what = match block {
             None => return SidecarError::corrupt(self.request, self.mounted),

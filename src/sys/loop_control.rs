@@ -2,6 +2,9 @@
 
 use std::{fs::File, io, os::fd::AsRawFd};
 
+use dm_verity::DeviceNumber;
+use model_disk::device_number;
+
 /// The loop device cannot be written to.
 const LO_FLAGS_READ_ONLY: u32 = 1;
 /// It goes with its last user.
@@ -46,12 +49,28 @@ mod ioctl {
 /// What a loop device shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Backing {
-    /// The device number of the filesystem that the file is in.
-    pub(crate) device: u64,
-    /// The file's inode number.
-    pub(crate) inode: u64,
-    /// Whether the loop device shows the whole file, and cannot be written to.
-    pub(crate) whole_and_read_only: bool,
+    /// Of what.
+    pub(crate) file: ShownFile,
+    /// From where on, in bytes.
+    pub(crate) offset: u64,
+    /// How many bytes; 0 for all that follow.
+    pub(crate) size_limit: u64,
+    /// Whether it cannot be written to.
+    pub(crate) read_only: bool,
+}
+
+/// The file below a loop device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ShownFile {
+    /// The file with this inode number, on the filesystem with this device number.
+    Inode {
+        /// The filesystem's.
+        device: u64,
+        /// The file's.
+        inode: u64,
+    },
+    /// A block device: its nodes can be many.
+    BlockDevice(DeviceNumber),
 }
 
 /// The number of a loop device that is free now; it is made if there is none.
@@ -61,8 +80,8 @@ pub(crate) fn next_free(control: &File) -> io::Result<u32> {
     u32::try_from(number).map_err(|_| io::ErrorKind::InvalidData.into())
 }
 
-/// Makes a free loop device show a file: read-only, until the last user of the device has closed
-/// it. It is one step (in Linux since 5.8), so that a process that dies leaves nothing behind.
+/// Makes a free loop device show some of a file: read-only, until the last user of the device has
+/// closed it. It is one step (in Linux since 5.8), so that a process that dies leaves nothing behind.
 /// EBUSY where the device shows something already.
 ///
 /// The kernel chooses its logical block size, unless one is given: where direct I/O cannot be had in
@@ -70,12 +89,15 @@ pub(crate) fn next_free(control: &File) -> io::Result<u32> {
 pub(crate) fn configure(
     device: &impl AsRawFd,
     file: &File,
+    shown: &Backing,
     block_size: Option<u32>,
 ) -> io::Result<()> {
     // SAFETY: all fields are integers, for which zeros are valid.
     let mut config: LoopConfig = unsafe { std::mem::zeroed() };
     config.fd = file.as_raw_fd() as u32;
     config.block_size = block_size.unwrap_or_default();
+    config.info.offset = shown.offset;
+    config.info.size_limit = shown.size_limit;
     config.info.flags = LO_FLAGS_READ_ONLY | LO_FLAGS_AUTOCLEAR | LO_FLAGS_DIRECT_IO;
     // SAFETY: LOOP_CONFIGURE reads one `struct loop_config` from the pointer.
     unsafe { ioctl::loop_configure(device.as_raw_fd(), &config) }?;
@@ -85,12 +107,18 @@ pub(crate) fn configure(
 /// What a loop device shows; ENXIO where it shows nothing.
 pub(crate) fn backing(device: &impl AsRawFd) -> io::Result<Backing> {
     let info = status(device)?;
+    let file = match info.rdevice {
+        0 => ShownFile::Inode {
+            device: info.device,
+            inode: info.inode,
+        },
+        number => ShownFile::BlockDevice(device_number(number)),
+    };
     Ok(Backing {
-        device: info.device,
-        inode: info.inode,
-        whole_and_read_only: info.offset == 0
-            && info.size_limit == 0
-            && info.flags & LO_FLAGS_READ_ONLY != 0,
+        file,
+        offset: info.offset,
+        size_limit: info.size_limit,
+        read_only: info.flags & LO_FLAGS_READ_ONLY != 0,
     })
 }
 

@@ -15,8 +15,8 @@ use disk_mounter::{
 };
 use dm_verity::RootHash;
 use model_disk::{
-    Disk, ErrorChain, ExitCode, ExpectedParams, HasExitCode, ParamsSource, Progress,
-    filesystem::FsType,
+    BackingFile, Disk, ErrorChain, ExitCode, ExpectedParams, HasExitCode, ParamsSource,
+    PartitionChoice, Progress, filesystem::FsType,
 };
 use test_support::{assert_sound, image::DiskImage};
 
@@ -36,6 +36,8 @@ pub(crate) struct Options {
     pub(crate) hash_offset: Option<u64>,
     /// `--data-blocks`
     pub(crate) data_blocks: Option<u64>,
+    /// `--data-partition` and `--hash-partition`, or neither in the form that looks for both
+    pub(crate) partitions: Option<PartitionChoice>,
 }
 
 impl Options {
@@ -86,16 +88,30 @@ impl DiskFile {
         let result = check(&MountRequest {
             params: params.clone(),
             fs_type: options.fs_type,
+            partitions: options.partitions,
             wait: Duration::ZERO,
             ..MountRequest::new(*root_hash, &device, "")
         });
         if options.fs_type == FsType::Erofs {
-            self.read(&device, root_hash, &params, result.as_ref());
+            let request = ReadRequest {
+                root_hash: *root_hash,
+                device: device.into(),
+                hash_device: None,
+                partitions: options.partitions,
+                params,
+            };
+            self.read(&request, result.as_ref());
         }
         if let Ok(checked) = &result {
+            let part = |file: &BackingFile| {
+                let (start, bytes) = file.place().unwrap();
+                &disk[start as usize..][..bytes as usize]
+            };
+            let hash = checked.separate_hash_file().map(part);
+            assert_eq!(hash.is_some(), options.partitions.is_some());
             assert_sound(
-                disk,
-                None,
+                hash.map_or(disk, |_| part(checked.data_file())),
+                hash,
                 root_hash,
                 options.fs_type,
                 options.data_blocks,
@@ -107,19 +123,7 @@ impl DiskFile {
 
     /// Reads a disk as `ls` and `extract` do: what the mounter refuses is refused in the same words, and
     /// what it accepts is read, or refused for what is on it.
-    fn read(
-        &self,
-        device: &str,
-        root_hash: &RootHash,
-        params: &ParamsSource,
-        mounted: Result<&Disk, &MountError>,
-    ) {
-        let request = ReadRequest {
-            root_hash: *root_hash,
-            device: device.into(),
-            hash_device: None,
-            params: params.clone(),
-        };
+    fn read(&self, request: &ReadRequest, mounted: Result<&Disk, &MountError>) {
         let files = match (request.open(), mounted) {
             (Ok(files), Ok(_)) => files,
             (Err(error), Ok(_)) => {
@@ -129,6 +133,10 @@ impl DiskFile {
                 return;
             }
             (Err(error), Err(MountError::Disk(also))) => {
+                assert_eq!(ErrorChain(&error).to_string(), ErrorChain(also).to_string());
+                return;
+            }
+            (Err(error), Err(MountError::Partition(also))) => {
                 assert_eq!(ErrorChain(&error).to_string(), ErrorChain(also).to_string());
                 return;
             }

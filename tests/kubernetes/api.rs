@@ -1,16 +1,16 @@
-//! With an API server: the manifests as they are, from `kubectl apply -k` on.
+//! From `kubectl apply -k` on: the manifests as they are, with a control plane.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{fs, path::Path, process::Command};
+
+use serde_json::json;
 
 use crate::{
     Test,
-    cluster::{self, kubectl, objects},
+    cluster::{described, kubectl, objects, wait_for_description},
     disk::LoopDisk,
-    manifest::READER,
-    pod::{mappings, mounts_below},
+    machine::{PODS, mappings_of, mounts_below},
+    pod::MOUNTER,
+    release::{ClusterRelease, volume},
     run::{check, until},
 };
 
@@ -24,9 +24,11 @@ pub(crate) const TESTS: &[Test] = &[
         "a_deployment_and_the_next_model",
         a_deployment_and_the_next_model,
     ),
+    ("the_other_kustomizations_run", the_other_kustomizations_run),
+    ("a_volume_that_comes_late", a_volume_that_comes_late),
     (
-        "what_describe_says_of_a_wrong_root_hash",
-        what_describe_says_of_a_wrong_root_hash,
+        "a_deployment_with_a_wrong_root_hash",
+        a_deployment_with_a_wrong_root_hash,
     ),
     ("a_job_makes_a_disk", a_job_makes_a_disk),
     ("an_eviction", an_eviction),
@@ -34,8 +36,9 @@ pub(crate) const TESTS: &[Test] = &[
     ("levels_of_pod_security", levels_of_pod_security),
 ];
 
+/// As they are, but for what a user has to change.
 fn each_kustomization_is_accepted() {
-    cluster::start();
+    let mut accepted = 0;
     for entry in fs::read_dir("kubernetes").unwrap() {
         let path = entry.unwrap().path();
         let said = kubectl(&format!(
@@ -43,175 +46,109 @@ fn each_kustomization_is_accepted() {
             path.to_str().unwrap()
         ));
         assert!(said.contains("created (server dry run)"), "{said}");
+        accepted += 1;
     }
-}
-
-/// A namespace of its own, with a volume of a disk and a kustomization that says all that is to change.
-struct ClusterRelease {
-    namespace: String,
-    folder: PathBuf,
-}
-
-impl ClusterRelease {
-    fn new(namespace: &str, level: &str) -> Self {
-        cluster::start();
-        kubectl(&format!("create namespace {namespace}"));
-        kubectl(&format!(
-            "label namespace {namespace} pod-security.kubernetes.io/enforce={level}"
-        ));
-        // A kustomization names others by relative paths alone.
-        let folder = PathBuf::from(format!("/root/{namespace}"));
-        fs::create_dir(&folder).unwrap();
-        Self {
-            namespace: namespace.to_owned(),
-            folder,
-        }
-    }
-
-    /// Applies the workload, for a disk whose volume and claim have this name.
-    fn apply(&self, claim: &str, device: &str, root_hash: &str) {
-        let namespace = &self.namespace;
-        fs::write(
-            self.folder.join("volume.yaml"),
-            volume(namespace, claim, device, "Block", "ReadOnlyMany"),
-        )
-        .unwrap();
-        let probes = ["startupProbe", "readinessProbe", "livenessProbe"].map(|probe| {
-            format!(
-                "
-      - {{op: replace, path: /spec/template/spec/initContainers/1/{probe}/exec/command/3, value: '{root_hash}'}}"
-            )
-        });
-        let version = env!("CARGO_PKG_VERSION");
-        let reader = serde_json::json!(READER);
-        fs::write(
-            self.folder.join("kustomization.yaml"),
-            format!(
-                "apiVersion: kustomize.config.k8s.io/v1beta1
-kind: Kustomization
-namespace: {namespace}
-resources: [../kubernetes/workload, volume.yaml]
-images:
-  - {{name: disk-mounter, newName: docker.io/library/disk-mounter, newTag: {version}}}
-  - {{name: inference-server, newName: docker.io/library/busybox, newTag: node}}
-patches:
-  - target: {{kind: PersistentVolumeClaim}}
-    options: {{allowNameChange: true}}
-    patch: |-
-      - {{op: replace, path: /metadata/name, value: {claim}}}
-      - {{op: add, path: /spec/storageClassName, value: ''}}
-  - target: {{kind: Deployment}}
-    patch: |-
-      - {{op: replace, path: /spec/template/spec/initContainers/1/args/2, value: '{root_hash}'}}{}
-      - {{op: replace, path: /spec/template/spec/volumes/0/persistentVolumeClaim/claimName, value: {claim}}}
-      - {{op: add, path: /spec/template/spec/terminationGracePeriodSeconds, value: 20}}
-      - {{op: replace, path: /spec/template/spec/containers/0/resources, value: {{}}}}
-      - {{op: replace, path: /spec/template/spec/containers/0/args, value: [{reader}]}}
-",
-                probes.concat()
-            ),
-        )
-        .unwrap();
-        kubectl(&format!("apply -k {}", self.folder.to_str().unwrap()));
-    }
-
-    /// What the workloads of it say.
-    fn logs(&self) -> String {
-        let pattern = format!("/var/log/pods/{}_*/inference-server/*", self.namespace);
-        let files = glob(&pattern);
-        files
-            .iter()
-            .map(|file| fs::read_to_string(file).unwrap())
-            .collect()
-    }
-
-    fn wait_until_read(&self, disk: &LoopDisk) {
-        until("the workload has read", || {
-            self.logs().contains(&disk.sum).then_some(())
-        });
-    }
-
-    /// Deletes all of it, and waits until nothing is left on the node.
-    fn end(self) {
-        kubectl(&format!(
-            "delete -k {} --wait=false",
-            self.folder.to_str().unwrap()
-        ));
-        wait_until_nothing_is_left();
-        kubectl(&format!("delete namespace {} --wait=false", self.namespace));
-    }
-}
-
-/// A volume for a claim, on this node.
-fn volume(namespace: &str, claim: &str, path: &str, mode: &str, access: &str) -> String {
-    format!(
-        "apiVersion: v1
-kind: PersistentVolume
-metadata: {{name: {namespace}-{claim}}}
-spec:
-  capacity: {{storage: 100Gi}}
-  volumeMode: {mode}
-  accessModes: [{access}]
-  storageClassName: ''
-  claimRef: {{namespace: {namespace}, name: {claim}}}
-  local: {{path: {path}}}
-  nodeAffinity:
-    required:
-      nodeSelectorTerms:
-        - matchExpressions: [{{key: kubernetes.io/hostname, operator: In, values: [node]}}]
----
-"
-    )
-}
-
-fn glob(pattern: &str) -> Vec<PathBuf> {
-    let listed = std::process::Command::new("sh")
-        .args(["-c", &format!("ls {pattern}")])
-        .output()
-        .unwrap();
-    String::from_utf8(listed.stdout)
-        .unwrap()
-        .lines()
-        .map(PathBuf::from)
-        .collect()
-}
-
-fn wait_until_nothing_is_left() {
-    let pods = PathBuf::from("/var/lib/kubelet/pods");
-    until("nothing is left on the node", || {
-        let is_empty = fs::read_dir(&pods).unwrap().next().is_none();
-        (is_empty && mounts_below(&pods).is_empty() && mappings().is_empty()).then_some(())
-    });
+    assert_eq!(accepted, 4);
 }
 
 fn a_deployment_and_the_next_model() {
     let (disk, next) = (LoopDisk::new(1), LoopDisk::new(2));
     let release = ClusterRelease::new("rollout", "privileged");
-    release.apply("model-disk-1", &disk.device, &disk.root_hash);
+    release.apply("workload", "model-disk-1", &disk);
     kubectl("rollout status deployment/inference-server --namespace rollout --timeout 180s");
     release.wait_until_read(&disk);
     // Another model is another claim and another root hash, in one change.
-    release.apply("model-disk-2", &next.device, &next.root_hash);
+    release.apply("workload", "model-disk-2", &next);
     kubectl("rollout status deployment/inference-server --namespace rollout --timeout 180s");
     release.wait_until_read(&next);
+    wait_for_description(
+        "deployment inference-server --namespace rollout",
+        &[(
+            "Conditions",
+            &[
+                "Available True MinimumReplicasAvailable",
+                "Progressing True NewReplicaSetAvailable",
+            ],
+        )],
+    );
     until("nothing of the old pod is left", || {
-        (mappings().len() == 1).then_some(())
+        (mappings_of(&disk.device).is_empty() && objects("pods", "rollout").len() == 1)
+            .then_some(())
     });
-    assert_eq!(objects("pods", "rollout").len(), 1);
-    release.end();
+    release.end(&next);
 }
 
-fn what_describe_says_of_a_wrong_root_hash() {
+/// On a node that is no machine of its own: what they say of the runtime is another name for runc here.
+fn the_other_kustomizations_run() {
+    for (variant, class) in [("init-container", "kata"), ("contrast", "contrast-cc")] {
+        let disk = LoopDisk::new(1);
+        let path = format!("/tmp/{class}.json");
+        let runtime = json!({
+            "apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass",
+            "metadata": { "name": class }, "handler": "runc"
+        });
+        fs::write(&path, runtime.to_string()).unwrap();
+        kubectl(&format!("apply --filename {path}"));
+        let release = ClusterRelease::new(variant, "privileged");
+        release.apply(variant, "model-disk", &disk);
+        kubectl(&format!(
+            "rollout status deployment/inference-server --namespace {variant} --timeout 180s"
+        ));
+        release.wait_until_read(&disk);
+        if variant == "contrast" {
+            kubectl(&format!(
+                "delete deployment inference-server --namespace {variant}"
+            ));
+            // There the mount goes with the machine, and here somebody has to unmount.
+            until(
+                "the containers have ended, and the disk is unmounted",
+                || {
+                    let pods = objects("pods", variant);
+                    let uid = pods.first()?["metadata"]["uid"].as_str()?.to_owned();
+                    let mounts = mounts_below(&Path::new(PODS).join(uid));
+                    let mount = mounts.iter().find(|mount| mount.ends_with("/model/disk"))?;
+                    let unmounted = Command::new("umount").arg(mount).status().unwrap();
+                    unmounted.success().then_some(())
+                },
+            );
+        }
+        release.end(&disk);
+    }
+}
+
+/// The claim waits for it, and the pod for the claim.
+fn a_volume_that_comes_late() {
+    let disk = LoopDisk::new(1);
+    let release = ClusterRelease::new("late", "privileged");
+    release.apply_before_its_volume("workload", "model-disk", &disk);
+    let pod = format!("pod {} --namespace late", release.pod());
+    wait_for_description(
+        &pod,
+        &[(
+            "Events",
+            &[
+                "Warning FailedScheduling",
+                "unbound immediate PersistentVolumeClaims",
+            ],
+        )],
+    );
+    release.provide_volume("model-disk", &disk);
+    release.wait_until_read(&disk);
+    wait_for_description(&pod, &[(MOUNTER, &["State: Running", "Ready: True"])]);
+    release.end(&disk);
+}
+
+fn a_deployment_with_a_wrong_root_hash() {
     let disk = LoopDisk::new(1);
     let release = ClusterRelease::new("wrong", "privileged");
-    release.apply("model-disk", &disk.device, &"1a".repeat(32));
-    let said = until("describe tells the reason", || {
-        let said = kubectl("describe pods --namespace wrong");
-        said.contains("root hash does not match").then_some(said)
-    });
-    println!("{said}");
-    assert!(said.contains("Exit Code:    3"), "{said}");
-    release.end();
+    release.apply_with("workload", "model-disk", &disk, &"1a".repeat(32));
+    let pod = format!("pod {} --namespace wrong", release.pod());
+    wait_for_description(
+        &pod,
+        &[(MOUNTER, &["Exit Code: 3", "the root hash does not match"])],
+    );
+    assert!(described("deployment --namespace wrong").contains("1 unavailable"));
+    release.end(&disk);
 }
 
 /// Onto an empty block volume, from files on another, as the manifests of the Job have it.
@@ -283,7 +220,7 @@ patches:
 "
     );
     fs::write(release.folder.join("kustomization.yaml"), kustomization).unwrap();
-    kubectl(&format!("apply -k {}", release.folder.to_str().unwrap()));
+    release.apply_folder();
     kubectl("wait --for condition=complete job/build-model-disk --namespace build --timeout 300s");
     let expected = check("disk-builder root-hash /var/lib/build/model");
     let said = kubectl("logs job/build-model-disk --namespace build");
@@ -297,30 +234,57 @@ patches:
         root_hash.trim()
     ));
     assert!(Path::new("/var/lib/build/manifest/model.json").exists());
-    release.end();
+    kubectl("delete namespace build --wait=false");
     check(&format!("losetup --detach {device}"));
 }
 
+/// As `kubectl drain` asks for it, of one pod.
 fn an_eviction() {
     let disk = LoopDisk::new(1);
     let release = ClusterRelease::new("evicted", "privileged");
-    release.apply("model-disk", &disk.device, &disk.root_hash);
+    release.apply("workload", "model-disk", &disk);
     release.wait_until_read(&disk);
-    kubectl("drain node --delete-emptydir-data --timeout 180s");
-    wait_until_nothing_is_left();
-    kubectl("uncordon node");
-    release.end();
+    let pod = release.pod();
+    let eviction = json!({
+        "apiVersion": "policy/v1", "kind": "Eviction",
+        "metadata": { "name": pod, "namespace": "evicted" }
+    });
+    fs::write("/tmp/eviction.json", eviction.to_string()).unwrap();
+    let path = format!("/api/v1/namespaces/evicted/pods/{pod}/eviction");
+    kubectl(&format!(
+        "create --raw {path} --filename /tmp/eviction.json"
+    ));
+    wait_for_description(
+        &format!("pod {pod} --namespace evicted"),
+        &[(
+            "Events",
+            &["Normal Killing", "Stopping container disk-mounter"],
+        )],
+    );
+    until("its successor is there alone", || {
+        let pods = objects("pods", "evicted");
+        let is_ready = |pod: &serde_json::Value| {
+            let conditions = pod["status"]["conditions"].as_array();
+            conditions
+                .into_iter()
+                .flatten()
+                .any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
+        };
+        (pods.len() == 1 && pods[0]["metadata"]["name"] != pod[..] && is_ready(&pods[0]))
+            .then_some(())
+    });
+    release.end(&disk);
 }
 
 fn a_forced_deletion() {
     let disk = LoopDisk::new(1);
     let release = ClusterRelease::new("forced", "privileged");
-    release.apply("model-disk", &disk.device, &disk.root_hash);
+    release.apply("workload", "model-disk", &disk);
     release.wait_until_read(&disk);
     kubectl("scale deployment/inference-server --replicas 0 --namespace forced");
     kubectl("delete pods --all --force --grace-period 0 --namespace forced");
-    wait_until_nothing_is_left();
-    release.end();
+    release.wait_until_nothing_is_left(&disk);
+    release.end(&disk);
 }
 
 /// Only a namespace that may run a privileged container takes it; the message says why.
@@ -328,15 +292,14 @@ fn levels_of_pod_security() {
     let disk = LoopDisk::new(1);
     for level in ["baseline", "restricted"] {
         let release = ClusterRelease::new(level, level);
-        release.apply("model-disk", &disk.device, &disk.root_hash);
-        until("the pod is refused", || {
-            let sets = objects("replicasets", level);
-            let message = sets.first()?["status"]["conditions"][0]["message"]
-                .as_str()?
-                .to_owned();
-            (message.contains("violates PodSecurity") && message.contains("privileged"))
-                .then_some(())
-        });
-        release.end();
+        release.apply("workload", "model-disk", &disk);
+        wait_for_description(
+            &format!("replicaset --namespace {level}"),
+            &[(
+                "Events",
+                &["Warning FailedCreate", "violates PodSecurity", "privileged"],
+            )],
+        );
+        release.end(&disk);
     }
 }

@@ -27,7 +27,7 @@ impl LoopDisk {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().display();
         fs::create_dir(folder.path().join("model")).unwrap();
-        let weights: Vec<u8> = (0..1_000_000_u32)
+        let weights: Vec<u8> = (0..250_000_u32)
             .flat_map(|number| (number ^ u32::from(seed) << 24).to_le_bytes())
             .collect();
         fs::write(folder.path().join("model/weights"), weights).unwrap();

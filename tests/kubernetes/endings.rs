@@ -1,45 +1,30 @@
-//! What happens where a part of the node or the pod ends.
+//! What happens where the sidecar ends, and where a pod does.
 
-use std::{fs::File, thread, time::Duration};
+use std::fs::File;
 
 use nix::sys::signal::Signal::{SIGKILL, SIGTERM};
 
 use crate::{
     Test,
     disk::LoopDisk,
-    manifest::PodManifest,
-    node::KubernetesNode,
-    pod::{MOUNTER, StaticPod},
-    run::{check, until},
+    manifest::{LOOKER, PodManifest},
+    pod::{MOUNTER, StaticPod, WORKLOAD},
 };
 
 /// The tests of this group.
 pub(crate) const TESTS: &[Test] = &[
     ("a_killed_sidecar", a_killed_sidecar),
     (
-        "a_killed_sidecar_whose_pod_goes",
-        a_killed_sidecar_whose_pod_goes,
-    ),
-    (
         "a_sidecar_that_is_asked_to_end",
         a_sidecar_that_is_asked_to_end,
     ),
-    (
-        "without_what_unmounts_at_the_end",
-        without_what_unmounts_at_the_end,
-    ),
     ("a_sidecar_that_unmounts", a_sidecar_that_unmounts),
-    (
-        "an_init_container_that_mounts",
-        an_init_container_that_mounts,
-    ),
+    ("a_sandbox_that_is_killed", a_sandbox_that_is_killed),
     ("a_mount_in_use_on_the_node", a_mount_in_use_on_the_node),
-    ("kubelet_and_containerd", kubelet_and_containerd),
-    ("deleted_at_any_moment", deleted_at_any_moment),
 ];
 
 /// Waits until the sidecar was started again, this many times in all, and is ready.
-fn wait_for_restart(pod: &StaticPod, times: u64) {
+pub(crate) fn wait_for_restart(pod: &StaticPod, times: u64) {
     pod.wait_for(MOUNTER, "the sidecar is there again", |container| {
         container["restartCount"] == times && container["ready"] == true
     });
@@ -52,53 +37,39 @@ fn a_killed_sidecar() {
     pod.kill(SIGKILL);
     wait_for_restart(&pod, 1);
     pod.wait_until_ready(true);
+    pod.wait_for_log(MOUNTER, "is mounted at /mnt/model/disk already");
     pod.assert_undisturbed();
+    pod.wait_for_description(&[(
+        MOUNTER,
+        &[
+            "Last State: Terminated",
+            "Exit Code: 137",
+            "Restart Count: 1",
+        ],
+    )]);
     pod.end();
 }
 
-/// Nobody is there to unmount, but for the kubelet.
-fn a_killed_sidecar_whose_pod_goes() {
-    let disk = LoopDisk::new(1);
-    let manifest = PodManifest::workload(&disk);
-    let pod = StaticPod::that_reads("orphan", &manifest, &disk.sum);
-    pod.delete();
-    pod.kill(SIGKILL);
-    pod.end();
-    // A kubelet that has just been started, and knows the pod from its folder alone.
-    let pod = StaticPod::that_reads("forgotten", &manifest, &disk.sum);
-    KubernetesNode::without_kubelet(|| {
-        pod.kill(SIGKILL);
-        pod.delete();
-    });
-    pod.end();
-}
-
-/// What that would be without its init container: why it is there.
-fn without_what_unmounts_at_the_end() {
-    let disk = LoopDisk::new(1);
-    let mut manifest = PodManifest::workload(&disk);
-    manifest.remove("unmount-at-end");
-    let pod = StaticPod::that_reads("stuck", &manifest, &disk.sum);
-    KubernetesNode::without_kubelet(|| {
-        pod.kill(SIGKILL);
-        pod.delete();
-    });
-    pod.wait_for_kubelet("read-only file system");
-    // Somebody on the node does what docs/troubleshooting.md says.
-    check(&format!("umount {}", pod.disk().to_str().unwrap()));
-    pod.end();
-}
-
-/// The workload goes on with the mount that it has.
+/// The workload goes on with the mount that it has, and never finds an empty folder.
 fn a_sidecar_that_is_asked_to_end() {
     let disk = LoopDisk::new(1);
-    let pod = StaticPod::that_reads("asked", &PodManifest::workload(&disk), &disk.sum);
+    let mut manifest = PodManifest::workload(&disk);
+    manifest.set_script(LOOKER);
+    let pod = StaticPod::that_reads("asked", &manifest, "looking");
+    pod.wait_until_ready(true);
     pod.kill(SIGTERM);
     wait_for_restart(&pod, 1);
     pod.wait_until_ready(true);
-    pod.assert_undisturbed();
-    let ended = pod.container(MOUNTER);
-    assert_eq!(ended["lastState"]["terminated"]["exitCode"], 0, "{ended:#}");
+    pod.wait_for_description(&[(
+        MOUNTER,
+        &[
+            "Last State: Terminated",
+            "Reason: Completed",
+            "Exit Code: 0",
+            "Restart Count: 1",
+        ],
+    )]);
+    assert!(!pod.log(WORKLOAD).contains("missing"));
     pod.end();
 }
 
@@ -106,26 +77,27 @@ fn a_sidecar_that_is_asked_to_end() {
 fn a_sidecar_that_unmounts() {
     let disk = LoopDisk::new(1);
     let mut manifest = PodManifest::workload(&disk);
+    manifest.set_script(LOOKER);
     let arguments = manifest.container(MOUNTER)["args"].as_array_mut().unwrap();
     arguments.retain(|argument| argument != "--leave-mounted");
-    let pod = StaticPod::that_reads("unmounts", &manifest, &disk.sum);
+    let pod = StaticPod::that_reads("unmounts", &manifest, "looking");
+    pod.wait_until_ready(true);
     pod.kill(SIGTERM);
+    pod.wait_for_log(WORKLOAD, "missing");
     wait_for_restart(&pod, 1);
     pod.wait_until_ready(true);
-    until("the workload reads again", || {
-        pod.reads()
-            .last()
-            .unwrap()
-            .starts_with(&disk.sum)
-            .then_some(())
-    });
     pod.end();
 }
 
-/// The kubelet unmounts here too.
-fn an_init_container_that_mounts() {
+/// All containers of the pod end with it, and all are started again, over the mount that has stayed.
+fn a_sandbox_that_is_killed() {
     let disk = LoopDisk::new(1);
-    let pod = StaticPod::that_reads("init", &PodManifest::init_container(&disk), &disk.sum);
+    let pod = StaticPod::that_reads("sandbox", &PodManifest::workload(&disk), &disk.sum);
+    pod.wait_until_ready(true);
+    pod.kill_sandbox();
+    pod.wait_for_description(&[("Events", &["SandboxChanged"])]);
+    wait_for_restart(&pod, 1);
+    pod.wait_for_log(MOUNTER, "is mounted at /mnt/model/disk already");
     pod.wait_until_ready(true);
     pod.end();
 }
@@ -138,29 +110,5 @@ fn a_mount_in_use_on_the_node() {
     pod.delete();
     pod.wait_for_kubelet("target is busy");
     drop(file);
-    pod.end();
-}
-
-/// Whatever was going on just then.
-fn deleted_at_any_moment() {
-    let disk = LoopDisk::new(1);
-    let manifest = PodManifest::workload(&disk);
-    for seconds in (0..16).step_by(3) {
-        let pod = StaticPod::start(&format!("moment-{seconds}"), &manifest);
-        thread::sleep(Duration::from_secs(seconds));
-        pod.end();
-    }
-}
-
-fn kubelet_and_containerd() {
-    let disk = LoopDisk::new(1);
-    let pod = StaticPod::that_reads("daemons", &PodManifest::workload(&disk), &disk.sum);
-    KubernetesNode::without_kubelet(|| ());
-    pod.wait_until_ready(true);
-    KubernetesNode::without_containerd(|| ());
-    pod.wait_until_ready(true);
-    KubernetesNode::without_kubelet(|| pod.kill(SIGKILL));
-    wait_for_restart(&pod, 1);
-    pod.assert_undisturbed();
     pod.end();
 }

@@ -26,4 +26,6 @@ for controller in cpuset cpu io memory hugetlb pids; do
     echo "+$controller" >/sys/fs/cgroup/cgroup.subtree_control
 done
 cd /root
+# Memory is there, and an emulated processor is slow.
+export GOGC=400
 exec "$@"

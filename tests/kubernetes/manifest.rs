@@ -22,9 +22,20 @@ pub(crate) const READER: &str = "
         sleep 1 & wait $!
     done";
 
+/// Looks at the disk's folder all the time, and says so where there is no model in it.
+pub(crate) const LOOKER: &str = "
+    trap 'exit 0' TERM
+    echo looking
+    while :; do
+        [ -s /mnt/model/disk/weights ] || echo missing
+        usleep 20000
+    done";
+
 /// A kustomization's Deployment, as its pod.
 pub(crate) struct PodManifest {
     spec: Value,
+    /// The disk's device.
+    device: String,
 }
 
 impl PodManifest {
@@ -32,6 +43,16 @@ impl PodManifest {
     pub(crate) fn workload(disk: &LoopDisk) -> Self {
         static RENDERED: OnceLock<String> = OnceLock::new();
         Self::of(RENDERED.get_or_init(|| rendered("workload")), disk)
+    }
+
+    /// Lets the kubelet look at the disk less often than for a user, or more.
+    pub(crate) fn set_periods(&mut self, readiness: u32, liveness: u32) {
+        let mounter = self.container(MOUNTER);
+        for (probe, seconds) in [("readinessProbe", readiness), ("livenessProbe", liveness)] {
+            if mounter[probe].is_object() {
+                mounter[probe]["periodSeconds"] = json!(seconds);
+            }
+        }
     }
 
     /// The same as Privatemode calls it: `NAME INDEX ROOT_HASH`, which says where device and disk are.
@@ -87,12 +108,48 @@ impl PodManifest {
             }
         }
         spec["terminationGracePeriodSeconds"] = json!(20);
-        Self { spec }
+        let mut manifest = Self {
+            spec,
+            device: disk.device.clone(),
+        };
+        // Each look is a process in the container: much for an emulated machine.
+        manifest.set_periods(15, 60);
+        manifest
     }
 
-    /// Its specification, to be changed.
-    pub(crate) fn spec(&mut self) -> &mut Value {
-        &mut self.spec
+    /// The device of its disk.
+    pub(crate) fn device(&self) -> &str {
+        &self.device
+    }
+
+    /// Lets it have another device of the node than its disk's.
+    pub(crate) fn set_device(&mut self, path: &str) {
+        for volume in self.spec["volumes"].as_array_mut().unwrap() {
+            if volume["name"] == "model-disk" {
+                volume["hostPath"]["path"] = json!(path);
+            }
+        }
+    }
+
+    /// Lets the sidecar wait for a device that does not come.
+    pub(crate) fn let_it_wait(&mut self, seconds: u32) {
+        let arguments = self.container(MOUNTER)["args"].as_array_mut().unwrap();
+        arguments[3] = json!("/dev/absent");
+        arguments.extend([json!("--wait"), json!(seconds.to_string())]);
+    }
+
+    /// Lets the workload run another script.
+    pub(crate) fn set_script(&mut self, script: &str) {
+        self.container(WORKLOAD)["args"] = json!([script]);
+    }
+
+    /// Lets the sidecar expect another root hash.
+    pub(crate) fn set_root_hash(&mut self, root_hash: &str) {
+        let mounter = self.container(MOUNTER);
+        mounter["args"][2] = json!(root_hash);
+        for probe in ["startupProbe", "readinessProbe", "livenessProbe"] {
+            mounter[probe]["exec"]["command"][3] = json!(root_hash);
+        }
     }
 
     /// The container of this name, to be changed.

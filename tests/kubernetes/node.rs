@@ -3,7 +3,7 @@
 use std::{
     fs::File,
     process::{Child, Command},
-    sync::Mutex,
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use nix::{
@@ -11,7 +11,10 @@ use nix::{
     unistd::Pid,
 };
 
-use crate::run::{check, until};
+use crate::{
+    cluster::{self, JOIN},
+    run::{check, until},
+};
 
 /// Where the kubelet looks for its pods.
 pub(crate) const MANIFESTS: &str = "/etc/kubernetes/manifests";
@@ -20,16 +23,20 @@ pub(crate) const MANIFESTS: &str = "/etc/kubernetes/manifests";
 pub(crate) struct KubernetesNode {
     containerd: Daemon,
     kubelet: Daemon,
-    /// What the kubelet is told beside its configuration.
-    options: &'static str,
 }
 
 /// That of all tests.
 static NODE: Mutex<Option<KubernetesNode>> = Mutex::new(None);
 
+/// Also after a test that has failed.
+fn lock() -> MutexGuard<'static, Option<KubernetesNode>> {
+    NODE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl KubernetesNode {
-    /// Starts both, and brings the images.
+    /// Starts both, and a control plane, and brings the images.
     pub(crate) fn start() {
+        cluster::start();
         let containerd = containerd();
         for image in [
             "disk-mounter.oci.tar",
@@ -40,36 +47,40 @@ impl KubernetesNode {
                 "ctr --namespace k8s.io images import --local {image}"
             ));
         }
+        cluster::start_controllers();
         let kubelet = kubelet("");
-        *NODE.lock().unwrap() = Some(Self {
+        *lock() = Some(Self {
             containerd,
             kubelet,
-            options: "",
         });
+        cluster::wait_for_node();
     }
 
-    /// Starts the kubelet anew, with these options from now on.
-    pub(crate) fn join(options: &'static str) {
-        let mut node = NODE.lock().unwrap();
+    /// Starts the kubelet anew with options more, does something, and starts it again without them.
+    pub(crate) fn with_options<T>(options: &str, work: impl FnOnce() -> T) -> T {
+        let mut node = lock();
         let node = node.as_mut().unwrap();
         node.kubelet.end();
-        node.options = options;
         node.kubelet = kubelet(options);
+        let done = work();
+        node.kubelet.end();
+        node.kubelet = kubelet("");
+        done
     }
 
     /// Ends the kubelet, does something, and starts it again.
     pub(crate) fn without_kubelet<T>(work: impl FnOnce() -> T) -> T {
-        let mut node = NODE.lock().unwrap();
+        let mut node = lock();
         let node = node.as_mut().unwrap();
         node.kubelet.end();
         let done = work();
-        node.kubelet = kubelet(node.options);
+        node.kubelet = kubelet("");
         done
     }
 
     /// Ends containerd, does something, and starts it again.
     pub(crate) fn without_containerd<T>(work: impl FnOnce() -> T) -> T {
-        let mut node = NODE.lock().unwrap();
+        let mut node = lock();
         let node = node.as_mut().unwrap();
         node.containerd.end();
         let done = work();
@@ -89,7 +100,8 @@ fn containerd() -> Daemon {
 
 fn kubelet(options: &str) -> Daemon {
     Daemon::start(&format!(
-        "kubelet --config /etc/kubernetes/kubelet.yaml --hostname-override node --node-ip 10.0.0.1 {options}"
+        "kubelet --config /etc/kubernetes/kubelet.yaml --hostname-override node --node-ip 10.0.0.1
+         {JOIN} {options}"
     ))
 }
 

@@ -1,9 +1,13 @@
 #!/usr/bin/env bash
-# Makes the root filesystem of the Kubernetes node: what packages.sh has fetched, the files in
-# node/, and an image of busybox that containers are made of. Argument: the file.
+# Makes the root filesystem of the Kubernetes node: packages of a newer Debian than this machine's, which
+# are never installed here, what programs.sh has fetched, the files in node/, and an image of busybox that
+# containers are made of. Arguments: the program testvm, and the file.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-out=$1
+testvm=$1 out=$2
+
+# A kubelet from 1.36 on speaks to containerd 2 alone, and Debian 12 has 1.6.
+packages=$("$testvm" unpack forky containerd runc mount etcd-server kubectl)
 
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
@@ -11,10 +15,8 @@ mkdir -p "$root"/usr/{bin,sbin,lib,lib64}
 for name in bin sbin lib lib64; do
     ln -s "usr/$name" "$root/$name"
 done
-for package in target/kubernetes/packages/*.deb; do
-    dpkg-deb --fsys-tarfile "$package" |
-        tar x -C "$root" --keep-directory-symlink --exclude=./usr/share --exclude='./usr/*/cni' --exclude='./usr/*/*-fp*'
-done
+tar c -C "$packages" --exclude=./usr/share --exclude='./usr/*/cni' --exclude='./usr/*/*-fp*' . |
+    tar x -C "$root" --keep-directory-symlink
 cp -a target/kubernetes/bin/. "$root/usr/bin/"
 rm "$root/usr/bin/made-of"
 cp -a tests/kubernetes/node/. "$root/"

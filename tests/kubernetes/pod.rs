@@ -15,7 +15,13 @@ use nix::{
 };
 use serde_json::Value;
 
-use crate::{manifest::PodManifest, node::MANIFESTS, run::until};
+use crate::{
+    cluster::{described, wait_for_description},
+    machine::{PODS, mappings_of, mounts_below},
+    manifest::PodManifest,
+    node::MANIFESTS,
+    run::{check, say, until},
+};
 
 /// The container that mounts.
 pub(crate) const MOUNTER: &str = "disk-mounter";
@@ -26,6 +32,8 @@ pub(crate) const WORKLOAD: &str = "inference-server";
 pub(crate) struct StaticPod {
     name: String,
     uid: String,
+    /// The device of its disk.
+    device: String,
 }
 
 impl StaticPod {
@@ -35,11 +43,11 @@ impl StaticPod {
         let partial = format!("/tmp/{name}");
         fs::write(&partial, manifest.text(name)).unwrap();
         fs::copy(partial, file_of(name)).unwrap();
-        Self::find(name)
+        Self::find(name, manifest.device())
     }
 
     /// Waits until the kubelet knows a pod that it was given.
-    pub(crate) fn find(name: &str) -> Self {
+    pub(crate) fn find(name: &str, device: &str) -> Self {
         let uid = until("the kubelet knows the pod", || {
             let pods = pods()?;
             let pod = pods
@@ -50,6 +58,7 @@ impl StaticPod {
         Self {
             name: name.to_owned(),
             uid,
+            device: device.to_owned(),
         }
     }
 
@@ -116,8 +125,19 @@ impl StaticPod {
         let [process] = first.collect::<Vec<i32>>()[..] else {
             panic!("there is not one sidecar");
         };
-        println!("  ({signal} to the sidecar)");
+        say(&format!("{signal} to the sidecar"));
         kill(Pid::from_raw(process), signal).unwrap();
+    }
+
+    /// Kills what holds its containers together.
+    pub(crate) fn kill_sandbox(&self) {
+        let list = "ctr --namespace k8s.io containers list --quiet";
+        let of_pod = format!("labels.\"io.kubernetes.pod.uid\"=={}", self.uid);
+        let kind = "labels.\"io.cri-containerd.kind\"==sandbox";
+        let sandbox = check(&format!("{list} {of_pod},{kind}"));
+        check(&format!(
+            "ctr --namespace k8s.io tasks kill --signal SIGKILL {sandbox}"
+        ));
     }
 
     /// All that a container has said, also before it was started again.
@@ -140,6 +160,18 @@ impl StaticPod {
         until(&format!("{name} says {word:?}"), || {
             self.log(name).contains(word).then_some(())
         });
+    }
+
+    /// Waits until `kubectl describe pod`, which is what a user sees, says all of this: each word in the
+    /// part of a container, or another.
+    #[track_caller]
+    pub(crate) fn wait_for_description(&self, expected: &[(&str, &[&str])]) {
+        wait_for_description(&format!("pod {}", self.name()), expected);
+    }
+
+    /// Its name for `kubectl`.
+    pub(crate) fn name(&self) -> String {
+        format!("{}-node", self.name)
     }
 
     /// What the workload has read, each line once for each change.
@@ -174,7 +206,7 @@ impl StaticPod {
 
     /// Where the kubelet keeps its things.
     pub(crate) fn folder(&self) -> PathBuf {
-        Path::new("/var/lib/kubelet/pods").join(&self.uid)
+        Path::new(PODS).join(&self.uid)
     }
 
     /// Takes the pod from the kubelet.
@@ -187,7 +219,9 @@ impl StaticPod {
     pub(crate) fn end(self) {
         self.delete();
         self.wait_until_gone();
-        until("no mapping is left", || mappings().is_empty().then_some(()));
+        until("no mapping is left", || {
+            mappings_of(&self.device).is_empty().then_some(())
+        });
     }
 
     /// Waits until the kubelet has forgotten it, with all that it had for it.
@@ -207,12 +241,12 @@ impl Drop for StaticPod {
             return;
         }
         for name in [MOUNTER, WORKLOAD] {
-            println!("{name} said:\n{}", self.log(name));
-            println!("{name}: {:#}", self.container(name));
+            say(&format!("{name} said:\n{}", self.log(name)));
         }
+        say(&described(&format!("pod {}", self.name())));
         self.delete();
         for mount in mounts_below(&self.folder()).iter().rev() {
-            println!("mounted: {mount}");
+            say(&format!("mounted: {mount}"));
             let _ = Command::new("umount").args(["-l", mount]).status();
         }
     }
@@ -234,22 +268,4 @@ fn pods() -> Option<Vec<Value>> {
     let (_, body) = answer.split_once("\r\n\r\n")?;
     let mut pods: Value = serde_json::from_str(body).ok()?;
     serde_json::from_value(pods["items"].take()).unwrap_or_default()
-}
-
-/// The mount points below a folder.
-pub(crate) fn mounts_below(folder: &Path) -> Vec<String> {
-    let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
-    let points = mounts.lines().filter_map(|line| line.split(' ').nth(1));
-    points
-        .filter(|point| Path::new(point).starts_with(folder))
-        .map(str::to_owned)
-        .collect()
-}
-
-/// The names of the mappings that are there.
-pub(crate) fn mappings() -> Vec<String> {
-    let devices = fs::read_dir("/sys/block").unwrap();
-    let names = devices
-        .filter_map(|device| fs::read_to_string(device.unwrap().path().join("dm/name")).ok());
-    names.map(|name| name.trim().to_owned()).collect()
 }

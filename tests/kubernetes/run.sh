@@ -8,13 +8,13 @@ cd "$(dirname "$0")/../.."
 mounter=$1 builder=$2 testvm=$3 tests=$4
 shift 4
 
-tests/kubernetes/packages.sh
+tests/kubernetes/programs.sh
 for program in "$mounter" "$builder"; do
     cargo run --quiet --locked --package xtask -- image target/image "$program"
 done
 work=$(mktemp -d -p target/kubernetes)
 trap 'rm -rf "$work"' EXIT
-tests/kubernetes/node.sh "$work/node.img"
+tests/kubernetes/node.sh "$testvm" "$work/node.img"
 
 # boot ARGUMENT…: runs the tests on the node.
 boot() {
@@ -26,12 +26,14 @@ boot() {
         --file target/image/disk-builder.oci.tar:disk-builder.oci.tar --file deploy/kubernetes:kubernetes \
         -- sh enter.sh kubernetes "$@"
 }
-boot "$@"
-[ $# = 0 ] || exit 0
+if [ $# != 0 ]; then
+    boot "$@"
+    exit
+fi
 
-# A node that is reset while a pod runs, and its next boot.
+# All tests, a node that is reset while a pod runs, and its next boot.
 code=0
-boot before-reset 2>"$work/log" || code=$?
+boot then-reset 2>"$work/log" || code=$?
 { [ "$code" = 125 ] && grep -q "the guest ended before COMMAND did" "$work/log"; } ||
     { cat "$work/log" >&2 && echo "not reset, but $code" >&2 && exit 1; }
 boot after-reset

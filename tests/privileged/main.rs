@@ -26,6 +26,7 @@ mod mounting;
 mod neighbour;
 mod oci;
 mod others;
+mod partitions;
 mod power;
 mod races;
 mod real_model;
@@ -56,6 +57,7 @@ fn main() -> ExitCode {
         ("sidecar", sidecar::TESTS),
         ("restart", restart::TESTS),
         ("foreign", foreign::TESTS),
+        ("partitions", partitions::TESTS),
         ("faults", faults::TESTS),
         ("hangs", hangs::TESTS),
         ("races", races::TESTS),

@@ -1,7 +1,5 @@
 //! What the arguments of a program say of a disk. All of it is trusted. No I/O.
 
-use std::path::Path;
-
 use dm_verity::{
     BlockSize, HashAlgorithm, HashArea, HashAreaError, ParamsError, RootHash, Salt, VerityParams,
 };
@@ -112,18 +110,14 @@ pub struct Contradiction {
 }
 
 impl ExpectedParams {
-    /// The parameters of a tree without a superblock, at byte `hash_offset` of its hash device. With
-    /// a `hash_device` of its own it is at byte 0 if not given.
+    /// The parameters of a tree without a superblock, at byte `hash_offset` of its hash device.
     pub fn without_superblock(
         self,
         root_hash: &RootHash,
         hash_offset: Option<u64>,
-        hash_device: Option<&Path>,
     ) -> Result<ParamsSource, ArgumentsError> {
         use ArgumentsError::Missing;
-        let hash_offset = hash_offset
-            .or(hash_device.map(|_| 0))
-            .ok_or(Missing("--hash-offset or --hash-device"))?;
+        let hash_offset = hash_offset.ok_or(Missing("--hash-offset or --hash-device"))?;
         let algorithm = root_hash.algorithm();
         if let Some(hash) = self.algorithm.filter(|given| *given != algorithm) {
             let root_hash = algorithm;

@@ -10,15 +10,17 @@ use std::{
 use dm_verity::DeviceNumber;
 use rustix::fs::OFlags;
 
-use crate::{ExitCode, FileError, FileStamp, HasExitCode, ReadAt};
+use crate::{ExitCode, FileError, FileStamp, HasExitCode, Partition, ReadAt};
 
-/// A regular file or a block device, open. Whatever its path names later, the descriptor and the
-/// device number stay those of what was opened.
+/// A regular file or a block device, or a partition of one, open. Whatever its path names later, the
+/// descriptor and the device number stay those of what was opened.
 #[derive(Debug)]
 pub struct BackingFile {
     file: File,
     path: PathBuf,
     kind: BackingKind,
+    /// Where it starts in what was opened; 0 for all of that.
+    start: u64,
     bytes: u64,
     stamp: FileStamp,
 }
@@ -107,9 +109,31 @@ impl BackingFile {
             file,
             path: path.to_owned(),
             kind,
+            start: 0,
             bytes,
             stamp: FileStamp::of(&metadata),
         })
+    }
+
+    /// A partition of it, by another descriptor of the same open file. That it lies within the file is
+    /// for [`PartitionTable`](crate::PartitionTable) to see to.
+    pub fn part(&self, partition: Partition) -> Result<Self, FileError> {
+        let file = self.file.try_clone();
+        let mut path = self.path.clone().into_os_string();
+        path.push(format!(" (partition {})", partition.number));
+        Ok(Self {
+            file: file.map_err(FileError::new("open once more", &self.path))?,
+            path: path.into(),
+            kind: self.kind,
+            start: self.start.saturating_add(partition.start),
+            bytes: partition.bytes,
+            stamp: self.stamp,
+        })
+    }
+
+    /// Where it starts in the open file and how many bytes it has, if it is a partition of that.
+    pub fn place(&self) -> Option<(u64, u64)> {
+        (self.start > 0).then_some((self.start, self.bytes))
     }
 
     /// The open file.
@@ -117,7 +141,7 @@ impl BackingFile {
         &self.file
     }
 
-    /// The path by which it was opened, for messages.
+    /// The path by which it was opened, and which partition it is, for messages.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -146,13 +170,14 @@ impl BackingFile {
 impl ReadAt for BackingFile {
     type Error = FileError;
 
-    /// Its size when it was opened.
+    /// Its size when it was opened, or that of the partition.
     fn bytes(&self) -> u64 {
         self.bytes
     }
 
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> Result<(), FileError> {
-        let read = self.file.read_exact_at(buffer, offset);
+        let place = self.start.saturating_add(offset);
+        let read = self.file.read_exact_at(buffer, place);
         read.map_err(FileError::new("read", &self.path))
     }
 }
@@ -183,6 +208,28 @@ mod tests {
         let mut byte = [0];
         opened.read_exact_at(&mut byte, 999).unwrap();
         assert_eq!(byte, [7]);
+    }
+
+    #[test]
+    fn a_partition_is_read_from_its_start() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), [[1; 512], [2; 512], [3; 512]].concat()).unwrap();
+        let opened = BackingFile::open(file.path()).unwrap();
+        assert_eq!(opened.place(), None);
+        let partition = Partition {
+            number: 4,
+            type_guid: uuid::Uuid::nil(),
+            start: 512,
+            bytes: 512,
+        };
+        let part = opened.part(partition).unwrap();
+        // Whatever the path names by now.
+        fs::remove_file(file.path()).unwrap();
+        assert_eq!((part.bytes(), part.place()), (512, Some((512, 512))));
+        let mut all = [0; 512];
+        part.read_exact_at(&mut all, 0).unwrap();
+        assert_eq!(all, [2; 512]);
+        assert!(part.path().to_string_lossy().ends_with(" (partition 4)"));
     }
 
     #[test]

@@ -13,6 +13,7 @@
 //! | [`Disk`], [`DiskArguments`] | the judgement, and what the arguments say | through the next |
 //! | [`BackingFile`], [`ReadAt`] | the file or block device that a disk is in, open | yes |
 //! | [`FileStamp`] | whether a file is still what it was | yes |
+//! | [`PartitionTable`], [`PartitionChoice`] | the partitions of a disk, and which of them hold data and tree | through [`ReadAt`] |
 //! | [`superblocks`] | where superblocks are, and what they say | through [`ReadAt`] |
 //! | [`Binding`], [`geometry_salt()`], [`appended_hash_offset()`], [`derived_uuid()`] | layout 1: what binds the geometry to the root hash, and where things are | no |
 //! | [`filesystem`], [`erofs`] | the sizes that filesystems claim; EROFS read and laid out | no |
@@ -56,6 +57,9 @@ mod geometry_salt;
 mod hash_offset;
 mod inspect;
 pub mod manifest;
+mod partition_choice;
+mod partition_table;
+mod partition_types;
 mod progress;
 mod progress_line;
 mod read_at;
@@ -77,6 +81,8 @@ pub use file_stamp::FileStamp;
 pub use geometry_salt::geometry_salt;
 pub use hash_offset::{appended_hash_offset, hash_offset_candidates};
 pub use inspect::{FilesystemReport, Inspection, SuperblockReport, inspect};
+pub use partition_choice::{PartitionChoice, PartitionChoiceError, PartitionError};
+pub use partition_table::{MAX_PARTITIONS, NoPartitionTable, Partition, PartitionTable};
 pub use progress::Progress;
 pub use progress_line::ProgressLine;
 pub use read_at::ReadAt;

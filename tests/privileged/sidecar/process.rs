@@ -3,6 +3,7 @@
 use std::{
     fs,
     io::{BufRead, BufReader, Read},
+    path::PathBuf,
     process::{Child, ChildStderr, Command, Stdio},
     thread,
     time::{Duration, Instant},
@@ -128,6 +129,15 @@ pub(super) fn threads(process: Pid) -> Vec<String> {
         fs::read_to_string(thread.unwrap().path().join("status")).ok()
     });
     statuses.flatten().collect()
+}
+
+/// What a process has open.
+#[track_caller]
+pub(super) fn open_files(process: Pid) -> Vec<PathBuf> {
+    let files = fs::read_dir(format!("/proc/{process}/fd")).unwrap();
+    // One that was open for a moment is gone.
+    let files = files.map(|entry| fs::read_link(entry.unwrap().path()).ok());
+    files.flatten().collect()
 }
 
 /// Looks again and again until something is so.

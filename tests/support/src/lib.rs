@@ -7,6 +7,7 @@ pub mod documents;
 pub mod image;
 mod messages;
 pub mod model;
+pub mod partitions;
 mod sound;
 
 pub use messages::assert_causes_stand_once;

@@ -23,9 +23,18 @@ impl DebianArchive {
     /// Reads the lists of some of Debian's suites, each with the archive that it is in:
     /// `debian-security trixie-security`.
     pub(crate) fn read(directory: &Path, suites: &[&str]) -> Result<Self> {
+        Self::of_kind(directory, "deb", suites)
+    }
+
+    /// The same for the sources of packages.
+    pub(crate) fn read_sources(directory: &Path, suites: &[&str]) -> Result<Self> {
+        Self::of_kind(directory, "deb-src", suites)
+    }
+
+    fn of_kind(directory: &Path, kind: &str, suites: &[&str]) -> Result<Self> {
         let lines = suites.iter().map(|suite| format!("{MIRROR}/{suite} main"));
         let sources: String = lines
-            .map(|line| format!("deb [signed-by={KEYRING}] {line}\n"))
+            .map(|line| format!("{kind} [signed-by={KEYRING}] {line}\n"))
             .collect();
         Self::of_sources(directory, &sources)
     }
@@ -83,11 +92,12 @@ impl DebianArchive {
         Ok(())
     }
 
-    /// Unpacks a package and all that it depends on, each in the newest version that there is.
-    pub(crate) fn unpack_all(&self, package: &str, root: &Path) -> Result<()> {
+    /// Unpacks packages and all that they depend on, each in the newest version that there is.
+    pub(crate) fn unpack_all(&self, packages: &[String], root: &Path) -> Result<()> {
         let mut install = self.apt("apt-get");
         install.args(["-o", "Debug::NoLocking=1", "--no-install-recommends"]);
-        output(install.args(["install", "--yes", "--download-only", "--", package]))?;
+        install.args(["install", "--yes", "--download-only", "--"]);
+        output(install.args(packages))?;
         for file in fs::read_dir(self.directory.join("cache/archives"))? {
             let file = file?.path();
             if file.extension().is_some_and(|extension| extension == "deb") {
@@ -95,6 +105,27 @@ impl DebianArchive {
             }
         }
         Ok(())
+    }
+
+    /// Unpacks the source of a package, with Debian's patches, into a directory that is not there yet.
+    pub(crate) fn unpack_source(&self, package: &str, root: &Path) -> Result<()> {
+        let download = tempfile::tempdir_in(&self.directory)?;
+        output(
+            self.apt("apt-get")
+                .args(["source", "--download-only", "--only-source", "--", package])
+                .current_dir(download.path()),
+        )?;
+        let mut files = fs::read_dir(download.path())?
+            .map(|file| Ok(file?.path()))
+            .collect::<Result<Vec<_>>>()?;
+        files.retain(|file| file.extension().is_some_and(|extension| extension == "dsc"));
+        let [description] = files.as_slice() else {
+            bail!("{package} has {} descriptions", files.len());
+        };
+        // apt has checked it against the archive's signature: that of its maintainer takes other keys.
+        let mut extract = Command::new("dpkg-source");
+        extract.args(["--no-check", "--no-copy", "--extract"]);
+        output(extract.arg(description).arg(root)).map(drop)
     }
 
     fn apt(&self, program: &str) -> Command {
@@ -144,38 +175,54 @@ fn output(command: &mut Command) -> Result<String> {
 mod tests {
     use super::*;
 
-    const CONTROL: &str = "Package: kernel\nVersion: 6.1-1\nArchitecture: all\n\
-                           Maintainer: nobody <nobody@localhost>\nDepends: other (= 1)\n\
-                           Description: a test\n";
-
-    /// An archive of one package, which is not signed.
-    fn archive(directory: &Path) {
-        let content = directory.join("content");
-        fs::create_dir_all(content.join("DEBIAN")).unwrap();
-        fs::write(content.join("DEBIAN/control"), CONTROL).unwrap();
-        fs::write(content.join("file"), "kernel").unwrap();
-        let package = directory.join("kernel.deb");
-        output(Command::new("dpkg-deb").arg("-b").args([content, package])).unwrap();
-        let script = r#"
-            sum() { sha256sum "$1" | cut -d ' ' -f 1; }
-            printf '%sFilename: ./kernel.deb\nSize: %s\nSHA256: %s\n' "$0" \
-                "$(stat -c %s kernel.deb)" "$(sum kernel.deb)" >Packages
-            printf 'Date: %s\nSHA256:\n %s %s Packages\n' "$(date -uR)" "$(sum Packages)" \
-                "$(stat -c %s Packages)" >Release"#;
-        let mut index = Command::new("sh");
-        index.args(["-euc", script, CONTROL]).current_dir(directory);
-        output(&mut index).unwrap();
+    /// An archive that is not signed: packages, each with what it depends on.
+    fn archive(directory: &Path, packages: &[(&str, &str)]) {
+        let mut index = String::new();
+        for (name, depends) in packages {
+            let content = directory.join("content").join(name);
+            fs::create_dir_all(content.join("DEBIAN")).unwrap();
+            let control = format!(
+                "Package: {name}\nVersion: 6.1-1\nArchitecture: all\n\
+                 Maintainer: nobody <nobody@localhost>\nDepends: {depends}\nDescription: a test\n"
+            );
+            fs::write(content.join("DEBIAN/control"), &control).unwrap();
+            fs::write(content.join(name), name).unwrap();
+            let package = directory.join(format!("{name}.deb"));
+            output(
+                Command::new("dpkg-deb")
+                    .arg("-b")
+                    .args([&content, &package]),
+            )
+            .unwrap();
+            let bytes = fs::metadata(&package).unwrap().len();
+            let sum = sum(&package);
+            index += &format!("{control}Filename: ./{name}.deb\nSize: {bytes}\nSHA256: {sum}\n\n");
+        }
+        let path = directory.join("Packages");
+        fs::write(&path, &index).unwrap();
+        let date = output(Command::new("date").arg("-uR")).unwrap();
+        let (sum, bytes) = (sum(&path), index.len());
+        let release = format!("Date: {date}SHA256:\n {sum} {bytes} Packages\n");
+        fs::write(directory.join("Release"), release).unwrap();
     }
 
+    fn sum(path: &Path) -> String {
+        let printed = output(Command::new("sha256sum").arg(path)).unwrap();
+        printed.split(' ').next().unwrap().to_owned()
+    }
+
+    const KERNEL: &[(&str, &str)] = &[("kernel", "other (= 1)")];
+
+    /// What is fetched by `file:` would not be copied to where apt keeps packages.
     fn read(directory: &Path, options: &str) -> Result<DebianArchive> {
-        let sources = format!("deb {options} file:{} ./\n", directory.display());
+        let sources = format!("deb {options} copy:{} ./\n", directory.display());
         DebianArchive::of_sources(&directory.join("apt"), &sources)
     }
 
     #[test]
     fn a_package_in_exactly_its_version() {
         let directory = tempfile::tempdir().unwrap();
-        archive(directory.path());
+        archive(directory.path(), KERNEL);
         let archive = read(directory.path(), "[trusted=yes]").unwrap();
         let root = directory.path().join("root");
         let unpack = |name, version| archive.unpack_pinned(name, version, &root).unwrap();
@@ -183,14 +230,72 @@ mod tests {
         assert_eq!(unpack("other", "6.1-1"), None);
         assert!(!root.exists());
         assert_eq!(unpack("kernel", "6.1-1"), Some(()));
-        assert_eq!(fs::read_to_string(root.join("file")).unwrap(), "kernel");
+        assert_eq!(fs::read_to_string(root.join("kernel")).unwrap(), "kernel");
         assert_eq!(archive.dependencies("kernel").unwrap(), "other (= 1)");
+    }
+
+    /// An archive of one source package, which is not signed.
+    fn source_archive(directory: &Path) {
+        let script = r#"
+            sum() { printf '%s %s %s\n' "$($1sum "$2" | cut -d ' ' -f 1)" "$(stat -c %s "$2")" "$2"; }
+            mkdir -p tool-1/debian/source
+            echo '3.0 (native)' >tool-1/debian/source/format
+            echo test >tool-1/file
+            tar -cJf tool_1.tar.xz tool-1
+            rm -r tool-1
+            { printf 'Format: 3.0 (native)\nSource: tool\nVersion: 1\nFiles:\n %s\n' "$(sum md5 tool_1.tar.xz)"
+              printf 'Checksums-Sha256:\n %s\n' "$(sum sha256 tool_1.tar.xz)"; } >tool_1.dsc
+            printf 'Package: tool\nVersion: 1\nDirectory: .\nFormat: 3.0 (native)\nFiles:\n' >Sources
+            for file in tool_1.tar.xz tool_1.dsc; do printf ' %s\n' "$(sum md5 "$file")"; done >>Sources
+            echo Checksums-Sha256: >>Sources
+            for file in tool_1.tar.xz tool_1.dsc; do printf ' %s\n' "$(sum sha256 "$file")"; done >>Sources
+            printf 'Date: %s\nSHA256:\n %s\n' "$(date -uR)" "$(sum sha256 Sources)" >Release"#;
+        let mut index = Command::new("sh");
+        index.args(["-euc", script]).current_dir(directory);
+        output(&mut index).unwrap();
+    }
+
+    #[test]
+    fn the_source_of_a_package() {
+        let directory = tempfile::tempdir().unwrap();
+        source_archive(directory.path());
+        let sources = format!(
+            "deb-src [trusted=yes] file:{} ./\n",
+            directory.path().display()
+        );
+        let archive = DebianArchive::of_sources(&directory.path().join("apt"), &sources).unwrap();
+        let root = directory.path().join("root");
+        assert!(archive.unpack_source("other", &root).is_err());
+        archive.unpack_source("tool", &root).unwrap();
+        assert_eq!(fs::read_to_string(root.join("file")).unwrap(), "test\n");
+        fs::write(directory.path().join("tool_1.tar.xz"), "other").unwrap();
+        let other = directory.path().join("other");
+        assert!(archive.unpack_source("tool", &other).is_err());
+    }
+
+    #[test]
+    fn packages_with_all_that_they_depend_on() {
+        let directory = tempfile::tempdir().unwrap();
+        let packages = [
+            ("one", "below"),
+            ("two", "below"),
+            ("below", "one"),
+            ("none", "one"),
+        ];
+        archive(directory.path(), &packages);
+        let archive = read(directory.path(), "[trusted=yes]").unwrap();
+        let root = directory.path().join("root");
+        let names = ["one".to_owned(), "two".to_owned()];
+        archive.unpack_all(&names, &root).unwrap();
+        let is_there = packages.map(|(name, _)| root.join(name).exists());
+        assert_eq!(is_there, [true, true, true, false]);
+        assert!(archive.unpack_all(&["absent".to_owned()], &root).is_err());
     }
 
     #[test]
     fn an_archive_without_a_signature_is_refused() {
         let directory = tempfile::tempdir().unwrap();
-        archive(directory.path());
+        archive(directory.path(), KERNEL);
         let error = read(directory.path(), "").err().unwrap().to_string();
         assert!(error.contains("is not signed"), "{error}");
     }
@@ -198,7 +303,7 @@ mod tests {
     #[test]
     fn a_package_that_was_changed_is_refused() {
         let directory = tempfile::tempdir().unwrap();
-        archive(directory.path());
+        archive(directory.path(), KERNEL);
         let archive = read(directory.path(), "[trusted=yes]").unwrap();
         fs::write(directory.path().join("kernel.deb"), "other").unwrap();
         assert!(archive.unpack("kernel", directory.path()).is_err());

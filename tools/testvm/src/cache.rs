@@ -9,14 +9,27 @@ use anyhow::{Context, Result};
 
 use crate::apt::DebianArchive;
 
-/// The root of a package with all that it depends on.
-pub(crate) fn unpacked(cache: &Path, suite: &str, package: &str) -> Result<PathBuf> {
-    cached(cache, &format!("{suite}_{package}"), |apt, root| {
+/// The root of packages with all that they depend on.
+pub(crate) fn unpacked(cache: &Path, suite: &str, packages: &[String]) -> Result<PathBuf> {
+    let name = format!("{suite}_{}", packages.join("_"));
+    cached(cache, &name, |apt, root| {
         let archive = DebianArchive::read(apt, &[&format!("debian {suite}")])?;
         archive
-            .unpack_all(package, root)
-            .with_context(|| format!("cannot fetch {package} of {suite}"))
+            .unpack_all(packages, root)
+            .with_context(|| format!("cannot fetch {} of {suite}", packages.join(", ")))
     })
+}
+
+/// The source of a package, with Debian's patches.
+pub(crate) fn unpacked_source(cache: &Path, suite: &str, package: &str) -> Result<PathBuf> {
+    let name = format!("{suite}_{package}_source");
+    let directory = cached(cache, &name, |apt, root| {
+        let archive = DebianArchive::read_sources(apt, &[&format!("debian {suite}")])?;
+        archive
+            .unpack_source(package, &root.join(package))
+            .with_context(|| format!("cannot fetch the source of {package} of {suite}"))
+    })?;
+    Ok(directory.join(package))
 }
 
 /// A directory of the cache. Where there is none, `fetch` fills it, which also gets an empty

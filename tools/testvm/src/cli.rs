@@ -45,14 +45,22 @@ pub(crate) enum TestvmCommand {
     Run(TestvmRunArguments),
     /// Fetch the guest's kernel, and print where it lies
     Prepare,
-    /// Fetch a Debian package with all that it depends on, and print where its root lies
+    /// Fetch Debian packages with all that they depend on, and print where their root lies
     ///
-    /// Nothing is installed. Its programs are started by the loader that is there:
+    /// Nothing is installed. The programs are started by the loader that is there:
     /// usr/lib64/ld-linux-x86-64.so.2 --library-path usr/lib/x86_64-linux-gnu PROGRAM
     Unpack {
         /// A suite of Debian: forky, say
         suite: String,
-        /// The package
+        /// The packages
+        #[arg(required = true, value_name = "PACKAGE")]
+        packages: Vec<String>,
+    },
+    /// Fetch the source of a Debian package, and print where it lies
+    Source {
+        /// A suite of Debian: trixie, say
+        suite: String,
+        /// The source package
         package: String,
     },
 }

@@ -10,7 +10,7 @@
 //! | `native` | the same without a virtual machine |
 //! | `initramfs`, `cpio`, `quote` | all that the guest holds, as one archive |
 //! | `kernel`, `modules` | the guest's kernel, and its modules in load order |
-//! | `cache`, `apt` | packages of any release of Debian, unpacked once |
+//! | `cache`, `apt` | packages of any release of Debian and their sources, unpacked once |
 //! | `job` | what to run and what it needs |
 //! | `host` | what this machine can do, and what it lacks |
 //! | `process`, `program` | a child process under a time limit, and programs of this machine |
@@ -58,8 +58,15 @@ fn run(arguments: TestvmArguments) -> Result<u8> {
     let (cache, kernel) = (arguments.cache.as_path(), arguments.kernel);
     match arguments.command {
         TestvmCommand::Prepare => prepare(cache, kernel.unwrap_or_default()),
-        TestvmCommand::Unpack { suite, package } => {
-            println!("{}", cache::unpacked(cache, &suite, &package)?.display());
+        TestvmCommand::Unpack { suite, packages } => {
+            println!("{}", cache::unpacked(cache, &suite, &packages)?.display());
+            Ok(0)
+        }
+        TestvmCommand::Source { suite, package } => {
+            println!(
+                "{}",
+                cache::unpacked_source(cache, &suite, &package)?.display()
+            );
             Ok(0)
         }
         TestvmCommand::Run(arguments) => {

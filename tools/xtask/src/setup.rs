@@ -112,6 +112,7 @@ const PACKAGES: &[(Purpose, &str, Sign)] = &[
     ),
     (Tests, "git", PublishedProgram("git")),
     (Tests, "openssh-client", PublishedProgram("ssh-keygen")),
+    (Tests, "dpkg-dev", PublishedProgram("dpkg-source")),
     (Tests, "dmsetup", PublishedProgram("dmsetup")),
     (Tests, "e2fsprogs", PublishedProgram("mke2fs")),
     (Tests, "squashfs-tools", PublishedProgram("mksquashfs")),

@@ -78,8 +78,8 @@ impl TryFrom<VerifyArguments> for Verify {
             salt: tree.salt,
         };
         let params = if tree.no_superblock {
-            let hash_device = arguments.hash_device.as_deref();
-            expected.without_superblock(&arguments.root_hash, hash_offset, hash_device)?
+            let hash_offset = hash_offset.or(arguments.hash_device.is_some().then_some(0));
+            expected.without_superblock(&arguments.root_hash, hash_offset)?
         } else {
             ParamsSource::Superblock {
                 hash_offset,

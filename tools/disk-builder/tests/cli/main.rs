@@ -5,6 +5,7 @@
 mod build;
 mod damage;
 mod forged;
+mod go_dmverity;
 mod hash;
 mod inspect;
 mod interrupted;
