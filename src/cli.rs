@@ -1,20 +1,25 @@
 //! The command line of `disk-mounter`: raw options, and their checked form.
 
+mod disk;
 mod drop_in;
+mod read;
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::{MappingName, MountRequest, log::LogFormat};
-use dm_verity::{BlockSize, HashAlgorithm, OnCorruption, OnReadError, RootHash, Salt};
+use disk::DiskOptions;
+use dm_verity::{OnCorruption, OnReadError, RootHash};
 use model_disk::{
-    ArgumentsError, ExitCode, ExpectedParams, HasExitCode, ParamsSource, PartitionChoice,
-    filesystem::FsType,
-    units::{Size, block_size},
+    ArgumentsError, Escaped, ExitCode, HasExitCode, PartitionChoice, PathError, filesystem::FsType,
+    units::Size,
 };
 
 pub use drop_in::{DevicePathArguments, drop_in, is_device_path_form};
+pub use read::{
+    CatArgs, CatRequest, CheckArgs, CheckRequest, ExtractArgs, ListArgs, ReadArgs, WorkOptions,
+};
 
 /// Mounts disks with model weights under dm-verity.
 ///
@@ -121,6 +126,14 @@ Ends with 3 where another disk or none that is verified is mounted there, with 4
         #[arg(long)]
         json: bool,
     },
+    /// List files of a disk, as any user and without mounting it
+    Ls(Box<ListArgs>),
+    /// Print files of a disk, verified, as any user and without mounting it
+    Cat(Box<CatArgs>),
+    /// Extract files of a disk, verified, as any user and without mounting it
+    Extract(Box<ExtractArgs>),
+    /// Compare a directory with a disk, as any user and without mounting it
+    Check(Box<CheckArgs>),
     /// `NAME INDEX ROOT_HASH`, as Privatemode's container is called.
     #[command(external_subcommand)]
     DropIn(Vec<OsString>),
@@ -140,40 +153,8 @@ pub struct MountArgs {
 /// The options of all that mounts.
 #[derive(Debug, Args)]
 struct MountOptions {
-    /// What the disk must be: 64 hex digits (128 with sha512)
-    #[arg(long, value_name = "HEX")]
-    root_hash: RootHash,
-    /// The device with the hash tree, if it is another
-    #[arg(long, value_name = "PATH", conflicts_with_all = ["data_partition", "hash_partition"])]
-    hash_device: Option<PathBuf>,
-    /// The partition with the data, on a disk with two of them and a GPT [default: found by the types]
-    #[arg(long, value_name = "N")]
-    data_partition: Option<u32>,
-    /// The partition with the hash tree [default: found by its type or superblock]
-    #[arg(long, value_name = "N")]
-    hash_partition: Option<u32>,
-    /// Where the superblock is, or the tree if there is none [default: after the filesystem; 0 on
-    /// a hash device or partition]
-    #[arg(long, value_name = "BYTES")]
-    hash_offset: Option<Size>,
-    /// How many data blocks the disk must have
-    #[arg(long, value_name = "N", required_if_eq("no_superblock", "true"))]
-    data_blocks: Option<u64>,
-    /// Do not read a superblock; the arguments give all parameters
-    #[arg(long, requires = "salt")]
-    no_superblock: bool,
-    /// The salt, or - for none
-    #[arg(long, value_name = "HEX|-", requires = "no_superblock")]
-    salt: Option<Salt>,
-    /// The hash algorithm [default: that of the root hash]
-    #[arg(long, value_name = "ALG", requires = "no_superblock")]
-    hash: Option<HashAlgorithm>,
-    /// The data block size [default: 4096]
-    #[arg(long, value_name = "N", requires = "no_superblock", value_parser = block_size)]
-    data_block_size: Option<BlockSize>,
-    /// The hash block size [default: 4096]
-    #[arg(long, value_name = "N", requires = "no_superblock", value_parser = block_size)]
-    hash_block_size: Option<BlockSize>,
+    #[command(flatten)]
+    disk: DiskOptions,
     /// The filesystem on the disk: erofs, squashfs, ext4 or xfs
     #[arg(long, value_name = "TYPE", default_value_t)]
     fs_type: FsType,
@@ -274,6 +255,17 @@ pub enum MounterUsageError {
     /// They make no parameters of a tree.
     #[error(transparent)]
     Arguments(#[from] ArgumentsError),
+    /// What should be a path on a disk is none.
+    #[error("{} is no path on a disk", Escaped::path(path))]
+    DiskPath {
+        /// What was given.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: PathError,
+    },
+    /// A part of files that have nothing to do with each other.
+    #[error("--offset and --bytes are for one PATH")]
+    PartOfMany,
     /// More than the kernel can set.
     #[error("--read-ahead {0}: the limit is 2 GiB")]
     ReadAhead(u64),
@@ -288,21 +280,13 @@ impl HasExitCode for MounterUsageError {
 impl MountArgs {
     /// Checks the options against each other.
     pub fn check(self) -> Result<MountRequest, MounterUsageError> {
-        let choice = self.options.partitions();
-        let choice = (choice != PartitionChoice::default()).then_some(choice);
-        self.options.check(self.device, self.mount_point, choice)
+        let partitions = self.options.disk.partitions();
+        self.options
+            .check(self.device, self.mount_point, partitions)
     }
 }
 
 impl MountOptions {
-    /// The partitions that are named.
-    fn partitions(&self) -> PartitionChoice {
-        PartitionChoice {
-            data: self.data_partition,
-            hash: self.hash_partition,
-        }
-    }
-
     /// Checks them against each other. With `partitions` the device is taken apart.
     fn check(
         self,
@@ -310,24 +294,7 @@ impl MountOptions {
         mount_point: PathBuf,
         partitions: Option<PartitionChoice>,
     ) -> Result<MountRequest, MounterUsageError> {
-        let hash_offset = self.hash_offset.map(|Size(bytes)| bytes);
-        let expected = ExpectedParams {
-            data_blocks: self.data_blocks,
-            data_block_size: self.data_block_size,
-            hash_block_size: self.hash_block_size,
-            algorithm: self.hash,
-            salt: self.salt,
-        };
-        let params = if self.no_superblock {
-            let own_place = self.hash_device.is_some() || partitions.is_some();
-            let hash_offset = hash_offset.or(own_place.then_some(0));
-            expected.without_superblock(&self.root_hash, hash_offset)?
-        } else {
-            ParamsSource::Superblock {
-                hash_offset,
-                expected,
-            }
-        };
+        let disk = self.disk.check(device, partitions)?;
         let read_ahead = self
             .read_ahead
             .map(|Size(bytes)| match u32::try_from(bytes.div_ceil(512)) {
@@ -336,11 +303,11 @@ impl MountOptions {
             })
             .transpose()?;
         Ok(MountRequest {
-            root_hash: self.root_hash,
-            device,
-            hash_device: self.hash_device,
-            partitions,
-            params,
+            root_hash: disk.root_hash,
+            device: disk.device,
+            hash_device: disk.hash_device,
+            partitions: disk.partitions,
+            params: disk.params,
             mount_point,
             fs_type: self.fs_type,
             wait: Duration::from_secs(self.wait),
@@ -370,7 +337,8 @@ mod tests {
     use super::*;
 
     use clap::CommandFactory;
-    use model_disk::ErrorChain;
+    use dm_verity::HashAlgorithm;
+    use model_disk::{ErrorChain, ParamsSource};
 
     fn parse(options: &[&str]) -> Result<MountRequest, String> {
         let root_hash = "ab".repeat(32);

@@ -8,6 +8,7 @@
 //! | [`cli`] | the command line, which becomes a request |
 //! | [`sidecar()`] | mounts, watches and unmounts |
 //! | [`mount()`], [`unmount()`], [`status()`] | the other commands; [`check()`] is what a mount does before the kernel has a part in it |
+//! | `reading` | what reads a disk as any user, without the kernel: `ls`, `cat`, `extract`, `check` |
 //! | `device`, `block_sizes` | find a block device or an image file and open it once; what this kernel cannot read |
 //! | `loop_device`, `device_mapper`, `device_node` | the kernel's devices, and their nodes |
 //! | `mount_point`, `min_free` | made or changed for a mount, and changed back |
@@ -56,6 +57,7 @@ mod mount_point;
 mod mountinfo;
 mod pause;
 mod prefetch;
+mod reading;
 mod sidecar;
 mod signals;
 mod status;
@@ -73,6 +75,11 @@ pub use loop_device::LoopError;
 pub use min_free::MinFreeError;
 pub use mount::{MountError, MountRequest, Mounted, check, mount};
 pub use mount_point::MountPointError;
+pub use reading::{
+    CheckReport, Difference, DiskPath, ExtractError, ExtractRequest, Extracted, FilesystemError,
+    ListFormat, ReadRequest, ReadingError, RefusedEntry, VerifiedFiles, cat, check_directory,
+    extract, list,
+};
 pub use sidecar::{ConfineError, SidecarError, sidecar};
 pub use status::{Status, StatusError, status};
 pub use unmount::{UnmountError, unmount};

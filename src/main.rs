@@ -20,8 +20,11 @@ use std::{
     env,
     error::Error,
     ffi::OsString,
+    fs::File,
     io::{self, Write},
+    os::fd::AsFd,
     process,
+    sync::Arc,
 };
 
 use clap::{Parser, error::ErrorKind};
@@ -30,7 +33,7 @@ use disk_mounter::{
     cli::{DevicePathArguments, MounterArguments, MounterCommand, drop_in, is_device_path_form},
     log,
 };
-use model_disk::{ErrorChain, ExitCode, HasExitCode, inspect};
+use model_disk::{ErrorChain, ExitCode, HasExitCode, Progress, ProgressLine, inspect};
 
 fn main() -> process::ExitCode {
     let words: Vec<OsString> = env::args_os().collect();
@@ -132,6 +135,48 @@ fn run(command: MounterCommand) -> Result<ExitCode, ProgramError> {
             }
             Ok(status.exit_code())
         }
+        MounterCommand::Ls(args) => {
+            let format = args.format();
+            let (request, path) = args.check()?;
+            disk_mounter::list(&request.open()?, &path, format, stdout()?)?;
+            Ok(ExitCode::Success)
+        }
+        MounterCommand::Cat(args) => {
+            let request = args.check()?;
+            let (files, out) = (request.read.open()?, stdout()?);
+            let (paths, offset, bytes) = (&request.paths, request.offset, request.bytes);
+            disk_mounter::cat(&files, paths, offset, bytes, request.threads, out)?;
+            Ok(ExitCode::Success)
+        }
+        MounterCommand::Extract(args) => {
+            let (read, request, work) = args.check()?;
+            let files = read.open()?;
+            let progress = Arc::<Progress>::default();
+            let line = ProgressLine::start(&progress, work.quiet);
+            let extracted = disk_mounter::extract(&files, &request, &progress)?;
+            line.finish();
+            if work.json {
+                print(&extracted.to_json())?;
+            } else {
+                print(&extracted)?;
+            }
+            Ok(ExitCode::Success)
+        }
+        MounterCommand::Check(args) => {
+            let (request, work) = args.check()?;
+            let files = request.read.open()?;
+            let progress = Arc::<Progress>::default();
+            let line = ProgressLine::start(&progress, work.quiet);
+            let (directory, threads) = (&request.directory, request.threads);
+            let report = disk_mounter::check_directory(&files, directory, threads, &progress)?;
+            line.finish();
+            if work.json {
+                print(&report.to_json())?;
+            } else {
+                print(&report)?;
+            }
+            Ok(report.exit_code())
+        }
         MounterCommand::Inspect {
             device,
             hash_offset,
@@ -155,6 +200,12 @@ fn sidecar(request: &MountRequest) -> ExitCode {
         Ok(()) => ExitCode::Success,
         Err(error) => error.exit_code(),
     }
+}
+
+/// The standard output, as it is: the library's own would look for the ends of lines.
+fn stdout() -> Result<File, ProgramError> {
+    let stdout = io::stdout().as_fd().try_clone_to_owned();
+    stdout.map(File::from).map_err(output_failed)
 }
 
 fn to_json(status: &Status) -> Result<String, ProgramError> {

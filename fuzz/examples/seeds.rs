@@ -34,6 +34,7 @@ fn main() {
             "kernel" => kernel(),
             "manifest" => manifests(),
             "partitions" => partition_tables(),
+            "reader" => readers(),
             "sha256_backends" => sha256_backends(),
             "superblock" => superblocks(),
             "verify" => changes(),
@@ -306,4 +307,24 @@ fn superblocks() -> Vec<Seed> {
     };
     seeds.push(("largest", superblock.to_bytes().to_vec()));
     seeds
+}
+
+/// Images with a byte that is changed: nowhere of importance, in a directory, in the tree. In one of
+/// them the last file is in chunks.
+fn readers() -> Vec<Seed> {
+    let image = erofs();
+    let seed = |place: u32, image: &[u8]| [&place.to_le_bytes()[..], &image[1024..]].concat();
+    let mut chunked = image.clone();
+    let last = (1024..4096 - 32)
+        .step_by(32)
+        .rfind(|at| chunked[at + 4..at + 6] == [0o244, 0o201])
+        .unwrap();
+    chunked[last] = 4 << 1;
+    chunked[last + 16..last + 20].fill(0);
+    vec![
+        ("model", seed(0, &image)),
+        ("directory", seed(4100, &image)),
+        ("tree", seed(u32::MAX, &image)),
+        ("chunks", seed(7, &chunked)),
+    ]
 }

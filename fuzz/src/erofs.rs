@@ -28,18 +28,18 @@ pub fn run(bytes: &[u8]) {
         .first_chunk::<SUPERBLOCK_SIZE>()
         .and_then(|raw| ErofsSuperblock::parse(raw).ok());
     let mut visited = 0;
-    let result = erofs::walk(read, |node| {
+    let result = erofs::walk(read, |entry| {
         visited += 1;
         let end = superblock.map_or(0, |superblock| superblock.bytes());
-        for data in node.data.iter().flatten() {
+        for data in entry.node.flat_data().into_iter().flatten() {
             assert!(data.start <= data.end && (data.is_empty() || data.end <= end));
         }
         // Those before the last were each the last of a directory that was visited before.
-        let name = node.path.rsplit(|byte| *byte == b'/').next();
+        let name = entry.path.rsplit(|byte| *byte == b'/').next();
         let name = name.unwrap_or_default();
-        assert!(node.path.is_empty() || !name.is_empty());
+        assert!(entry.path.is_empty() || !name.is_empty());
         assert!(name.len() <= MAX_NAME_SIZE && !name.contains(&0));
-        assert!(node.path.len() < 4096);
+        assert!(entry.path.len() < 4096);
     });
     assert!(superblock.is_some() || result.is_err());
     assert!(visited > 0 || result.is_err());

@@ -15,6 +15,7 @@ pub mod filesystem;
 pub mod kernel;
 pub mod manifest;
 pub mod partitions;
+pub mod reader;
 pub mod sha256_backends;
 pub mod superblock;
 pub mod verify;
@@ -31,6 +32,7 @@ pub const TARGETS: &[Target] = &[
     ("kernel", kernel::run),
     ("manifest", manifest::run),
     ("partitions", partitions::run),
+    ("reader", reader::run),
     ("sha256_backends", sha256_backends::run),
     ("superblock", superblock::run),
     ("verify", verify::run),

@@ -87,10 +87,10 @@ impl Subject {
             Ok(())
         };
         let (mut nodes, mut file_data) = (Vec::new(), Vec::new());
-        erofs::walk(read, |node| {
-            let mut name = node.path.to_vec();
-            let data = node.data.unwrap();
-            if node.is_directory {
+        erofs::walk(read, |entry| {
+            let mut name = entry.path.to_vec();
+            let data = entry.node.flat_data().unwrap().clone();
+            if entry.node.is_directory() {
                 name.push(b'/');
             } else {
                 file_data.extend(data.clone());

@@ -82,7 +82,7 @@ impl DevicePathArguments {
 
     /// Checks the options against each other.
     pub fn check(self) -> Result<MountRequest, MounterUsageError> {
-        let partitions = Some(self.options.partitions());
+        let partitions = Some(self.options.disk.partitions().unwrap_or_default());
         let (device, mount_point) = (self.device_path, self.mount_path);
         let request = self.options.check(device, mount_point, partitions)?;
         Ok(self.sidecar.add_to(request))

@@ -1,17 +1,22 @@
 //! The file in which disks are tried, one after the other.
 
 use std::{
-    fs::File,
+    fs::{self, File},
+    num::NonZero,
     os::{fd::AsRawFd, unix::fs::FileExt},
+    path::Path,
     sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
 };
 
-use disk_mounter::{MountError, MountRequest, check};
+use disk_mounter::{
+    DiskPath, ExtractRequest, ListFormat, MountError, MountRequest, ReadRequest, check, extract,
+    list,
+};
 use dm_verity::RootHash;
 use model_disk::{
     BackingFile, Disk, ErrorChain, ExitCode, ExpectedParams, HasExitCode, ParamsSource,
-    PartitionChoice, filesystem::FsType,
+    PartitionChoice, Progress, filesystem::FsType,
 };
 use test_support::{assert_sound, image::DiskImage};
 
@@ -73,19 +78,30 @@ impl DiskFile {
         self.0.write_all_at(disk, 0).unwrap();
         TRIED.fetch_add(1, Ordering::Relaxed);
         let device = format!("/proc/self/fd/{}", self.0.as_raw_fd());
-        let result = check(&MountRequest {
-            params: ParamsSource::Superblock {
-                hash_offset: options.hash_offset,
-                expected: ExpectedParams {
-                    data_blocks: options.data_blocks,
-                    ..ExpectedParams::default()
-                },
+        let params = ParamsSource::Superblock {
+            hash_offset: options.hash_offset,
+            expected: ExpectedParams {
+                data_blocks: options.data_blocks,
+                ..ExpectedParams::default()
             },
+        };
+        let result = check(&MountRequest {
+            params: params.clone(),
             fs_type: options.fs_type,
             partitions: options.partitions,
             wait: Duration::ZERO,
-            ..MountRequest::new(*root_hash, device, "")
+            ..MountRequest::new(*root_hash, &device, "")
         });
+        if options.fs_type == FsType::Erofs {
+            let request = ReadRequest {
+                root_hash: *root_hash,
+                device: device.into(),
+                hash_device: None,
+                partitions: options.partitions,
+                params,
+            };
+            self.read(&request, result.as_ref());
+        }
         if let Ok(checked) = &result {
             let part = |file: &BackingFile| {
                 let (start, bytes) = file.place().unwrap();
@@ -103,6 +119,57 @@ impl DiskFile {
             );
         }
         result
+    }
+
+    /// Reads a disk as `ls` and `extract` do: what the mounter refuses is refused in the same words, and
+    /// what it accepts is read, or refused for what is on it.
+    fn read(&self, request: &ReadRequest, mounted: Result<&Disk, &MountError>) {
+        let files = match (request.open(), mounted) {
+            (Ok(files), Ok(_)) => files,
+            (Err(error), Ok(_)) => {
+                let code = error.exit_code();
+                let refused = matches!(code, ExitCode::Integrity | ExitCode::Unsupported);
+                assert!(refused, "{}", ErrorChain(&error));
+                return;
+            }
+            (Err(error), Err(MountError::Disk(also))) => {
+                assert_eq!(ErrorChain(&error).to_string(), ErrorChain(also).to_string());
+                return;
+            }
+            (Err(error), Err(MountError::Partition(also))) => {
+                assert_eq!(ErrorChain(&error).to_string(), ErrorChain(also).to_string());
+                return;
+            }
+            // Blocks that this machine's kernel cannot read.
+            (_, Err(_)) => return,
+        };
+        // In memory, where there is a place for that: what is extracted is synced.
+        let memory = Path::new("/dev/shm");
+        let folder = if memory.is_dir() {
+            tempfile::tempdir_in(memory).unwrap()
+        } else {
+            tempfile::tempdir().unwrap()
+        };
+        let request = ExtractRequest {
+            destination: folder.path().join("out"),
+            paths: Vec::new(),
+            threads: NonZero::<usize>::MIN,
+        };
+        let top = DiskPath::new(b"/").unwrap();
+        let listed = list(&files, &top, ListFormat::Long, std::io::sink());
+        let extracted = extract(&files, &request, &Progress::default());
+        for code in [
+            listed.map_err(|error| error.exit_code()).err(),
+            extracted.map_err(|error| error.exit_code()).err(),
+        ] {
+            let expected = [None, Some(ExitCode::Integrity), Some(ExitCode::Unsupported)];
+            assert!(expected.contains(&code), "{code:?}");
+        }
+        let names = fs::read_dir(folder.path()).unwrap();
+        assert!(
+            names.count() <= 1,
+            "something else than the directory was made"
+        );
     }
 
     /// A disk that is refused for integrity, with one of these reasons.

@@ -10,6 +10,7 @@ mod disk_file;
 mod filesystem;
 mod partitions;
 mod place;
+mod publisher;
 mod superblock;
 mod tree;
 
@@ -19,12 +20,13 @@ use libtest_mimic::{Arguments, Trial};
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    let groups: [(&str, &[Test]); 5] = [
+    let groups: [(&str, &[Test]); 6] = [
         ("superblock", superblock::TESTS),
         ("tree", tree::TESTS),
         ("place", place::TESTS),
         ("filesystem", filesystem::TESTS),
         ("partitions", partitions::TESTS),
+        ("publisher", publisher::TESTS),
     ];
     let trials = groups
         .into_iter()

@@ -386,9 +386,9 @@ fn a_partition_cut_short() {
 }
 
 /// Counts what is read of it.
-struct CountedReads<'a>(&'a [u8], std::cell::Cell<usize>);
+struct ReadBytes<'a>(&'a [u8], std::cell::Cell<usize>);
 
-impl ReadAt for CountedReads<'_> {
+impl ReadAt for ReadBytes<'_> {
     type Error = std::io::Error;
 
     fn bytes(&self) -> u64 {
@@ -413,7 +413,7 @@ fn memory_is_bounded() {
         set(&mut disk, 512 + 80, &entries.to_le_bytes());
         set(&mut disk, 512 + 40, &2000u64.to_le_bytes());
         seal(&mut disk, 512);
-        let counted = CountedReads(&disk, std::cell::Cell::new(0));
+        let counted = ReadBytes(&disk, std::cell::Cell::new(0));
         let table = PartitionTable::read(&counted).unwrap();
         assert_eq!(table.is_ok(), entries <= MAX_PARTITIONS, "{table:?}");
         if let Ok(table) = &table {

@@ -20,6 +20,7 @@
 //! | [`FileList`], [`RelativePath`] | the files of a model | no |
 //! | [`units`], [`VeritysetupFields`] | sizes as people write them, fields as `veritysetup` prints them | no |
 //! | [`FileError`], [`ErrorChain`], [`ExitCode`], [`Escaped`] | how both programs tell what is wrong | no |
+//! | [`Progress`], [`ProgressLine`] | how far the work is, and how both programs show it at a terminal | the second |
 
 // No panic is reachable from input. What cannot happen says so, with its reason.
 #![deny(
@@ -59,6 +60,8 @@ pub mod manifest;
 mod partition_choice;
 mod partition_table;
 mod partition_types;
+mod progress;
+mod progress_line;
 mod read_at;
 mod relative_path;
 pub mod superblocks;
@@ -80,6 +83,8 @@ pub use hash_offset::{appended_hash_offset, hash_offset_candidates};
 pub use inspect::{FilesystemReport, Inspection, SuperblockReport, inspect};
 pub use partition_choice::{PartitionChoice, PartitionChoiceError, PartitionError};
 pub use partition_table::{MAX_PARTITIONS, NoPartitionTable, Partition, PartitionTable};
+pub use progress::Progress;
+pub use progress_line::ProgressLine;
 pub use read_at::ReadAt;
 pub use relative_path::{PathError, RelativePath, WrittenPath};
 pub use verity_uuid::derived_uuid;

@@ -134,15 +134,7 @@ fn tree(data: &[u8], params: &VerityParams) -> (RootHash, Vec<Vec<u8>>) {
 /// Data that looks random, with an EROFS superblock that claims to fill all of it. `seed` makes
 /// one model differ from another.
 pub fn data(bytes: usize, seed: u64) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut data = Vec::with_capacity(bytes + 8);
-    while data.len() < bytes {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        data.extend(state.to_le_bytes());
-    }
-    data.truncate(bytes);
+    let mut data = crate::model::bytes(bytes, seed);
     claim_erofs(&mut data, 9, (bytes / 512) as u32);
     data
 }

@@ -6,6 +6,7 @@
 pub mod documents;
 pub mod image;
 mod messages;
+pub mod model;
 pub mod partitions;
 mod sound;
 

@@ -21,6 +21,9 @@ const FEATURES: [(u32, &str, &str); 4] = [
     (0x100, "compressed metadata", "6.17"),
 ];
 
+/// The bits with which what is not compressed is where it always was.
+const READ: u32 = OLD_FEATURES | 0x20 | 0x40 | 0x80;
+
 /// Bits of the list of algorithms, with what a kernel may have been built without.
 const ALGORITHMS: [(u16, &str, &str); 3] = [
     (2, "LZMA", "Linux 5.16, CONFIG_EROFS_FS_ZIP_LZMA"),
@@ -82,6 +85,23 @@ impl ErofsFeature {
             });
         }
         features
+    }
+
+    /// What of it cannot be understood without knowing more of the format than this reader does; None
+    /// where there is nothing such. Compression is none: it is told of each file.
+    pub(super) fn unread(superblock: &RawErofsSuperblock) -> Option<String> {
+        match superblock.feature_incompat.get() & !READ {
+            0 => None,
+            unread => Some(
+                FEATURES
+                    .iter()
+                    .find(|(bit, ..)| unread & bit != 0)
+                    .map_or_else(
+                        || format!("what came later ({unread:#x})"),
+                        |(_, name, _)| (*name).to_owned(),
+                    ),
+            ),
+        }
     }
 
     /// The version of Linux before which a kernel may mount the filesystem, and then open none of the

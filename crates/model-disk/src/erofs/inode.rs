@@ -1,7 +1,9 @@
 //! Inodes, read and written.
 
-use std::ops::Range;
-
+use super::{
+    chunks::ChunkTable,
+    node::{ErofsKind, NodeData},
+};
 use zerocopy::{
     FromBytes, FromZeros as _, Immutable, IntoBytes, KnownLayout, Unaligned,
     byteorder::little_endian::{U16, U32, U64},
@@ -84,10 +86,17 @@ const _: () = assert!(size_of::<CompactInode>() == COMPACT_INODE_SIZE);
 #[expect(clippy::disallowed_macros, reason = "known when it is compiled")]
 const _: () = assert!(size_of::<ExtendedInode>() == EXTENDED_INODE_SIZE);
 
+/// Data in chunks, whose table stands after the inode. What is the first block otherwise is their
+/// format.
+const LAYOUT_CHUNKED: u16 = 4;
+
+/// Compressed data, in the older form and in the one that takes less room.
+const LAYOUT_COMPRESSED: [u16; 2] = [1, 3];
+
 /// What an inode of either form says of where its data is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Inode {
-    mode: u16,
+    pub(super) mode: u16,
     layout: u16,
     start_block: u64,
     /// Of the inode and its extended attributes: an inline tail starts after it.
@@ -134,36 +143,47 @@ impl Inode {
         }
     }
 
-    pub(super) fn is_directory(&self) -> bool {
-        self.mode & MODE_TYPE == MODE_DIRECTORY
+    /// What it is.
+    pub(super) fn kind(&self) -> ErofsKind {
+        match self.mode & MODE_TYPE {
+            MODE_REGULAR => ErofsKind::File,
+            MODE_DIRECTORY => ErofsKind::Directory,
+            MODE_LINK => ErofsKind::Link,
+            _ => ErofsKind::Special,
+        }
     }
 
-    /// Whether it has data, wherever that is. Devices and the like have none.
-    pub(super) fn has_data(&self) -> bool {
-        let holds_data = matches!(
-            self.mode & MODE_TYPE,
-            MODE_REGULAR | MODE_DIRECTORY | MODE_LINK
-        );
-        holds_data && self.size > 0
-    }
-
-    /// Whether the data's place, if there is data, is told by the inode alone. That of
-    /// compressed and chunked files is not.
-    pub(super) fn is_flat(&self) -> bool {
-        self.has_data() && matches!(self.layout, 0 | LAYOUT_INLINE)
-    }
-
-    /// Where the data of a flat inode stands, in bytes of the image: the run of
-    /// blocks, then the inline tail. Either may be empty. `None` where the
-    /// numbers fit no image.
+    /// Where the data is, of the inode `nid` at byte `address` of a filesystem that ends at byte
+    /// `end`. None where the numbers fit no such filesystem. Devices and the like have no data.
     #[expect(
         clippy::arithmetic_side_effects,
         reason = "a block is not empty, and has at most 2^16 bytes"
     )]
-    pub(super) fn data(&self, address: u64, block_size: u32) -> Option<[Range<u64>; 2]> {
+    pub(super) fn data(
+        &self,
+        nid: u64,
+        address: u64,
+        block_size: u32,
+        end: u64,
+    ) -> Option<NodeData> {
+        if self.size == 0 || self.kind() == ErofsKind::Special {
+            return Some(NodeData::Flat([0..0, 0..0]));
+        }
+        let header_end = address.checked_add(self.header_size)?;
+        match self.layout {
+            0 | LAYOUT_INLINE => {}
+            LAYOUT_CHUNKED => {
+                let format = self.start_block as u16;
+                let table = ChunkTable::new(nid, format, header_end, block_size)?;
+                return Some(NodeData::Chunked(table));
+            }
+            layout if LAYOUT_COMPRESSED.contains(&layout) => return Some(NodeData::Compressed),
+            layout => return Some(NodeData::Unknown(layout)),
+        }
         let block_size = u64::from(block_size);
+        // The last block, be it a whole one.
         let tail_size = match self.layout {
-            LAYOUT_INLINE => self.size % block_size,
+            LAYOUT_INLINE => (self.size - 1) % block_size + 1,
             _ => 0,
         };
         // Where there are no blocks, their start has no meaning.
@@ -171,11 +191,17 @@ impl Inode {
             0 => 0..0,
             size => {
                 let start = self.start_block * block_size;
-                start..start.checked_add(size)?
+                start..start.checked_add(size).filter(|to| *to <= end)?
             }
         };
-        let tail = address.checked_add(self.header_size)?;
-        Some([blocks, tail..tail.checked_add(tail_size)?])
+        let tail = match tail_size {
+            0 => 0..0,
+            size => header_end..header_end.checked_add(size).filter(|to| *to <= end)?,
+        };
+        // A kernel refuses a tail that lies in two blocks.
+        let block = |byte: u64| byte / block_size;
+        let is_whole = tail.is_empty() || block(tail.start) == block(tail.end - 1);
+        is_whole.then_some(NodeData::Flat([blocks, tail]))
     }
 }
 
@@ -276,7 +302,17 @@ pub(super) fn nid(address: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::ops::Range;
+
     use super::*;
+
+    /// Of flat data in a filesystem without an end.
+    fn flat(inode: Inode, address: u64, block_size: u32) -> Option<[Range<u64>; 2]> {
+        match inode.data(0, address, block_size, u64::MAX)? {
+            NodeData::Flat(data) => Some(data),
+            other => panic!("{other:?}"),
+        }
+    }
 
     #[test]
     fn both_forms_tell_where_the_data_is() {
@@ -286,9 +322,10 @@ mod tests {
         compact[16..20].copy_from_slice(&7u32.to_le_bytes());
         assert!(!Inode::is_extended(&compact));
         let inode = Inode::from_compact(&compact);
-        assert!(inode.is_flat() && !inode.is_directory());
-        let [blocks, tail] = inode.data(1152, 4096).unwrap();
-        assert_eq!((blocks, tail), (28672..33672, 1184..1184));
+        assert_eq!(inode.kind(), ErofsKind::File);
+        let [blocks, tail] = flat(inode, 1152, 4096).unwrap();
+        assert_eq!((blocks, tail), (28672..33672, 0..0));
+        assert_eq!(inode.data(0, 1152, 4096, 33671), None);
 
         let mut extended = [0; EXTENDED_INODE_SIZE];
         extended[..2].copy_from_slice(&(LAYOUT_INLINE << 1 | FORMAT_EXTENDED).to_le_bytes());
@@ -297,8 +334,8 @@ mod tests {
         extended[8..16].copy_from_slice(&(5u64 << 32 | 8).to_le_bytes());
         assert!(Inode::is_extended(&extended[..32].try_into().unwrap()));
         let inode = Inode::from_extended(&extended);
-        assert!(inode.is_flat() && inode.is_directory());
-        let [blocks, tail] = inode.data(1152, 4096).unwrap();
+        assert_eq!(inode.kind(), ErofsKind::Directory);
+        let [blocks, tail] = flat(inode, 1152, 4096).unwrap();
         assert_eq!((blocks, tail), (0..5 << 32, 1232..1240));
     }
 
@@ -317,29 +354,52 @@ mod tests {
         ] {
             compact[..2].copy_from_slice(&format.to_le_bytes());
             compact[4..6].copy_from_slice(&mode.to_le_bytes());
-            let [blocks, _] = Inode::from_compact(&compact).data(0, 512).unwrap();
+            let [blocks, _] = flat(Inode::from_compact(&compact), 0, 512).unwrap();
             assert_eq!(blocks.start, block * 512, "{mode:o} {format}");
         }
         let mut extended = [0; EXTENDED_INODE_SIZE];
         extended[..17]
             .copy_from_slice(&[1, 0, 0, 0, 0, 0x40, 0xff, 0xff, 1, 0, 0, 0, 0, 0, 0, 0, 9]);
         let inode = Inode::from_extended(&extended);
-        let [blocks, _] = inode.data(0, 65536).unwrap();
+        let [blocks, _] = flat(inode, 0, 65536).unwrap();
         assert_eq!(blocks.start, (0xffff << 32 | 9) << 16);
         // It would end beyond what 64 bits hold.
         extended[16..20].fill(0xff);
         extended[10] = 1;
-        assert_eq!(Inode::from_extended(&extended).data(0, 65536), None);
+        assert_eq!(flat(Inode::from_extended(&extended), 0, 65536), None);
     }
 
     #[test]
     fn other_layouts_and_impossible_sizes() {
         let mut raw = [0xff; EXTENDED_INODE_SIZE];
-        assert!(!Inode::from_extended(&raw).is_flat());
-        raw[..6].copy_from_slice(&[1, 0, 0, 0, 0, 0x80]);
-        let inode = Inode::from_extended(&raw);
-        assert!(inode.is_flat());
-        assert_eq!(inode.data(0, 4096), None);
+        raw[5] = 0x80;
+        let data =
+            |raw: &[u8; EXTENDED_INODE_SIZE]| Inode::from_extended(raw).data(7, 0, 4096, u64::MAX);
+        assert_eq!(data(&raw), Some(NodeData::Unknown(7)));
+        raw[..5].copy_from_slice(&[1, 0, 0, 0, 0]);
+        assert_eq!(data(&raw), None);
+        for layout in LAYOUT_COMPRESSED {
+            raw[0] = (layout << 1 | FORMAT_EXTENDED) as u8;
+            assert_eq!(data(&raw), Some(NodeData::Compressed));
+        }
+    }
+
+    /// As the kernel takes it: the last block is beside the inode, and in one block with it.
+    #[test]
+    fn a_tail_that_is_a_whole_block_or_lies_in_two() {
+        let inode = |size| Inode {
+            mode: MODE_REGULAR,
+            layout: LAYOUT_INLINE,
+            start_block: 1,
+            header_size: 32,
+            size,
+        };
+        let tail = |size, address| flat(inode(size), address, 512).map(|[_, tail]| tail);
+        assert_eq!(tail(480, 1024), Some(1056..1536));
+        assert_eq!(tail(481, 1024), None);
+        assert_eq!(tail(992, 1024), Some(1056..1536));
+        assert_eq!(tail(512, 1024), None);
+        assert_eq!(tail(512, 992), Some(1024..1536));
     }
 
     fn written(inode: NewInode, before: usize) -> Vec<u8> {

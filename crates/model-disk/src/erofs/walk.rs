@@ -1,12 +1,10 @@
 //! A walk over the tree of an image, to tell whose a byte of it is.
 
-use std::{io, ops::Range};
+use std::{error::Error, io, ops::Range};
 
 use super::{
-    COMPACT_INODE_SIZE, EXTENDED_INODE_SIZE, ErofsSuperblock, ErofsSuperblockError,
-    INODE_SLOT_SIZE, SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE,
-    directory::{self, BadBlock},
-    inode::Inode,
+    ErofsError, ErofsNode,
+    reader::{DirectoryBlock, DirectoryPlace, ImageReader},
 };
 
 /// How many directory entries, `.` and `..` among them, an image may have. Beyond
@@ -16,52 +14,20 @@ pub const MAX_ENTRIES: u64 = 1 << 24;
 
 /// The same for directories in directories: no longer path can be given to a
 /// system call, so no file has one that could be opened.
-const MAX_PATH_SIZE: usize = 4095;
+pub(super) const MAX_PATH_SIZE: usize = 4095;
 
 /// How many paths of one range of bytes are told. That many files in one block
 /// are there only to fill memory.
 const MAX_PATHS: usize = 256;
 
-/// A file, directory or symbolic link of an image.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Something that a walk visits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WalkEntry<'a> {
     /// Its path from the root directory, which itself is empty. Any bytes but
     /// NUL: escape them before they are shown.
     pub path: &'a [u8],
-    /// Whether it is a directory.
-    pub is_directory: bool,
-    /// The size of its data in bytes.
-    pub size: u64,
-    /// Where its data stands, in bytes of the image: the run of blocks, then the
-    /// tail beside the inode. Either may be empty. None where the data's place is
-    /// not known: compressed and chunked files have it in other places.
-    pub data: Option<[Range<u64>; 2]>,
-}
-
-/// Why a walk ended early.
-#[derive(Debug, thiserror::Error)]
-pub enum WalkError {
-    /// Reading the image failed.
-    #[error("the EROFS image cannot be read")]
-    Read(#[from] io::Error),
-    /// It has no superblock.
-    #[error(transparent)]
-    ErofsSuperblock(#[from] ErofsSuperblockError),
-    /// An inode or its data lies beyond the end of the filesystem.
-    #[error("inode {0} of the EROFS image points outside of it")]
-    Outside(u64),
-    /// The root, or what has entries, is no directory with its data in place.
-    #[error("inode {0} of the EROFS image is no readable directory")]
-    Directory(u64),
-    /// A directory's block is damaged.
-    #[error("directory {0} of the EROFS image is damaged")]
-    DirectoryBlock(u64),
-    /// A loop, most likely.
-    #[error("the EROFS image has a path longer than {MAX_PATH_SIZE} bytes")]
-    TooDeep,
-    /// More than can be looked at.
-    #[error("the EROFS image has more than {MAX_ENTRIES} directory entries")]
-    TooManyEntries,
+    /// What it is.
+    pub node: &'a ErofsNode,
 }
 
 /// A walk over everything in an image, each directory before what is in it, in the
@@ -72,39 +38,47 @@ pub enum WalkError {
 /// much memory is bounded, and what comes before an error is there.
 pub struct Walk<R> {
     image: ImageReader<R>,
-    /// The directory that all starts with, until it is visited.
-    root: Option<LocatedInode>,
+    /// What all starts with, until it is visited.
+    root: Option<ErofsNode>,
     /// What was visited last, with this path.
-    visited: Option<LocatedInode>,
+    visited: Option<ErofsNode>,
     path: Vec<u8>,
     /// The directories on the way to it.
     stack: Vec<DirectoryFrame>,
     /// Only the block in use is kept, so a directory's is read again after what
     /// lies below it.
-    block: Vec<u8>,
-    block_at: Range<u64>,
+    block: DirectoryBlock,
+    name: Vec<u8>,
     entries: u64,
 }
 
-impl<R: FnMut(&mut [u8], u64) -> io::Result<()>> Walk<R> {
+impl<E: Error + 'static, R: FnMut(&mut [u8], u64) -> Result<(), E>> Walk<R> {
     /// Reads the superblock, and where the root directory is.
-    pub fn new(read: R) -> Result<Self, WalkError> {
+    pub fn new(read: R) -> Result<Self, ErofsError<E>> {
         let mut image = ImageReader::open(read)?;
         let root = image.find(image.superblock.root_nid)?;
-        Ok(Self {
+        if !root.is_directory() {
+            return Err(ErofsError::Directory(root.nid));
+        }
+        Ok(Self::below(image, root))
+    }
+
+    /// A walk from a node of the image on.
+    pub(super) fn below(image: ImageReader<R>, node: ErofsNode) -> Self {
+        Self {
             image,
-            root: Some(root),
+            root: Some(node),
             visited: None,
             path: Vec::new(),
             stack: Vec::new(),
-            block: Vec::new(),
-            block_at: 0..0,
+            block: DirectoryBlock::default(),
+            name: Vec::new(),
             entries: 0,
-        })
+        }
     }
 
     /// The next one; none when all have been visited. After an error there is no next.
-    pub fn next_entry(&mut self) -> Result<Option<WalkEntry<'_>>, WalkError> {
+    pub fn next_entry(&mut self) -> Result<Option<WalkEntry<'_>>, ErofsError<E>> {
         let found = match self.root.take() {
             Some(root) => Some(root),
             None => self.find_next()?,
@@ -112,54 +86,46 @@ impl<R: FnMut(&mut [u8], u64) -> io::Result<()>> Walk<R> {
         let Some(found) = found else {
             return Ok(None);
         };
-        Ok(Some(self.visited.insert(found).node(&self.path)))
+        Ok(Some(WalkEntry {
+            path: &self.path,
+            node: self.visited.insert(found),
+        }))
     }
 
     #[expect(
         clippy::arithmetic_side_effects,
-        reason = "directories lie within the image, and entries are counted up to a limit"
+        reason = "entries are counted up to a limit"
     )]
-    fn find_next(&mut self) -> Result<Option<LocatedInode>, WalkError> {
+    fn find_next(&mut self) -> Result<Option<ErofsNode>, ErofsError<E>> {
         // Only now: a directory is visited whatever is wrong with what is in it.
         if let Some(last) = self.visited.take()
-            && (last.inode.is_directory() || self.path.is_empty())
+            && last.is_directory()
         {
-            self.stack
-                .push(DirectoryFrame::enter(last, self.path.len())?);
+            self.stack.push(DirectoryFrame {
+                place: DirectoryPlace::start(&last)?,
+                path_size: self.path.len(),
+            });
         }
-        let block_size = self.image.superblock.block_size;
         while let Some(frame) = self.stack.last_mut() {
             self.path.truncate(frame.path_size);
-            let Some(range) = frame.block(block_size) else {
+            let (place, block) = (&mut frame.place, &mut self.block);
+            let Some(nid) = self.image.next_entry(place, block, &mut self.name)? else {
                 self.stack.pop();
                 continue;
             };
-            if self.block_at != range {
-                self.block.resize((range.end - range.start) as usize, 0);
-                (self.image.read)(&mut self.block, range.start)?;
-                self.block_at = range;
-            }
-            let entry = directory::entry(&self.block, frame.entry)
-                .map_err(|BadBlock| WalkError::DirectoryBlock(frame.nid))?;
-            let Some((nid, name)) = entry else {
-                frame.offset += u64::from(block_size);
-                frame.entry = 0;
-                continue;
-            };
-            frame.entry += 1;
             self.entries += 1;
             if self.entries > MAX_ENTRIES {
-                return Err(WalkError::TooManyEntries);
+                return Err(ErofsError::TooManyEntries);
             }
-            if name == b"." || name == b".." {
+            if self.name == b"." || self.name == b".." {
                 continue;
             }
             if !self.path.is_empty() {
                 self.path.push(b'/');
             }
-            self.path.extend_from_slice(name);
+            self.path.extend_from_slice(&self.name);
             if self.path.len() > MAX_PATH_SIZE {
-                return Err(WalkError::TooDeep);
+                return Err(ErofsError::TooDeep);
             }
             return self.image.find(nid).map(Some);
         }
@@ -167,11 +133,18 @@ impl<R: FnMut(&mut [u8], u64) -> io::Result<()>> Walk<R> {
     }
 }
 
+/// A directory on the way down to where the walk is.
+struct DirectoryFrame {
+    place: DirectoryPlace,
+    /// The size of its path in bytes.
+    path_size: usize,
+}
+
 /// Visits everything in an image, as a [`Walk`] does.
 pub fn walk(
     read: impl FnMut(&mut [u8], u64) -> io::Result<()>,
     mut visit: impl FnMut(WalkEntry<'_>),
-) -> Result<(), WalkError> {
+) -> Result<(), ErofsError> {
     let mut walk = Walk::new(read)?;
     while let Some(entry) = walk.next_entry()? {
         visit(entry);
@@ -193,145 +166,20 @@ pub struct PathsInRange {
 pub fn paths_in(
     read: impl FnMut(&mut [u8], u64) -> io::Result<()>,
     bytes: Range<u64>,
-) -> Result<PathsInRange, WalkError> {
+) -> Result<PathsInRange, ErofsError> {
     let mut found = PathsInRange {
         paths: Vec::new(),
         all_known: true,
     };
     let overlaps = |data: &Range<u64>| data.start.max(bytes.start) < data.end.min(bytes.end);
-    walk(read, |node| match node.data {
+    walk(read, |entry| match entry.node.flat_data() {
         None => found.all_known = false,
         Some(data) if found.paths.len() < MAX_PATHS && data.iter().any(overlaps) => {
-            found.paths.push(node.path.to_vec());
+            found.paths.push(entry.path.to_vec());
         }
         Some(_) => {}
     })?;
     Ok(found)
-}
-
-/// An image and how to read it.
-struct ImageReader<R> {
-    read: R,
-    superblock: ErofsSuperblock,
-}
-
-impl<R: FnMut(&mut [u8], u64) -> io::Result<()>> ImageReader<R> {
-    fn open(mut read: R) -> Result<Self, WalkError> {
-        let mut raw = [0; SUPERBLOCK_SIZE];
-        read(&mut raw, SUPERBLOCK_OFFSET)?;
-        let superblock = ErofsSuperblock::parse(&raw)?;
-        Ok(Self { read, superblock })
-    }
-
-    /// Reads the inode of a number.
-    #[expect(
-        clippy::arithmetic_side_effects,
-        reason = "the product of two 32-bit numbers fits, and the address is before the end"
-    )]
-    fn find(&mut self, nid: u64) -> Result<LocatedInode, WalkError> {
-        let outside = WalkError::Outside(nid);
-        let block_size = self.superblock.block_size;
-        let end = self.superblock.bytes();
-        let start = u64::from(self.superblock.meta_block) * u64::from(block_size);
-        let address = nid
-            .checked_mul(INODE_SLOT_SIZE)
-            .and_then(|offset| offset.checked_add(start));
-        let Some(address) = address.filter(|address| *address < end) else {
-            return Err(outside);
-        };
-
-        let mut compact = [0; COMPACT_INODE_SIZE];
-        if end - address < compact.len() as u64 {
-            return Err(outside);
-        }
-        (self.read)(&mut compact, address)?;
-        let inode = if Inode::is_extended(&compact) {
-            let mut extended = [0; EXTENDED_INODE_SIZE];
-            if end - address < extended.len() as u64 {
-                return Err(outside);
-            }
-            (self.read)(&mut extended, address)?;
-            Inode::from_extended(&extended)
-        } else {
-            Inode::from_compact(&compact)
-        };
-
-        if !inode.is_flat() {
-            let data = (!inode.has_data()).then_some([0..0, 0..0]);
-            return Ok(LocatedInode { nid, inode, data });
-        }
-        let data = inode.data(address, block_size);
-        let within =
-            |data: &[Range<u64>; 2]| data.iter().all(|data| data.is_empty() || data.end <= end);
-        match data.filter(within) {
-            None => Err(outside),
-            data => Ok(LocatedInode { nid, inode, data }),
-        }
-    }
-}
-
-/// An inode, where it was found, and its data within the filesystem, where that is known.
-struct LocatedInode {
-    nid: u64,
-    inode: Inode,
-    data: Option<[Range<u64>; 2]>,
-}
-
-impl LocatedInode {
-    fn node<'a>(&self, path: &'a [u8]) -> WalkEntry<'a> {
-        WalkEntry {
-            path,
-            is_directory: self.inode.is_directory(),
-            size: self.inode.size,
-            data: self.data.clone(),
-        }
-    }
-}
-
-/// A directory on the way down to where the walk is, and the place in it.
-struct DirectoryFrame {
-    nid: u64,
-    /// In bytes.
-    size: u64,
-    data: [Range<u64>; 2],
-    path_size: usize,
-    /// Of the block in the directory's data, in bytes.
-    offset: u64,
-    /// The number of the next entry in that block.
-    entry: usize,
-}
-
-impl DirectoryFrame {
-    fn enter(directory: LocatedInode, path_size: usize) -> Result<Self, WalkError> {
-        let LocatedInode { nid, inode, data } = directory;
-        let data = data.filter(|_| inode.is_directory());
-        Ok(Self {
-            nid,
-            size: inode.size,
-            data: data.ok_or(WalkError::Directory(nid))?,
-            path_size,
-            offset: 0,
-            entry: 0,
-        })
-    }
-
-    /// The bytes of the image that hold the current block, if there is one left.
-    #[expect(
-        clippy::arithmetic_side_effects,
-        reason = "a directory's data lies within the image"
-    )]
-    fn block(&self, block_size: u32) -> Option<Range<u64>> {
-        if self.offset >= self.size {
-            return None;
-        }
-        let [blocks, tail] = &self.data;
-        let start = blocks.start + self.offset;
-        if start < blocks.end {
-            Some(start..blocks.end.min(start + u64::from(block_size)))
-        } else {
-            Some(tail.clone())
-        }
-    }
 }
 
 #[cfg(test)]
@@ -393,7 +241,7 @@ mod tests {
         image.directory(0, &[(&"n".repeat(255), 0)]);
         let mut longest = 0;
         let result = walk(image.read(), |node| longest = longest.max(node.path.len()));
-        assert!(matches!(result, Err(WalkError::TooDeep)), "{result:?}");
+        assert!(matches!(result, Err(ErofsError::TooDeep)), "{result:?}");
         assert_eq!(longest, 15 * 256 + 255);
     }
 

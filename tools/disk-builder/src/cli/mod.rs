@@ -4,7 +4,6 @@
 mod args;
 mod config;
 mod notes;
-mod progress;
 
 use std::{
     fmt::Display,
@@ -18,7 +17,8 @@ use std::{
 use clap::{CommandFactory, Parser};
 use dm_verity::sha256::{Backend, BackendError};
 use model_disk::{
-    ArgumentsError, BackingFileError, ErrorChain, Escaped, ExitCode, HasExitCode, inspect,
+    ArgumentsError, BackingFileError, ErrorChain, Escaped, ExitCode, HasExitCode, ProgressLine,
+    inspect,
 };
 use serde_json::{Value, json};
 use signal_hook::{
@@ -41,7 +41,6 @@ use crate::{
 };
 use args::{BuilderArguments, BuilderCommand, Common};
 use notes::Notes;
-use progress::ProgressLine;
 
 /// More threads than this make nothing faster, and each takes more than a mebibyte. Who wants more
 /// says so.

@@ -5,10 +5,8 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
-use model_disk::Interrupted;
+use model_disk::{Interrupted, Progress};
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
-
-use super::Progress;
 
 /// Threads that share the work on a tree.
 #[derive(Debug)]

@@ -7,3 +7,4 @@ mod checkers;
 mod properties;
 mod reader;
 mod support;
+mod view;

@@ -103,10 +103,10 @@ proptest! {
     fn files_are_found_with_their_bytes(files in files()) {
         let image = assemble(&ImagePlan::new(&files).unwrap());
         let mut found = Vec::new();
-        model_disk::erofs::walk(super::support::reader(&image), |node| {
-            let [blocks, tail] = node.data.unwrap();
+        model_disk::erofs::walk(super::support::reader(&image), |entry| {
+            let [blocks, tail] = entry.node.flat_data().unwrap().clone();
             assert_eq!(tail.start, tail.end);
-            found.push((node.path.to_vec(), blocks));
+            found.push((entry.path.to_vec(), blocks));
         }).unwrap();
         for (index, file) in files.iter().enumerate() {
             let place = found.iter().position(|(path, _)| path == file.path.as_bytes());

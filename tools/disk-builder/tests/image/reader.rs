@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use model_disk::erofs::{BLOCK_SIZE, ExtentSource, ImagePlan, WalkError, paths_in, walk};
+use model_disk::erofs::{BLOCK_SIZE, ErofsError, ExtentSource, ImagePlan, paths_in, walk};
 use proptest::prelude::*;
 
 use super::{
@@ -56,7 +56,7 @@ proptest! {
     }
 }
 
-fn damaged(offset: usize, bytes: &[u8]) -> Result<(), WalkError> {
+fn damaged(offset: usize, bytes: &[u8]) -> Result<(), ErofsError> {
     // Inodes: root at 1152, a at 1184, a/f at 1216. Root's entries in block 1,
     // those of a in block 2, f's data in block 3.
     let plan = ImagePlan::new(&list([(&b"a/f"[..], 5000)])).unwrap();
@@ -67,7 +67,7 @@ fn damaged(offset: usize, bytes: &[u8]) -> Result<(), WalkError> {
 
 #[test]
 fn damage_is_named() {
-    use WalkError as E;
+    use ErofsError as E;
     assert!(damaged(0, &[1]).is_ok());
     assert!(matches!(damaged(1024, &[0]), Err(E::ErofsSuperblock(_))));
     // The root's number, and its mode.
@@ -101,7 +101,7 @@ fn a_failed_read_is_handed_on() {
         4096.. => Err(std::io::Error::from_raw_os_error(5)),
         _ => reader(&image)(buffer, offset),
     };
-    let Err(WalkError::Read(error)) = walk(read, |_| {}) else {
+    let Err(ErofsError::Read(error)) = walk(read, |_| {}) else {
         panic!("the directory cannot be read");
     };
     assert_eq!(error.raw_os_error(), Some(5));
@@ -130,14 +130,14 @@ fn images_of_mkfs() {
 
     let image = fs::read(image).unwrap();
     let mut found = Vec::new();
-    walk(reader(&image), |node| {
-        let data = node.data.clone().unwrap();
+    walk(reader(&image), |entry| {
+        let data = entry.node.flat_data().unwrap().clone();
         let bytes: Vec<u8> = data
             .iter()
             .flat_map(|range| &image[range.start as usize..range.end as usize])
             .copied()
             .collect();
-        found.push((String::from_utf8(node.path.to_vec()).unwrap(), data, bytes));
+        found.push((String::from_utf8(entry.path.to_vec()).unwrap(), data, bytes));
     })
     .unwrap();
     assert_eq!(found.len(), 1 + 2 + 1 + sizes.len() + 2000);

@@ -3,9 +3,9 @@
 use std::ops::Range;
 
 use dm_verity::BlockSize;
-use model_disk::erofs::WalkError;
+use model_disk::erofs::ErofsError;
 
-use super::verified_filesystem::{VerifiedFilesystem, overlapping, reason};
+use super::verified_filesystem::{VerifiedFilesystem, overlapping};
 use crate::engine::Findings;
 
 /// More paths than this are not told: of a million files under a corrupt hash block.
@@ -68,10 +68,10 @@ struct Search {
 }
 
 impl Search {
-    fn walk(&mut self, disk: &VerifiedFilesystem<'_>) -> Result<(), WalkError> {
+    fn walk(&mut self, disk: &VerifiedFilesystem<'_>) -> Result<(), ErofsError> {
         let mut walk = disk.walk()?;
-        while let Some(node) = walk.next_entry()? {
-            let Some(data) = &node.data else {
+        while let Some(entry) = walk.next_entry()? {
+            let Some(data) = entry.node.flat_data() else {
                 self.not_flat += 1;
                 continue;
             };
@@ -80,7 +80,9 @@ impl Search {
                     if let Some(damage) = ranges.damages.get_mut(hit)
                         && self.paths < MAX_PATHS
                     {
-                        damage.paths.push(name(node.path, node.is_directory));
+                        damage
+                            .paths
+                            .push(name(entry.path, entry.node.is_directory()));
                     }
                     self.paths += 1;
                 }
@@ -90,9 +92,9 @@ impl Search {
     }
 
     /// Why paths are missing, where some may be.
-    fn unknown(&self, walked: Result<(), WalkError>) -> Option<String> {
+    fn unknown(&self, walked: Result<(), ErofsError>) -> Option<String> {
         match walked {
-            Err(error) => Some(reason(&error).to_string()),
+            Err(error) => Some(error.to_string()),
             Ok(()) if self.not_flat > 0 => Some(format!(
                 "compressed and chunked files ({}) are not looked up",
                 self.not_flat

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use dm_verity::RootHash;
 use model_disk::{
     Disk, Escaped, ModelFile,
-    erofs::{Walk, WalkEntry, WalkError},
+    erofs::{ErofsError, Walk, WalkEntry},
     manifest::{DiskSummary, Manifest, ManifestError, default_path},
 };
 use serde_json::{Map, Value};
@@ -40,7 +40,7 @@ pub enum NotCompared {
     Unreadable(#[from] ManifestError),
     /// The disk's files cannot be listed.
     #[error("the disk's files cannot be listed")]
-    Walk(#[from] WalkError),
+    Walk(#[from] ErofsError),
 }
 
 /// How a manifest differs from its disk.
@@ -144,16 +144,16 @@ fn fields(disk: &DiskSummary) -> Map<String, Value> {
 fn other_file(
     listed: Option<&ModelFile>,
     walk: &mut Walk<ReadVerified<'_>>,
-) -> Result<Option<ManifestMismatch>, WalkError> {
+) -> Result<Option<ManifestMismatch>, ErofsError> {
     let on_disk = loop {
         match walk.next_entry()? {
-            Some(directory) if directory.is_directory => {}
+            Some(directory) if directory.node.is_directory() => {}
             file_or_end => break file_or_end,
         }
     };
     let same = match (listed, &on_disk) {
         (Some(listed), Some(file)) => {
-            listed.path.as_bytes() == file.path && listed.size == file.size
+            listed.path.as_bytes() == file.path && listed.size == file.node.size()
         }
         (None, None) => true,
         _ => false,
@@ -172,8 +172,8 @@ fn describe(file: Option<&ModelFile>) -> String {
     file.map_or(NO_MORE.to_owned(), text)
 }
 
-fn found(node: &WalkEntry<'_>) -> String {
-    shown(&Escaped::bytes(node.path).to_string(), node.size)
+fn found(entry: &WalkEntry<'_>) -> String {
+    shown(&Escaped::bytes(entry.path).to_string(), entry.node.size())
 }
 
 fn shown(path: &str, bytes: u64) -> String {

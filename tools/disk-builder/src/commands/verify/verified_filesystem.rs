@@ -1,10 +1,10 @@
 //! The filesystem of a disk, read only where it has been verified.
 
-use std::{fmt, io, ops::Range, os::unix::fs::FileExt};
+use std::{io, ops::Range, os::unix::fs::FileExt};
 
 use model_disk::{
     BackingFile, Disk,
-    erofs::{Walk, WalkError},
+    erofs::{ErofsError, Walk},
 };
 
 use crate::engine::Findings;
@@ -50,7 +50,7 @@ impl<'a> VerifiedFilesystem<'a> {
 
     /// Starts a walk over the EROFS filesystem. An error, then or later, where its metadata is not
     /// verified.
-    pub(super) fn walk(&self) -> Result<Walk<ReadVerified<'_>>, WalkError> {
+    pub(super) fn walk(&self) -> Result<Walk<ReadVerified<'_>>, ErofsError> {
         Walk::new(Box::new(|buffer, offset| self.read(buffer, offset)))
     }
 
@@ -75,14 +75,6 @@ pub(super) fn overlapping(ranges: &[Range<u64>], one: &Range<u64>) -> Range<usiz
     let first = ranges.partition_point(|range| range.end <= one.start);
     let end = ranges.partition_point(|range| range.start < one.end);
     first..end.max(first)
-}
-
-/// Why a walk ended, on one line.
-pub(super) fn reason(error: &WalkError) -> impl fmt::Display + use<> {
-    match error {
-        WalkError::Read(source) => source.to_string(),
-        other => other.to_string(),
-    }
 }
 
 #[cfg(test)]

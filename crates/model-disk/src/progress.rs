@@ -20,12 +20,14 @@ impl Progress {
         self.total.load(Ordering::Relaxed)
     }
 
-    pub(super) fn start(&self, total: u64) {
+    /// The work starts, with so many bytes to do.
+    pub fn start(&self, total: u64) {
         self.done.store(0, Ordering::Relaxed);
         self.total.store(total, Ordering::Relaxed);
     }
 
-    pub(super) fn advance(&self, bytes: u64) {
+    /// So many more bytes are done.
+    pub fn advance(&self, bytes: u64) {
         self.done.fetch_add(bytes, Ordering::Relaxed);
     }
 }

@@ -1,0 +1,115 @@
+//! Reading a disk without mounting it, as any user: what the kernel's dm-verity does for a mount is
+//! done in this process.
+
+mod cat;
+mod check;
+mod compare;
+mod error;
+mod extract;
+mod jobs;
+mod list;
+mod parts;
+mod path;
+mod selection;
+mod tree;
+
+use std::path::PathBuf;
+
+use dm_verity::RootHash;
+use model_disk::{
+    BackingFile, DiskArguments, ParamsSource, PartitionChoice,
+    erofs::{ErofsNode, ErofsView},
+    filesystem::FsType,
+};
+use verified_disk::VerifiedDisk;
+
+pub use cat::cat;
+pub use check::{CheckReport, check_directory};
+pub use compare::Difference;
+pub use error::{FilesystemError, ReadingError};
+pub use extract::{ExtractError, ExtractRequest, Extracted, RefusedEntry, extract};
+pub use list::{ListFormat, list};
+pub use path::DiskPath;
+
+/// A disk that is to be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadRequest {
+    /// What the disk must be.
+    pub root_hash: RootHash,
+    /// The block device or image file.
+    pub device: PathBuf,
+    /// What holds the tree, if that is another.
+    pub hash_device: Option<PathBuf>,
+    /// The partitions with data and tree, if the device is to be taken apart by its partition table;
+    /// there is no hash device then.
+    pub partitions: Option<PartitionChoice>,
+    /// Where the parameters of the tree come from.
+    pub params: ParamsSource,
+}
+
+/// The files of a disk, which are verified as they are read.
+#[derive(Debug)]
+pub struct VerifiedFiles {
+    root_hash: RootHash,
+    device: PathBuf,
+    view: ErofsView<VerifiedDisk>,
+}
+
+impl ReadRequest {
+    /// Opens the disk. Everything but the superblocks is read when it is asked for.
+    pub fn open(&self) -> Result<VerifiedFiles, ReadingError> {
+        let device = BackingFile::open(&self.device)?;
+        let (data, hash) = if let Some(choice) = self.partitions {
+            let (data, hash) = choice.open(&device)?;
+            (data, Some(hash))
+        } else {
+            let hash = self.hash_device.as_deref();
+            (device, hash.map(BackingFile::open).transpose()?)
+        };
+        let arguments = DiskArguments {
+            root_hash: Some(self.root_hash),
+            // What mounts other filesystems is the kernel.
+            fs_type: FsType::Erofs,
+            params: self.params.clone(),
+        };
+        let (disk, _) = VerifiedDisk::open(data, hash, &arguments)?;
+        let device = self.device.clone();
+        match ErofsView::open(disk) {
+            Ok(view) => Ok(VerifiedFiles {
+                root_hash: self.root_hash,
+                device,
+                view,
+            }),
+            Err(source) => Err(ReadingError::Filesystem { device, source }),
+        }
+    }
+}
+
+impl VerifiedFiles {
+    /// What a path leads to.
+    fn find(&self, path: &DiskPath) -> Result<ErofsNode, ReadingError> {
+        let found = self.view.find(path.names());
+        let found = found.map_err(|error| self.failed(error))?;
+        found.ok_or_else(|| ReadingError::NotFound {
+            path: path.clone(),
+            device: self.device.clone(),
+        })
+    }
+
+    /// The error of a read of this file.
+    fn file_failed(&self, path: &[u8], source: FilesystemError) -> ReadingError {
+        ReadingError::File {
+            path: DiskPath::of(path),
+            device: self.device.clone(),
+            source,
+        }
+    }
+
+    /// The error of a read that no file of the disk is to be named for.
+    fn failed(&self, source: FilesystemError) -> ReadingError {
+        ReadingError::Filesystem {
+            device: self.device.clone(),
+            source,
+        }
+    }
+}
