@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used)]
 
 pub mod documents;
+pub mod http;
+pub mod hub;
 pub mod image;
 mod messages;
 pub mod model;

@@ -8,8 +8,9 @@
 //! | [`documents`] | completions and manual pages |
 //! | [`commands`] | `build` and `root-hash`, `hash`, `verify` |
 //! | [`output`] | where a result goes: files that appear whole or not at all |
-//! | [`model`] | the files of a model directory, and what is left out |
 //! | [`engine`] | makes and checks hash trees, in parallel |
+//! | `remote` | models that are not on this machine: what they are, and their bytes while they come; with the feature `hub` |
+//! | [`model`] | the files of a model directory, and what is left out |
 //! | `sys` | system calls that no crate wraps |
 //!
 //! What a disk is, its layout and its manifest are in the crate [`model_disk`].
@@ -42,7 +43,8 @@
 //!     built.root_hash.to_string(),
 //!     "3f085d6cd47fc1e1ffd179c226d51e82f4edbcb5136ac35c81f9b213c6640db4"
 //! );
-//! assert_eq!(root_hash(&model, &excludes.into(), &workers, |note| eprintln!("{note}"))?, built.root_hash);
+//! let again = root_hash(&model, &excludes.into(), &workers, |note| eprintln!("{note}"))?;
+//! assert_eq!(again.root_hash, built.root_hash);
 //!
 //! let report = Verify::new(&image, built.root_hash).run(&workers)?;
 //! assert!(report.findings.is_clean());
@@ -73,4 +75,6 @@ pub mod documents;
 pub mod engine;
 pub mod model;
 pub mod output;
+#[cfg(feature = "hub")]
+pub mod remote;
 mod sys;

@@ -112,9 +112,13 @@ pub(super) struct RootHashArguments {
 /// What `build` and `root-hash` are told of a model.
 #[derive(Debug, Args)]
 pub(super) struct ModelFlags {
-    /// The directory with the model's files
-    #[arg(value_name = "MODEL_DIR", value_hint = ValueHint::DirPath)]
-    pub(super) model: PathBuf,
+    /// The directory with the model's files, or hf://ORG/MODEL[@REVISION] on the hub
+    #[arg(value_name = "MODEL_DIR", value_hint = ValueHint::DirPath, required_unless_present = "files_from")]
+    pub(super) model: Option<PathBuf>,
+
+    /// Instead of MODEL_DIR: a list of files to fetch, each line as URL BYTES SHA256 [PATH]
+    #[arg(long, value_name = "LIST", value_hint = ValueHint::FilePath, conflicts_with = "model")]
+    pub(super) files_from: Option<PathBuf>,
 
     /// Leave out what matches, of the paths relative to MODEL_DIR; may be given several times
     #[arg(long, value_name = "GLOB")]

@@ -1,18 +1,24 @@
 //! From arguments to what a command is to do.
 
+use std::os::unix::ffi::OsStrExt;
+#[cfg(feature = "hub")]
+use std::path::Path;
+
 use model_disk::{ExpectedParams, ParamsSource};
 
 use super::{
     BuilderUsageError,
     args::{BuildArguments, HashArguments, ModelFlags, VerifyArguments},
 };
+#[cfg(feature = "hub")]
+use crate::remote::{HubAddress, RemotePlace};
 use crate::{
     commands::{
         build::Build,
         hash::{Hash, TreeRequest},
         verify::Verify,
     },
-    model::{Excludes, ScanOptions},
+    model::{Excludes, ModelOrigin, ScanOptions},
 };
 
 impl TryFrom<BuildArguments> for Build {
@@ -21,7 +27,7 @@ impl TryFrom<BuildArguments> for Build {
     fn try_from(arguments: BuildArguments) -> Result<Self, BuilderUsageError> {
         Ok(Self {
             options: arguments.model.options()?,
-            model: arguments.model.model,
+            model: arguments.model.origin()?,
             output: arguments.output,
             manifest: arguments.manifest,
             source: arguments.source,
@@ -32,6 +38,29 @@ impl TryFrom<BuildArguments> for Build {
 }
 
 impl ModelFlags {
+    /// Where the model is.
+    #[cfg(feature = "hub")]
+    pub(super) fn origin(&self) -> Result<ModelOrigin, BuilderUsageError> {
+        if let Some(list) = &self.files_from {
+            return Ok(ModelOrigin::Remote(RemotePlace::List(list.clone())));
+        }
+        let model = self.model.as_deref().unwrap_or(Path::new(""));
+        if !HubAddress::is_meant(model.as_os_str().as_bytes()) {
+            return Ok(model.into());
+        }
+        let address = model.to_string_lossy().parse()?;
+        Ok(ModelOrigin::Remote(RemotePlace::Hub(address)))
+    }
+
+    /// Where the model is: in a directory.
+    #[cfg(not(feature = "hub"))]
+    pub(super) fn origin(&self) -> Result<ModelOrigin, BuilderUsageError> {
+        match &self.model {
+            Some(model) if !model.as_os_str().as_bytes().starts_with(b"hf://") => Ok(model.into()),
+            _ => Err(BuilderUsageError::NoHub),
+        }
+    }
+
     /// What goes onto the disk.
     pub(super) fn options(&self) -> Result<ScanOptions, BuilderUsageError> {
         Ok(ScanOptions {

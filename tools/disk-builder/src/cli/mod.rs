@@ -20,12 +20,14 @@ use model_disk::{
     ArgumentsError, BackingFileError, ErrorChain, Escaped, ExitCode, HasExitCode, ProgressLine,
     inspect,
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 use signal_hook::{
     consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ},
     flag,
 };
 
+#[cfg(feature = "hub")]
+use crate::remote::HubAddressError;
 use crate::{
     commands::{
         build::{self, Build, BuildError},
@@ -55,6 +57,14 @@ enum BuilderUsageError {
     /// What is to be left out cannot be understood.
     #[error(transparent)]
     Exclude(#[from] ExcludeError),
+    /// A model on the hub is named otherwise.
+    #[cfg(feature = "hub")]
+    #[error(transparent)]
+    Hub(#[from] HubAddressError),
+    /// The program lacks what it takes.
+    #[cfg(not(feature = "hub"))]
+    #[error("this disk-builder was built without the feature hub, and fetches nothing")]
+    NoHub,
 }
 
 /// How a command failed.
@@ -159,11 +169,15 @@ fn run(command: BuilderCommand) -> Result<(), CommandError> {
             let line = ProgressLine::start(workers.progress(), arguments.common.quiet);
             let mut notes = Notes::default();
             let tell = |note: &Note| notes.tell(note);
-            let hashed = build::root_hash(&arguments.model.model, &options, &workers, tell);
-            let root_hash = notes.or_refusal(hashed, json)?;
+            let hashed = build::root_hash(arguments.model.origin()?, &options, &workers, tell);
+            let report = notes.or_refusal(hashed, json)?;
             line.finish();
-            let report = json!({ "root_hash": root_hash.to_string() });
-            print(&format_args!("{root_hash}\n"), notes.with(report), json)
+            let root_hash = report.root_hash;
+            print(
+                &format_args!("{root_hash}\n"),
+                notes.with(report.to_json()),
+                json,
+            )
         }
         BuilderCommand::Hash(arguments) => {
             let json = arguments.common.json;

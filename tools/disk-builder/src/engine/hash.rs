@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use dm_verity::{Digest, RootHash, VerityParams};
-use model_disk::Interrupted;
+use model_disk::{ExitCode, HasExitCode, Interrupted};
 
 use super::{
     Sink, SinkError, Source, SourceError, Workers,
@@ -28,6 +28,15 @@ pub enum HashTreeError {
     /// Somebody asked to stop.
     #[error(transparent)]
     Interrupted(#[from] Interrupted),
+}
+
+impl HasExitCode for HashTreeError {
+    fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Source(error) => error.exit_code(),
+            Self::Sink(_) | Self::Interrupted(_) => ExitCode::Failure,
+        }
+    }
 }
 
 /// Reads the data blocks of `source` once, hands them and the tree over them to `sink`, and gives

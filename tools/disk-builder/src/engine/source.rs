@@ -1,5 +1,7 @@
 //! Where data comes from.
 
+#[cfg(feature = "hub")]
+use std::sync::Arc;
 use std::{
     fs::File,
     io,
@@ -8,7 +10,11 @@ use std::{
 };
 
 use super::{KnownExtents, sys::window::Window};
-use model_disk::{BackingFile, BackingKind, Escaped, FileError, FileStamp, ReadAt as _};
+#[cfg(feature = "hub")]
+use crate::remote::FetchError;
+use model_disk::{
+    BackingFile, BackingKind, Escaped, ExitCode, FileError, FileStamp, HasExitCode, ReadAt as _,
+};
 use nix::{
     errno::Errno,
     unistd::{Whence, lseek},
@@ -87,6 +93,10 @@ pub enum SourceError {
         Escaped::path(.0)
     )]
     Changed(PathBuf),
+    /// It is not on this machine, and did not come.
+    #[cfg(feature = "hub")]
+    #[error(transparent)]
+    Fetch(#[from] Arc<FetchError>),
     /// There are more or fewer bytes than there were.
     #[error(
         "{} changed from {expected} to {found} bytes while it was read",
@@ -100,6 +110,16 @@ pub enum SourceError {
         /// How long it is.
         found: u64,
     },
+}
+
+impl HasExitCode for SourceError {
+    fn exit_code(&self) -> ExitCode {
+        match self {
+            #[cfg(feature = "hub")]
+            Self::Fetch(error) => error.exit_code(),
+            _ => ExitCode::Failure,
+        }
+    }
 }
 
 /// The first bytes of a regular file or block device.

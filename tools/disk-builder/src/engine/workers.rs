@@ -32,6 +32,11 @@ impl Workers {
         &self.progress
     }
 
+    /// What becomes true when somebody asks to stop.
+    pub fn interrupted(&self) -> &Arc<AtomicBool> {
+        &self.interrupted
+    }
+
     /// An error once somebody has asked to stop.
     pub fn check_interrupted(&self) -> Result<(), Interrupted> {
         if self.interrupted.load(Ordering::Relaxed) {

@@ -9,10 +9,13 @@ mod entry;
 mod exclude;
 mod first_few;
 mod limits;
+#[cfg(feature = "hub")]
+mod listed;
 mod names;
 mod note;
 mod opened;
 mod options;
+mod origin;
 mod places;
 mod scan;
 mod scan_error;
@@ -30,8 +33,13 @@ use std::{
 pub use exclude::{ExcludeError, Excludes};
 pub use note::Note;
 pub use options::ScanOptions;
+pub use origin::ModelOrigin;
 pub use scan_error::{OutsideLink, ScanError};
 pub use source_file::{ReadError, SourceFile};
+
+#[cfg(feature = "hub")]
+pub(crate) use listed::ListedModel;
+pub(crate) use signs::Signs;
 
 use model_disk::{FileError, FileList, FileStamp};
 use rayon::prelude::*;
@@ -58,7 +66,14 @@ impl Model {
     /// the rayon pool that it is called in.
     pub fn scan(directory: &Path, options: &ScanOptions) -> Result<Self, ScanError> {
         let scanned = scan::scan(directory, options)?;
-        let notes = signs::notes(&scanned, directory)?;
+        let signs = Signs {
+            files: &scanned.files,
+            lfs_pointers: &scanned.lfs_pointers,
+            unused_excludes: &scanned.unused_excludes,
+            unused_places: &scanned.unused_places,
+            max_index_bytes: u64::MAX,
+        };
+        let notes = signs.notes(|place| scanned.open(place, directory))?;
         let directories = scanned.directories.iter().map(|(_, stamp)| stamp);
         clock::wait_until_after(scanned.stamps.iter().chain(directories));
         Ok(Self {

@@ -64,6 +64,16 @@ pub enum Note {
         /// The pattern.
         pattern: String,
     },
+    /// A branch or a tag, which may lead to another commit tomorrow.
+    #[cfg(feature = "hub")]
+    MovableRevision {
+        /// The model.
+        model: String,
+        /// The branch or tag.
+        revision: String,
+        /// Where it leads now.
+        commit: String,
+    },
     /// No link leads to a place that was allowed.
     UnusedAllowOutside {
         /// The place.
@@ -135,6 +145,19 @@ impl fmt::Display for Note {
             ),
             Self::UnusedExclude { pattern } => {
                 write!(f, "--exclude {pattern:?} left nothing out")
+            }
+            #[cfg(feature = "hub")]
+            Self::MovableRevision {
+                model,
+                revision,
+                commit,
+            } => {
+                let revision = Escaped::bytes(revision.as_bytes());
+                write!(
+                    f,
+                    "{revision} of {model} is the commit {commit} now and may be another later: \
+                     hf://{model}@{commit} stays"
+                )
             }
             Self::UnusedAllowOutside { place } => write!(
                 f,

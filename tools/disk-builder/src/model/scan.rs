@@ -20,7 +20,7 @@ use rustix::{
 };
 
 use super::{
-    OutsideLink, ReadError, ScanError, ScanOptions,
+    OutsideLink, ReadError, ScanError, ScanOptions, SourceFile,
     entry::{EntryKind, ScanEntry},
     exclude::{Excludes, Used},
     limits::{Count, Counted, Passed},
@@ -43,6 +43,17 @@ pub(super) struct Scanned {
     pub(super) unused_excludes: Vec<String>,
     /// Places that were allowed, and to which no link leads.
     pub(super) unused_places: Vec<PathBuf>,
+}
+
+impl Scanned {
+    /// Opens the file with this place in the list.
+    #[expect(clippy::indexing_slicing, reason = "a file's place in the list")]
+    pub(super) fn open(&self, place: usize, directory: &Path) -> Result<File, ReadError> {
+        let path = &self.files[place].path;
+        let relative = OsStr::from_bytes(path.as_bytes());
+        let opened = SourceFile::open(&self.top, relative, path.below(directory))?;
+        Ok(opened.into_file())
+    }
 }
 
 /// Lists the files below a directory that are not left out.

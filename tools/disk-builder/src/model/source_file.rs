@@ -80,6 +80,11 @@ impl SourceFile {
         &self.file
     }
 
+    /// The same, for somebody else.
+    pub(super) fn into_file(self) -> File {
+        self.file
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path

@@ -7,6 +7,8 @@ mod damage;
 mod forged;
 mod go_dmverity;
 mod hash;
+#[cfg(feature = "hub")]
+mod hub;
 mod inspect;
 mod interrupted;
 mod judgement;

@@ -1,45 +1,136 @@
 //! The disk of a model, before it is made.
 
 use std::path::Path;
+#[cfg(feature = "hub")]
+use std::sync::Arc;
 
 use dm_verity::RootHash;
-use model_disk::{BackingKind, erofs::ImagePlan};
+use model_disk::{BackingKind, FileList, erofs::ImagePlan};
+use serde_json::{Map, Value};
 
-use super::{BuildError, source::PlanSource};
+#[cfg(feature = "hub")]
+use super::remote_files::RemoteFiles;
+use super::{BuildError, local_files::LocalFiles, source::PlanSource};
+#[cfg(feature = "hub")]
+use crate::remote::{HubSettings, RemoteModel, RemoteModelError, RemotePlace, RemoteReport};
 use crate::{
     commands::hash::{Capacity, TreePlan, TreeRequest},
     engine::{NullSink, Workers, hash_tree},
-    model::{Model, Note, ScanError, ScanOptions},
+    model::{Model, ModelOrigin, Note, ScanError, ScanOptions},
 };
 
 /// What a disk of layout 1 is going to be: all that is known before a file is read.
 pub(super) struct DiskPlan {
-    pub(super) model: Model,
+    pub(super) model: PlannedModel,
     pub(super) image: ImagePlan,
     /// The tree, and its place after the image.
     pub(super) tree: TreePlan,
 }
 
-impl DiskPlan {
-    /// Looks through a model directory. `tell` gets what the user may not have meant.
-    pub(super) fn new(
+/// A model of which all but the bytes is known.
+pub(super) enum PlannedModel {
+    Directory(Model),
+    #[cfg(feature = "hub")]
+    Remote(Arc<RemoteModel>),
+}
+
+impl PlannedModel {
+    fn of_directory(
         directory: &Path,
         options: &ScanOptions,
         workers: &Workers,
-        mut tell: impl FnMut(&Note),
+        tell: &mut impl FnMut(&Note),
     ) -> Result<Self, BuildError> {
-        let model = match workers.install(|| Model::scan(directory, options)) {
+        match workers.install(|| Model::scan(directory, options)) {
             Err(ScanError::Outside { directory, links }) => {
                 tell(&Note::Outside {
                     links: links.clone(),
                 });
-                return Err(ScanError::Outside { directory, links }.into());
+                Err(ScanError::Outside { directory, links }.into())
             }
-            scanned => scanned?,
+            scanned => Ok(Self::Directory(scanned?)),
+        }
+    }
+
+    #[cfg(feature = "hub")]
+    fn remote(
+        place: &RemotePlace,
+        options: &ScanOptions,
+        workers: &Workers,
+    ) -> Result<Self, RemoteModelError> {
+        let settings = HubSettings::from_env()?;
+        let interrupted = Arc::clone(workers.interrupted());
+        let model = RemoteModel::list(place, options, settings, interrupted)?;
+        Ok(Self::Remote(Arc::new(model)))
+    }
+
+    /// The same, if it is in a directory.
+    pub(super) fn directory(&self) -> Option<&Model> {
+        match self {
+            Self::Directory(model) => Some(model),
+            #[cfg(feature = "hub")]
+            Self::Remote(_) => None,
+        }
+    }
+
+    /// The files, in the order of the disk.
+    pub(super) fn files(&self) -> &FileList {
+        match self {
+            Self::Directory(model) => model.files(),
+            #[cfg(feature = "hub")]
+            Self::Remote(model) => model.files(),
+        }
+    }
+
+    fn notes(&self) -> &[Note] {
+        match self {
+            Self::Directory(model) => model.notes(),
+            #[cfg(feature = "hub")]
+            Self::Remote(model) => model.notes(),
+        }
+    }
+
+    /// What is known of where it came from, and of which revision it is.
+    pub(super) fn source_and_revision(&self) -> (Option<String>, Option<String>) {
+        match self {
+            Self::Directory(_) => (None, None),
+            #[cfg(feature = "hub")]
+            Self::Remote(model) => model
+                .origin()
+                .cloned()
+                .map(|origin| (origin.source, origin.revision))
+                .unzip(),
+        }
+    }
+
+    /// What there is to say of a model that was fetched.
+    #[cfg(feature = "hub")]
+    pub(super) fn report(&self) -> Option<RemoteReport> {
+        match self {
+            Self::Directory(_) => None,
+            Self::Remote(model) => Some(model.report()),
+        }
+    }
+}
+
+impl DiskPlan {
+    /// Looks through a model. `tell` gets what the user may not have meant.
+    pub(super) fn new(
+        origin: &ModelOrigin,
+        options: &ScanOptions,
+        workers: &Workers,
+        mut tell: impl FnMut(&Note),
+    ) -> Result<Self, BuildError> {
+        let model = match origin {
+            ModelOrigin::Directory(directory) => {
+                PlannedModel::of_directory(directory, options, workers, &mut tell)?
+            }
+            #[cfg(feature = "hub")]
+            ModelOrigin::Remote(place) => PlannedModel::remote(place, options, workers)?,
         };
         model.notes().iter().for_each(tell);
         if options.strict && !model.notes().is_empty() {
-            return Err(BuildError::Strict(directory.to_owned()));
+            return Err(BuildError::Strict(origin.name()));
         }
         let image = ImagePlan::new(model.files())?;
         let capacity = Capacity {
@@ -52,7 +143,13 @@ impl DiskPlan {
 
     /// The image. Holes need not be found where they must be written too.
     pub(super) fn source(&self, find_holes: bool) -> PlanSource<'_> {
-        PlanSource::new(&self.model, &self.image, find_holes)
+        match &self.model {
+            PlannedModel::Directory(model) => {
+                PlanSource::new(&self.image, LocalFiles::new(model, find_holes))
+            }
+            #[cfg(feature = "hub")]
+            PlannedModel::Remote(model) => PlanSource::new(&self.image, RemoteFiles::new(model)),
+        }
     }
 
     /// How long the disk is in bytes.
@@ -67,24 +164,47 @@ impl DiskPlan {
     pub(super) fn of_all(directory: &Path) -> Self {
         let workers = Workers::new(2, std::sync::Arc::default()).unwrap();
         let options = crate::model::Excludes::new([""; 0]).unwrap().into();
-        Self::new(directory, &options, &workers, |_| ()).unwrap()
+        Self::new(&directory.into(), &options, &workers, |_| ()).unwrap()
     }
 }
 
-/// The root hash of the disk that `build` makes of a model directory. Nothing is written. `tell` gets
-/// what the user may not have meant before anything is read.
+/// What `root-hash` has found out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RootHashReport {
+    /// The root hash.
+    pub root_hash: RootHash,
+    /// What was fetched, where the model is not on this machine.
+    #[cfg(feature = "hub")]
+    pub remote: Option<RemoteReport>,
+}
+
+impl RootHashReport {
+    /// As a JSON object.
+    pub fn to_json(&self) -> Value {
+        let mut fields = Map::new();
+        fields.insert("root_hash".to_owned(), self.root_hash.to_string().into());
+        #[cfg(feature = "hub")]
+        if let Some(remote) = &self.remote {
+            remote.add_to(&mut fields);
+        }
+        fields.into()
+    }
+}
+
+/// The root hash of the disk that `build` makes of a model. Nothing is written. `tell` gets what the
+/// user may not have meant before anything is read.
 pub fn root_hash(
-    directory: &Path,
+    model: impl Into<ModelOrigin>,
     options: &ScanOptions,
     workers: &Workers,
     tell: impl FnMut(&Note),
-) -> Result<RootHash, BuildError> {
-    let planned = DiskPlan::new(directory, options, workers, tell)?;
+) -> Result<RootHashReport, BuildError> {
+    let planned = DiskPlan::new(&model.into(), options, workers, tell)?;
     let source = planned.source(true);
-    Ok(hash_tree(
-        &planned.tree.params,
-        &source,
-        &NullSink,
-        workers,
-    )?)
+    let root_hash = hash_tree(&planned.tree.params, &source, &NullSink, workers)?;
+    Ok(RootHashReport {
+        root_hash,
+        #[cfg(feature = "hub")]
+        remote: planned.model.report(),
+    })
 }

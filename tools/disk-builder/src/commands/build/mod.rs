@@ -4,11 +4,15 @@
 //! each byte once. Where the filesystem can share blocks, the large files are shared and not written.
 
 mod disk_plan;
+mod file_bytes;
 mod first_block;
+mod local_files;
 mod open_files;
 mod outside;
 mod preallocate;
 mod reflink;
+#[cfg(feature = "hub")]
+mod remote_files;
 mod shared_image;
 mod shared_parts;
 mod source;
@@ -26,12 +30,14 @@ use model_disk::{
     manifest::{self, DiskSummary, Manifest, SCHEMA},
 };
 
-pub use disk_plan::root_hash;
+pub use disk_plan::{RootHashReport, root_hash};
 
 use super::hash::{HashReport, Reflinks, TreeOutput, TreePlanError};
+#[cfg(feature = "hub")]
+use crate::remote::RemoteModelError;
 use crate::{
     engine::{FileSource, HashTreeError, ImageSink, Workers, hash_tree},
-    model::{Note, ScanError, ScanOptions},
+    model::{ModelOrigin, Note, ScanError, ScanOptions},
     output::{NewFile, Output, OutputError, OutputLock, OutputPlace, PATIENCE},
 };
 use disk_plan::DiskPlan;
@@ -43,8 +49,8 @@ use shared_image::{SharedSource, UnsharedSink};
 /// What `build` is to do.
 #[derive(Clone, Debug)]
 pub struct Build {
-    /// The model directory.
-    pub model: PathBuf,
+    /// The model.
+    pub model: ModelOrigin,
     /// What of it goes onto the disk.
     pub options: ScanOptions,
     /// The disk: a file or a block device.
@@ -65,6 +71,10 @@ pub enum BuildError {
     /// The model directory is none that a disk can be made of.
     #[error(transparent)]
     Scan(#[from] ScanError),
+    /// The model is not on this machine, and does not come here.
+    #[cfg(feature = "hub")]
+    #[error(transparent)]
+    Remote(#[from] RemoteModelError),
     /// There was a note.
     #[error(
         "{} may not be a whole model and nothing else, and --strict makes the notes on that an \
@@ -149,17 +159,18 @@ impl HasExitCode for BuildError {
     fn exit_code(&self) -> ExitCode {
         match self {
             Self::Scan(error) => error.exit_code(),
+            #[cfg(feature = "hub")]
+            Self::Remote(error) => error.exit_code(),
+            Self::Tree(error) => error.exit_code(),
             Self::Inside { .. }
             | Self::IsModelFile { .. }
             | Self::SameOutput(_)
             | Self::ManifestDevice(_) => ExitCode::Usage,
             Self::Output(error) => error.exit_code(),
             Self::File(error) | Self::NoManifest { source: error, .. } => error.exit_code(),
-            Self::Strict(_)
-            | Self::Image(_)
-            | Self::TreePlan(_)
-            | Self::NoRoom { .. }
-            | Self::Tree(_) => ExitCode::Failure,
+            Self::Strict(_) | Self::Image(_) | Self::TreePlan(_) | Self::NoRoom { .. } => {
+                ExitCode::Failure
+            }
         }
     }
 }
@@ -167,7 +178,7 @@ impl HasExitCode for BuildError {
 impl Build {
     /// A disk with the manifest beside it, where neither is yet.
     pub fn new(
-        model: impl Into<PathBuf>,
+        model: impl Into<ModelOrigin>,
         options: impl Into<ScanOptions>,
         output: impl Into<PathBuf>,
     ) -> Self {
@@ -198,9 +209,9 @@ impl Build {
         let manifest = self.manifest_output(&output)?;
         self.stale_manifest(&output, manifest.as_ref())?;
         let planned = DiskPlan::new(&self.model, &self.options, workers, &mut tell)?;
-        outside::check_files(&place, &planned.model)?;
+        outside::check_files(&place, &planned)?;
         if let Some(manifest) = &manifest {
-            outside::check_files(&manifest.place, &planned.model)?;
+            outside::check_files(&manifest.place, &planned)?;
         }
 
         // Before hours of work: there may be no room, or no right to write.
@@ -269,6 +280,8 @@ impl Build {
                 source,
             })?;
         Ok(HashReport {
+            #[cfg(feature = "hub")]
+            remote: planned.model.report(),
             uuid: Some(superblock.uuid),
             plan: planned.tree,
             root_hash,
@@ -346,11 +359,12 @@ impl Build {
     }
 
     fn manifest<'a>(&'a self, planned: &'a DiskPlan, disk: DiskSummary) -> Manifest<'a> {
+        let (source, revision) = planned.model.source_and_revision();
         Manifest {
             schema: SCHEMA,
             disk,
-            source: self.source.clone(),
-            revision: self.revision.clone(),
+            source: self.source.clone().or(source),
+            revision: self.revision.clone().or(revision),
             excluded: self.options.excludes.given().into(),
             files: planned.model.files()[..].into(),
             builder_version: env!("CARGO_PKG_VERSION").to_owned(),

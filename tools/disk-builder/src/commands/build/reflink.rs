@@ -10,7 +10,7 @@ use std::{fs::File, io};
 
 use model_disk::erofs::{BLOCK_SIZE, ExtentSource};
 
-use super::{disk_plan::DiskPlan, shared_parts::SharedParts, source::failed};
+use super::{disk_plan::DiskPlan, local_files::failed, shared_parts::SharedParts};
 use crate::{
     engine::{HashTreeError, SourceError, Workers},
     model::SourceFile,
@@ -54,6 +54,9 @@ pub(super) fn reflink(
     workers: &Workers,
 ) -> Result<Reflinked, HashTreeError> {
     let mut reflinked = Reflinked::default();
+    let Some(model) = planned.model.directory() else {
+        return Ok(Reflinked::refused("the model is not on this machine"));
+    };
     for extent in planned.image.extents() {
         let ExtentSource::File(index) = extent.source else {
             continue;
@@ -62,7 +65,7 @@ pub(super) fn reflink(
             continue;
         }
         workers.check_interrupted()?;
-        let file = planned.model.open(index).map_err(failed)?;
+        let file = model.open(index).map_err(failed)?;
         // A block that is not full is followed by zeros in the image.
         let length = extent.length - extent.length % BLOCK_SIZE;
         if let Err(error) = clone_range(file.file(), 0..length, image, extent.offset) {
@@ -105,8 +108,11 @@ impl Reflinked {
 
     /// To be asked when all has been read: an error where that was not what is in the image.
     pub(super) fn check(&self, planned: &DiskPlan, image: &File) -> Result<(), HashTreeError> {
+        let Some(model) = planned.model.directory() else {
+            return Ok(());
+        };
         for shared in self.files.iter().filter(|_| self.tells) {
-            let file = planned.model.open(shared.index).map_err(failed)?;
+            let file = model.open(shared.index).map_err(failed)?;
             let path = || file.path().to_owned();
             match shared.is_still_shared(&file, image) {
                 Ok(Some(true)) => {}

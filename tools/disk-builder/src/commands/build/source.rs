@@ -2,14 +2,8 @@
 
 use model_disk::erofs::{ExtentSource, ImageExtent, ImagePlan};
 
-use super::open_files::OpenFiles;
-use crate::{
-    engine::{Extent, FileSource, Source, SourceError, Window},
-    model::{Model, ReadError, SourceFile},
-};
-
-/// A smaller file is not asked for holes: asking costs as much as reading.
-const MIN_SPARSE: u64 = 256 << 10;
+use super::file_bytes::FileBytes;
+use crate::engine::{Extent, Source, SourceError, Window};
 
 /// How far to look for the end of a stretch of data that goes through several files: as far as is
 /// read at once.
@@ -18,39 +12,31 @@ const LOOK_AHEAD: u64 = 1 << 20;
 /// Gives the bytes of a planned image: its metadata from memory, its files from the model.
 pub(super) struct PlanSource<'a> {
     plan: &'a ImagePlan,
-    model: &'a Model,
-    files: OpenFiles<'a>,
-    find_holes: bool,
+    files: Box<dyn FileBytes + 'a>,
 }
 
 impl<'a> PlanSource<'a> {
-    /// The image `plan` of `model`. Without `find_holes`, those are read as any data.
-    pub(super) fn new(model: &'a Model, plan: &'a ImagePlan, find_holes: bool) -> Self {
+    /// The image `plan` of a model with these files.
+    pub(super) fn new(plan: &'a ImagePlan, files: impl FileBytes + 'a) -> Self {
         Self {
             plan,
-            model,
-            files: OpenFiles::new(model),
-            find_holes,
+            files: Box::new(files),
         }
     }
 
     /// What is known of an extent of the plan from `offset` (in the image) on.
     fn stretch(&self, extent: &ImageExtent, offset: u64) -> Result<Extent, SourceError> {
         match extent.source {
-            ExtentSource::File(index) if self.find_holes && extent.length >= MIN_SPARSE => {
-                let open = self.files.get(index).map_err(failed)?;
+            ExtentSource::File(index) => {
                 let start = offset - extent.offset;
-                let found = source(&open.file, extent).extent_with(&open.extents, start)?;
+                let found = self.files.extent_at(index, extent.length, start)?;
                 Ok(Extent {
                     end: extent.offset + found.end,
                     ..found
                 })
             }
             // Those zeros only fill up a block.
-            _ => Ok(Extent {
-                zeros: false,
-                end: extent.end(),
-            }),
+            _ => Ok(data(extent.end())),
         }
     }
 
@@ -72,14 +58,7 @@ impl<'a> PlanSource<'a> {
                 buf.fill(0);
                 Ok(())
             }
-            ExtentSource::File(index) if buf.len() as u64 == extent.length => {
-                let file = self.files.once(index).map_err(failed)?;
-                source(&file, extent).read_exact_at(buf, start)
-            }
-            ExtentSource::File(index) => {
-                let open = self.files.get(index).map_err(failed)?;
-                source(&open.file, extent).read_exact_at(buf, start)
-            }
+            ExtentSource::File(index) => self.files.read_exact_at(index, extent.length, buf, start),
         }
     }
 }
@@ -111,8 +90,8 @@ impl Source for PlanSource<'_> {
         let ExtentSource::File(index) = extent.source else {
             return None;
         };
-        let open = self.files.get(index).ok()?;
-        source(&open.file, extent).cached(offset - extent.offset, length)
+        let start = offset - extent.offset;
+        self.files.cached(index, extent.length, start, length)
     }
 
     /// Data of one file after the other is one stretch, so that many small files are read and
@@ -133,27 +112,13 @@ impl Source for PlanSource<'_> {
         Ok(data(end))
     }
 
-    /// Looks at every file again: one may have changed after it was read, or before.
     fn check_unchanged(&self) -> Result<(), SourceError> {
-        self.model.check_unchanged().map_err(failed)
+        self.files.check()
     }
 }
 
 fn data(end: u64) -> Extent {
     Extent { zeros: false, end }
-}
-
-fn source<'a>(file: &'a SourceFile, extent: &ImageExtent) -> FileSource<'a> {
-    FileSource::new(file.file(), file.path(), extent.length, Some(extent.length))
-}
-
-pub(super) fn failed(error: ReadError) -> SourceError {
-    match error {
-        ReadError::File(error) => error.into(),
-        ReadError::Changed(path) | ReadError::NotAFile(path) | ReadError::NoSize { path, .. } => {
-            SourceError::Changed(path)
-        }
-    }
 }
 
 #[cfg(test)]

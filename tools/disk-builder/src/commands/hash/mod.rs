@@ -195,6 +195,8 @@ impl Hash {
             plan,
             root_hash,
             reflinks: None,
+            #[cfg(feature = "hub")]
+            remote: None,
         })
     }
 

@@ -8,6 +8,8 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::TreePlan;
+#[cfg(feature = "hub")]
+use crate::remote::RemoteReport;
 
 /// A tree that has been made. As text it has the labels of `veritysetup format`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +22,9 @@ pub struct HashReport {
     pub uuid: Option<Uuid>,
     /// What `build` shares with the model; none of `hash`.
     pub reflinks: Option<Reflinks>,
+    /// What `build` has fetched, where the model is not on this machine.
+    #[cfg(feature = "hub")]
+    pub remote: Option<RemoteReport>,
 }
 
 /// Blocks of a disk that are blocks of the model's files too, and take no space of their own.
@@ -40,6 +45,10 @@ impl HashReport {
         if let Some(reflinks) = &self.reflinks {
             fields.insert("reflinked_bytes".to_owned(), reflinks.bytes.into());
             fields.insert("not_reflinked".to_owned(), reflinks.refused.clone().into());
+        }
+        #[cfg(feature = "hub")]
+        if let Some(remote) = &self.remote {
+            remote.add_to(&mut fields);
         }
         fields.into()
     }

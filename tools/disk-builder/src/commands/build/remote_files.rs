@@ -1,0 +1,46 @@
+//! The files of a model that is not on this machine.
+
+use std::sync::{Arc, OnceLock};
+
+use super::file_bytes::FileBytes;
+use crate::{
+    engine::SourceError,
+    remote::{RemoteModel, RemoteStream},
+};
+
+/// Reads the files of a model while they come. Each byte can be read once, and in about the order of
+/// the disk, as the engine does.
+pub(super) struct RemoteFiles<'a> {
+    model: &'a Arc<RemoteModel>,
+    /// They come when the first byte is read.
+    stream: OnceLock<RemoteStream>,
+}
+
+impl<'a> RemoteFiles<'a> {
+    pub(super) fn new(model: &'a Arc<RemoteModel>) -> Self {
+        Self {
+            model,
+            stream: OnceLock::new(),
+        }
+    }
+
+    fn stream(&self) -> &RemoteStream {
+        self.stream.get_or_init(|| RemoteStream::start(self.model))
+    }
+}
+
+impl FileBytes for RemoteFiles<'_> {
+    fn read_exact_at(
+        &self,
+        file: usize,
+        _length: u64,
+        buf: &mut [u8],
+        start: u64,
+    ) -> Result<(), SourceError> {
+        Ok(self.stream().read_exact_at(file, start, buf)?)
+    }
+
+    fn check(&self) -> Result<(), SourceError> {
+        Ok(self.stream().finish()?)
+    }
+}
