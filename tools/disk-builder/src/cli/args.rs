@@ -92,6 +92,11 @@ pub(super) struct BuildArguments {
     #[arg(long)]
     pub(super) force: bool,
 
+    /// Leave what was written if it fails, and go on with what a run that failed left: only of a model
+    /// that is fetched
+    #[arg(long)]
+    pub(super) resume: bool,
+
     #[command(flatten)]
     pub(super) common: Common,
 }

@@ -25,14 +25,19 @@ impl TryFrom<BuildArguments> for Build {
     type Error = BuilderUsageError;
 
     fn try_from(arguments: BuildArguments) -> Result<Self, BuilderUsageError> {
+        let model = arguments.model.origin()?;
+        if arguments.resume && model.directory().is_some() {
+            return Err(BuilderUsageError::Resume);
+        }
         Ok(Self {
             options: arguments.model.options()?,
-            model: arguments.model.origin()?,
+            model,
             output: arguments.output,
             manifest: arguments.manifest,
             source: arguments.source,
             revision: arguments.revision,
             force: arguments.force,
+            resume: arguments.resume,
         })
     }
 }

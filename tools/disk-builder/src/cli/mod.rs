@@ -61,6 +61,11 @@ enum BuilderUsageError {
     #[cfg(feature = "hub")]
     #[error(transparent)]
     Hub(#[from] HubAddressError),
+    /// There is nothing to go on with.
+    #[error(
+        "--resume is for a model that is fetched: one in a directory is read again from its start"
+    )]
+    Resume,
     /// The program lacks what it takes.
     #[cfg(not(feature = "hub"))]
     #[error("this disk-builder was built without the feature hub, and fetches nothing")]

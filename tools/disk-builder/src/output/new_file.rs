@@ -41,6 +41,8 @@ pub struct NewFile {
     temporary: OutputPlace,
     place: OutputPlace,
     replace: bool,
+    /// It stays where it is when it is dropped, for [`NewFile::resume`].
+    stays: bool,
     /// Where its name is going to be; its right to be read is found out before all the work.
     directory: File,
 }
@@ -68,10 +70,36 @@ impl NewFile {
                     temporary,
                     place: place.clone(),
                     replace,
+                    stays: false,
                     directory,
                 });
             }
         }
+    }
+
+    /// The file that an earlier run of this user for the same place left, or else a new one. What is
+    /// in it may be anything. It stays where it is when it is dropped.
+    pub fn resume(place: &OutputPlace, replace: bool) -> Result<Self, FileError> {
+        let directory = place.open_directory()?;
+        // Nobody else can have opened it, to write to it later.
+        let is_safe = |file: &File| {
+            let metadata = file.metadata();
+            metadata.is_ok_and(|metadata| metadata.mode() & 0o777 == UNFINISHED_MODE)
+        };
+        let left = leftovers(place, &directory, OFlags::RDWR).find(|(_, file)| is_safe(file));
+        let mut new = match left {
+            Some((temporary, file)) => Self {
+                file,
+                temporary,
+                place: place.clone(),
+                replace,
+                stays: true,
+                directory,
+            },
+            None => Self::create(place, replace)?,
+        };
+        new.stays = true;
+        Ok(new)
     }
 
     /// The open file.
@@ -109,7 +137,7 @@ impl NewFile {
 impl Drop for NewFile {
     /// Once it has been put there, its temporary name is nobody's or another file's.
     fn drop(&mut self) {
-        if self.temporary.is_there(&self.file) {
+        if !self.stays && self.temporary.is_there(&self.file) {
             let _ = self.temporary.remove();
         }
     }
@@ -127,26 +155,35 @@ fn umask() -> u32 {
 
 /// Removes what runs of this user for this place left that were killed. What cannot be removed stays.
 fn remove_leftovers(place: &OutputPlace, directory: &File) {
-    let mark = mark(place.name());
-    for entry in Dir::read_from(directory).into_iter().flatten().flatten() {
-        let name = OsStr::from_bytes(entry.file_name().to_bytes());
-        let random = name.as_bytes().strip_prefix(mark.as_bytes());
-        if random.is_none_or(|random| random.len() != RANDOM) {
-            continue;
-        }
-        let leftover = place.beside(name.to_owned());
-        if !matches!(leftover.look(), Ok(Some(found)) if is_own(&found)) {
-            continue;
-        }
-        // Locked until it is gone: a run that has just made it would take it for its own otherwise.
-        if let Ok(file) = leftover.open(OFlags::RDONLY)
-            && file.metadata().is_ok_and(|opened| is_own(&opened))
-            && file.try_lock().is_ok()
-            && leftover.is_there(&file)
-        {
-            let _ = leftover.remove();
-        }
+    // Each is locked until it is gone: a run that has just made it would take it for its own otherwise.
+    for (leftover, _locked) in leftovers(place, directory, OFlags::RDONLY) {
+        let _ = leftover.remove();
     }
+}
+
+/// What runs of this user for this place left, and nobody writes, each opened and locked.
+fn leftovers(
+    place: &OutputPlace,
+    directory: &File,
+    flags: OFlags,
+) -> impl Iterator<Item = (OutputPlace, File)> {
+    let mark = mark(place.name());
+    let entries = Dir::read_from(directory).into_iter().flatten().flatten();
+    entries.filter_map(move |entry| {
+        let name = OsStr::from_bytes(entry.file_name().to_bytes());
+        let random = name.as_bytes().strip_prefix(mark.as_bytes())?;
+        let leftover = place.beside(name.to_owned());
+        let is_ours =
+            random.len() == RANDOM && matches!(leftover.look(), Ok(Some(found)) if is_own(&found));
+        if !is_ours {
+            return None;
+        }
+        let file = leftover.open(flags).ok()?;
+        let is_left = file.metadata().is_ok_and(|opened| is_own(&opened))
+            && file.try_lock().is_ok()
+            && leftover.is_there(&file);
+        is_left.then_some((leftover, file))
+    })
 }
 
 /// How the names of the files begin that are beside an output of this name while it is made.
@@ -247,6 +284,37 @@ mod tests {
         new.put().unwrap();
         let usual = File::create(directory.path().join("usual")).unwrap();
         assert_eq!(mode(&File::open(&path).unwrap()), mode(&usual));
+    }
+
+    #[test]
+    fn what_was_left_is_gone_on_with() {
+        let directory = TempDir::new().unwrap();
+        let path = directory.path().join("image");
+        let first = NewFile::resume(&place(&path), false).unwrap();
+        first.file().write_all(b"half").unwrap();
+        // As long as it is written it is somebody's.
+        let other = NewFile::resume(&place(&path), false).unwrap();
+        assert_eq!(other.file().metadata().unwrap().len(), 0);
+        assert_eq!(names(&directory).len(), 2);
+        drop(first);
+        fs::remove_file(other.temporary.path()).unwrap();
+        drop(other);
+        let again = NewFile::resume(&place(&path), false).unwrap();
+        assert_eq!(again.file().metadata().unwrap().len(), 4);
+        again.put().unwrap();
+        assert_eq!(names(&directory), ["image"]);
+        assert_eq!(fs::read(&path).unwrap(), b"half");
+
+        // Others may have it open.
+        let left = directory.path().join(".image.disk-builder-000000");
+        fs::write(&left, "x").unwrap();
+        fs::set_permissions(&left, Permissions::from_mode(0o666)).unwrap();
+        let new = NewFile::resume(&place(&path), true).unwrap();
+        assert_eq!(new.file().metadata().unwrap().len(), 0);
+        // Nobody goes on with it who does not say so.
+        drop(new);
+        drop(NewFile::create(&place(&path), true).unwrap());
+        assert_eq!(names(&directory), ["image"]);
     }
 
     /// The directory is the one that it was, whatever its path leads to by now.

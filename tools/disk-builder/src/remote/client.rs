@@ -81,6 +81,8 @@ pub(super) enum FailedTry {
 impl Client {
     /// Stops soon after `interrupted` becomes true.
     pub(super) fn new(settings: HubSettings, interrupted: Arc<AtomicBool>) -> Self {
+        #[cfg(all(target_env = "gnu", target_feature = "crt-static"))]
+        crate::sys::name_service::ask_without_libraries();
         let agent = |proxy| agent(proxy, settings.roots.clone());
         Self {
             direct: agent(None),

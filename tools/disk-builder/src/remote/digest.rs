@@ -15,7 +15,7 @@ pub enum ContentDigest {
 }
 
 /// Takes the bytes of a file, in order.
-pub(super) enum ContentHasher {
+pub(crate) enum ContentHasher {
     Sha256(Sha256),
     GitBlob(Sha1),
 }
@@ -52,7 +52,7 @@ impl ContentDigest {
     }
 
     /// For a file of so many bytes that should have this digest.
-    pub(super) fn hasher(&self, bytes: u64) -> ContentHasher {
+    pub(crate) fn hasher(&self, bytes: u64) -> ContentHasher {
         match self {
             Self::Sha256(_) => ContentHasher::Sha256(Sha256::new()),
             Self::GitBlob(_) => {
@@ -73,14 +73,14 @@ impl fmt::Display for ContentDigest {
 }
 
 impl ContentHasher {
-    pub(super) fn update(&mut self, bytes: &[u8]) {
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
         match self {
             Self::Sha256(hasher) => hasher.update(bytes),
             Self::GitBlob(hasher) => hasher.update(bytes),
         }
     }
 
-    pub(super) fn finish(self) -> ContentDigest {
+    pub(crate) fn finish(self) -> ContentDigest {
         match self {
             Self::Sha256(hasher) => ContentDigest::Sha256(hasher.finalize().into()),
             Self::GitBlob(hasher) => ContentDigest::GitBlob(hasher.finalize().into()),

@@ -61,6 +61,8 @@ pub struct RemoteReport {
     pub origin: Option<RemoteOrigin>,
     /// All files, in the order of the disk, each with the digest that it has.
     pub files: Vec<(ModelFile, ContentDigest)>,
+    /// How many bytes of them an earlier run had fetched.
+    pub kept_bytes: u64,
 }
 
 impl RemoteReport {
@@ -79,6 +81,7 @@ impl RemoteReport {
         fields.insert("source".to_owned(), source.into());
         fields.insert("revision".to_owned(), revision.into());
         fields.insert("files".to_owned(), files.collect());
+        fields.insert("kept_bytes".to_owned(), self.kept_bytes.into());
     }
 }
 
@@ -264,11 +267,12 @@ impl RemoteModel {
     }
 
     /// What there is to say of it when all of it has been read.
-    pub fn report(&self) -> RemoteReport {
+    pub fn report(&self, kept_bytes: u64) -> RemoteReport {
         let files = self.files.iter().cloned().zip(self.digests.iter().copied());
         RemoteReport {
             origin: self.origin.clone(),
             files: files.collect(),
+            kept_bytes,
         }
     }
 

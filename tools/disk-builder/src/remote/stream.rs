@@ -4,7 +4,7 @@
 //! reads is the engine, through [`RemoteStream::read_exact_at`].
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io::{self, Read},
     ops::Range,
     sync::{Arc, Mutex, PoisonError},
@@ -36,17 +36,22 @@ pub(crate) struct RemoteStream {
 struct Shared {
     model: Arc<RemoteModel>,
     window: Window,
+    /// Files that do not come.
+    kept: BTreeSet<usize>,
     /// Where files are to which others lead.
     places: Mutex<BTreeMap<usize, Url>>,
 }
 
 impl RemoteStream {
-    /// Has the files of a model come.
-    pub(crate) fn start(model: &Arc<RemoteModel>) -> Self {
-        let sizes = model.files().iter().map(|file| file.size).collect();
+    /// Has the files of a model come, but for those that are `kept`.
+    pub(crate) fn start(model: &Arc<RemoteModel>, kept: &BTreeSet<usize>) -> Self {
+        let sizes = model.files().iter().enumerate();
+        let is_kept = |place| kept.contains(&place);
+        let sizes = sizes.map(|(place, file)| if is_kept(place) { 0 } else { file.size });
         let shared = Arc::new(Shared {
             model: Arc::clone(model),
-            window: Window::new(sizes),
+            window: Window::new(sizes.collect()),
+            kept: kept.clone(),
             places: Mutex::default(),
         });
         let start = |work: fn(&Shared)| {
@@ -122,7 +127,8 @@ impl Shared {
 
     /// Takes the digest of each file, in order.
     fn check(&self) {
-        for (index, file) in self.model.files().iter().enumerate() {
+        let files = self.model.files().iter().enumerate();
+        for (index, file) in files.filter(|(index, _)| !self.kept.contains(index)) {
             let expected = self.model.digest(index);
             let mut hasher = expected.hasher(file.size);
             for start in (0..file.size).step_by(PIECE as usize) {
@@ -186,13 +192,6 @@ impl Shared {
             };
             fetching.part = next;
         }
-        // Or else it is known how long it is.
-        if incoming.ends_where_it_ends && fetching.at == self.size(file) {
-            match incoming.read(&mut [0])? {
-                0 => {}
-                more => return Err(self.wrong_length(file, fetching.at + more as u64)),
-            }
-        }
         Ok(())
     }
 
@@ -216,6 +215,12 @@ impl Shared {
                 return Err(self.wrong_length(part.file, *at));
             } else if count == 0 {
                 return Err(incoming.ended());
+            }
+            // Or else it is known how long it is.
+            let is_end = *at + count as u64 == self.size(part.file);
+            if incoming.ends_where_it_ends && is_end && incoming.read(&mut [0])? > 0 {
+                let found = self.size(part.file) + 1;
+                return Err(self.wrong_length(part.file, found));
             }
             retries.progress();
             *at += count as u64;

@@ -5,17 +5,19 @@ use std::path::Path;
 use std::sync::Arc;
 
 use dm_verity::RootHash;
+#[cfg(feature = "hub")]
+use model_disk::erofs::ExtentSource;
 use model_disk::{BackingKind, FileList, erofs::ImagePlan};
 use serde_json::{Map, Value};
 
+use super::{BuildError, local_files::LocalFiles, shared_parts::SharedParts, source::PlanSource};
 #[cfg(feature = "hub")]
-use super::remote_files::RemoteFiles;
-use super::{BuildError, local_files::LocalFiles, source::PlanSource};
+use super::{kept_files::kept_files, remote_files::RemoteFiles};
 #[cfg(feature = "hub")]
 use crate::remote::{HubSettings, RemoteModel, RemoteModelError, RemotePlace, RemoteReport};
 use crate::{
     commands::hash::{Capacity, TreePlan, TreeRequest},
-    engine::{NullSink, Workers, hash_tree},
+    engine::{FileSource, HashTreeError, NullSink, Workers, hash_tree},
     model::{Model, ModelOrigin, Note, ScanError, ScanOptions},
 };
 
@@ -64,7 +66,7 @@ impl PlannedModel {
         Ok(Self::Remote(Arc::new(model)))
     }
 
-    /// The same, if it is in a directory.
+    /// The same, if it is in a directory of this machine.
     pub(super) fn directory(&self) -> Option<&Model> {
         match self {
             Self::Directory(model) => Some(model),
@@ -103,12 +105,13 @@ impl PlannedModel {
         }
     }
 
-    /// What there is to say of a model that was fetched.
+    /// What there is to say of a model that was fetched, but for so many bytes that an earlier run
+    /// had fetched.
     #[cfg(feature = "hub")]
-    pub(super) fn report(&self) -> Option<RemoteReport> {
+    pub(super) fn report(&self, kept_bytes: u64) -> Option<RemoteReport> {
         match self {
             Self::Directory(_) => None,
-            Self::Remote(model) => Some(model.report()),
+            Self::Remote(model) => Some(model.report(kept_bytes)),
         }
     }
 }
@@ -141,14 +144,41 @@ impl DiskPlan {
         Ok(Self { model, image, tree })
     }
 
-    /// The image. Holes need not be found where they must be written too.
-    pub(super) fn source(&self, find_holes: bool) -> PlanSource<'_> {
+    /// The image. Holes need not be found where they must be written too. Nobody reads here what of
+    /// it is `there` already.
+    #[cfg_attr(not(feature = "hub"), expect(unused_variables))]
+    pub(super) fn source(&self, find_holes: bool, there: &SharedParts) -> PlanSource<'_> {
         match &self.model {
             PlannedModel::Directory(model) => {
                 PlanSource::new(&self.image, LocalFiles::new(model, find_holes))
             }
             #[cfg(feature = "hub")]
-            PlannedModel::Remote(model) => PlanSource::new(&self.image, RemoteFiles::new(model)),
+            PlannedModel::Remote(model) => {
+                let extents = self.image.extents().iter();
+                let files = extents.filter_map(|extent| match extent.source {
+                    ExtentSource::File(file) if there.has(extent.offset..extent.end()) => {
+                        Some(file)
+                    }
+                    _ => None,
+                });
+                PlanSource::new(&self.image, RemoteFiles::new(model, files.collect()))
+            }
+        }
+    }
+
+    /// What of the image is there already, in what an earlier run has written, where that can be told.
+    #[cfg_attr(not(feature = "hub"), expect(unused_variables))]
+    pub(super) fn kept_in(
+        &self,
+        image: &FileSource<'_>,
+        workers: &Workers,
+    ) -> Result<Option<SharedParts>, HashTreeError> {
+        match &self.model {
+            PlannedModel::Directory(_) => Ok(None),
+            #[cfg(feature = "hub")]
+            PlannedModel::Remote(model) => {
+                kept_files(self.image.extents(), model, image, workers).map(Some)
+            }
         }
     }
 
@@ -200,11 +230,11 @@ pub fn root_hash(
     tell: impl FnMut(&Note),
 ) -> Result<RootHashReport, BuildError> {
     let planned = DiskPlan::new(&model.into(), options, workers, tell)?;
-    let source = planned.source(true);
+    let source = planned.source(true, &SharedParts::default());
     let root_hash = hash_tree(&planned.tree.params, &source, &NullSink, workers)?;
     Ok(RootHashReport {
         root_hash,
         #[cfg(feature = "hub")]
-        remote: planned.model.report(),
+        remote: planned.model.report(0),
     })
 }

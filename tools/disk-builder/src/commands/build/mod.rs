@@ -6,6 +6,8 @@
 mod disk_plan;
 mod file_bytes;
 mod first_block;
+#[cfg(feature = "hub")]
+mod kept_files;
 mod local_files;
 mod open_files;
 mod outside;
@@ -63,6 +65,9 @@ pub struct Build {
     pub revision: Option<String>,
     /// Replace files that are there, or write over what is on a device.
     pub force: bool,
+    /// Go on with what an earlier run has written, and leave what this one writes if it fails: of a
+    /// model that is not on this machine.
+    pub resume: bool,
 }
 
 /// Why there is no disk.
@@ -190,6 +195,7 @@ impl Build {
             source: None,
             revision: None,
             force: false,
+            resume: false,
         }
     }
 
@@ -227,9 +233,13 @@ impl Build {
         let (target, reflinked) = match &output {
             Output::Device(device) => {
                 let target = start_device(device, &planned, manifest.as_ref())?;
-                (target, Reflinked::refused("the output is a block device"))
+                let reflinked = self.kept_on(&target, &planned, workers)?;
+                let refused = || Reflinked::refused("the output is a block device");
+                (target, reflinked.unwrap_or_else(refused))
             }
-            Output::File { place, replace } => start_file(place, *replace, &planned, workers)?,
+            Output::File { place, replace } => {
+                self.start_file(place, *replace, &planned, workers)?
+            }
         };
         let (root_hash, first_block) =
             self.write(&planned, &target, &reflinked, &output, workers)?;
@@ -279,16 +289,17 @@ impl Build {
                 root_hash,
                 source,
             })?;
+        let reflinks = planned.model.directory().map(|_| Reflinks {
+            bytes: reflinked.parts.bytes(),
+            refused: reflinked.refused.map(|error| error.to_string()),
+        });
         Ok(HashReport {
             #[cfg(feature = "hub")]
-            remote: planned.model.report(),
+            remote: planned.model.report(reflinked.parts.bytes()),
             uuid: Some(superblock.uuid),
             plan: planned.tree,
             root_hash,
-            reflinks: Some(Reflinks {
-                bytes: reflinked.parts.bytes(),
-                refused: reflinked.refused.map(|error| error.to_string()),
-            }),
+            reflinks,
         })
     }
 
@@ -303,7 +314,8 @@ impl Build {
         workers: &Workers,
     ) -> Result<(RootHash, Vec<u8>), BuildError> {
         // On a device there is something where a new file has zeros.
-        let plan = planned.source(matches!(output, Output::File { .. }));
+        let find_holes = matches!(output, Output::File { .. });
+        let plan = planned.source(find_holes, &reflinked.parts);
         let (file, path, bytes) = (target.file(), target.path(), planned.image.bytes());
         let source = SharedSource {
             plan,
@@ -318,6 +330,55 @@ impl Build {
         target.sync()?;
         reflinked.check(planned, file)?;
         Ok((root_hash, sink.into_first()))
+    }
+
+    /// A new file that shares what it can with the model, with room for what is going to be written.
+    fn start_file<'a>(
+        &self,
+        place: &OutputPlace,
+        replace: bool,
+        planned: &'a DiskPlan,
+        workers: &Workers,
+    ) -> Result<(TreeOutput<'a>, Reflinked), BuildError> {
+        let target = self.new_file(place, replace, planned)?;
+        let reflinked = match self.kept_on(&target, planned, workers)? {
+            Some(kept) => kept,
+            None => reflink(planned, target.file(), workers)?,
+        };
+        let tree = planned.image.bytes()..planned.bytes();
+        let source = planned.source(true, &reflinked.parts);
+        preallocate(target.file(), place.path(), &source, &reflinked.parts, tree)?;
+        Ok((target, reflinked))
+    }
+
+    fn new_file<'a>(
+        &self,
+        place: &OutputPlace,
+        replace: bool,
+        planned: &'a DiskPlan,
+    ) -> Result<TreeOutput<'a>, FileError> {
+        // Of a directory's files holes are not written, and what is there would show through.
+        if self.resume && planned.model.directory().is_none() {
+            TreeOutput::resumed_file(place, replace, &planned.tree)
+        } else {
+            TreeOutput::new_file(place, replace, &planned.tree)
+        }
+    }
+
+    /// What an earlier run has written, where this one is to go on with it.
+    fn kept_on(
+        &self,
+        target: &TreeOutput<'_>,
+        planned: &DiskPlan,
+        workers: &Workers,
+    ) -> Result<Option<Reflinked>, HashTreeError> {
+        if !self.resume {
+            return Ok(None);
+        }
+        let bytes = planned.image.bytes();
+        let image = FileSource::new(target.file(), target.path(), bytes, None);
+        let kept = planned.kept_in(&image, workers)?;
+        Ok(kept.map(Reflinked::kept))
     }
 
     fn manifest_output(&self, output: &Output) -> Result<Option<ManifestOutput>, BuildError> {
@@ -389,21 +450,6 @@ fn remove_old(manifest: Option<&ManifestOutput>) -> Result<(), FileError> {
         Some(manifest) => manifest.place.remove(),
         None => Ok(()),
     }
-}
-
-/// A new file that shares what it can with the model, with room for what is going to be written.
-fn start_file<'a>(
-    place: &OutputPlace,
-    replace: bool,
-    planned: &'a DiskPlan,
-    workers: &Workers,
-) -> Result<(TreeOutput<'a>, Reflinked), BuildError> {
-    let target = TreeOutput::new_file(place, replace, &planned.tree)?;
-    let reflinked = reflink(planned, target.file(), workers)?;
-    let tree = planned.image.bytes()..planned.bytes();
-    let source = planned.source(true);
-    preallocate(target.file(), place.path(), &source, &reflinked.parts, tree)?;
-    Ok((target, reflinked))
 }
 
 /// A device on which nothing looks like a disk any more.

@@ -97,6 +97,14 @@ impl Reflinked {
         }
     }
 
+    /// What an earlier run has written.
+    pub(super) fn kept(parts: SharedParts) -> Self {
+        Self {
+            parts,
+            ..Self::default()
+        }
+    }
+
     /// What must be read from the image.
     pub(super) fn parts_to_read(&self) -> SharedParts {
         if self.tells {

@@ -1,6 +1,9 @@
 //! The files of a model that is not on this machine.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, OnceLock},
+};
 
 use super::file_bytes::FileBytes;
 use crate::{
@@ -12,20 +15,25 @@ use crate::{
 /// the disk, as the engine does.
 pub(super) struct RemoteFiles<'a> {
     model: &'a Arc<RemoteModel>,
+    /// Those that nobody reads here, by their places in the list.
+    kept: BTreeSet<usize>,
     /// They come when the first byte is read.
     stream: OnceLock<RemoteStream>,
 }
 
 impl<'a> RemoteFiles<'a> {
-    pub(super) fn new(model: &'a Arc<RemoteModel>) -> Self {
+    /// All but those that are `kept`.
+    pub(super) fn new(model: &'a Arc<RemoteModel>, kept: BTreeSet<usize>) -> Self {
         Self {
             model,
+            kept,
             stream: OnceLock::new(),
         }
     }
 
     fn stream(&self) -> &RemoteStream {
-        self.stream.get_or_init(|| RemoteStream::start(self.model))
+        self.stream
+            .get_or_init(|| RemoteStream::start(self.model, &self.kept))
     }
 }
 

@@ -116,7 +116,7 @@ mod tests {
         let path = Path::new("image");
         let whole = || FileSource::new(&image, path, planned.image.bytes(), Some(planned.bytes()));
         let source = SharedSource {
-            plan: planned.source(true),
+            plan: planned.source(true, &SharedParts::default()),
             image: whole(),
             parts: &parts,
         };
@@ -133,7 +133,7 @@ mod tests {
         );
 
         let mut expected = vec![0; planned.image.bytes() as usize];
-        let model = planned.source(true);
+        let model = planned.source(true, &SharedParts::default());
         model.read_exact_at(&mut expected, 0).unwrap();
         expected[shared.start as usize..shared.end as usize].fill(3);
         let mut found = vec![0; expected.len()];

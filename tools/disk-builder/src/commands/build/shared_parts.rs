@@ -1,8 +1,9 @@
-//! Which parts of an image share their blocks with the model. No I/O.
+//! Which parts of an image are there before it is written. No I/O.
 
 use std::ops::Range;
 
-/// Ranges of an image's bytes that are there already, as blocks of the model's files.
+/// Ranges of an image's bytes that are there already: as blocks of the model's files, or because an
+/// earlier run has written them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct SharedParts(Vec<Range<u64>>);
 
@@ -15,6 +16,12 @@ impl SharedParts {
     /// How many bytes they are.
     pub(super) fn bytes(&self) -> u64 {
         self.0.iter().map(|part| part.end - part.start).sum()
+    }
+
+    /// Whether all of a range is shared.
+    #[cfg(feature = "hub")]
+    pub(super) fn has(&self, range: Range<u64>) -> bool {
+        self.cut(range).all(|(_, shared)| shared)
     }
 
     /// A range cut where a part starts or ends: the pieces in order, each with whether it is

@@ -132,7 +132,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        commands::build::disk_plan::DiskPlan,
+        commands::build::{disk_plan::DiskPlan, shared_parts::SharedParts},
         engine::{HashTreeError, NullSink, Workers, hash_tree},
     };
 
@@ -161,7 +161,7 @@ mod tests {
     fn any_range_is_part_of_the_whole() {
         let directory = model();
         let planned = DiskPlan::of_all(directory.path());
-        let source = planned.source(true);
+        let source = planned.source(true, &SharedParts::default());
         let all = read(&source, 0, source.bytes());
         for (file, extent) in
             planned
@@ -188,7 +188,7 @@ mod tests {
         let directory = model();
         let planned = DiskPlan::of_all(directory.path());
         for find_holes in [true, false] {
-            let source = planned.source(find_holes);
+            let source = planned.source(find_holes, &SharedParts::default());
             let (mut offset, mut zeros, mut calls) = (0, 0, 0);
             while offset < source.bytes() {
                 let extent = source.extent_at(offset).unwrap();
@@ -213,7 +213,7 @@ mod tests {
         let path = directory.path().join("weights");
         fs::write(&path, vec![1; 8 << 20]).unwrap();
         let planned = DiskPlan::of_all(directory.path());
-        let source = planned.source(true);
+        let source = planned.source(true, &SharedParts::default());
         let start = source.bytes() - (8 << 20);
         let before = source.extent_at(start).unwrap();
         // Whoever asked now would be told of a hole.
@@ -247,7 +247,7 @@ mod tests {
         for change in changes {
             let directory = model();
             let planned = DiskPlan::of_all(directory.path());
-            let source = planned.source(true);
+            let source = planned.source(true, &SharedParts::default());
             hash_tree(&planned.tree.params, &source, &NullSink, &workers).unwrap();
             let path = directory.path().join("99");
             change(&path);
@@ -278,7 +278,7 @@ mod tests {
             fs::write(directory.path().join(format!("{number}")), vec![1; 5000]).unwrap();
         }
         let planned = DiskPlan::of_all(directory.path());
-        let source = planned.source(true);
+        let source = planned.source(true, &SharedParts::default());
         let open = || {
             let descriptors = fs::read_dir("/proc/self/fd").unwrap().flatten();
             let links = descriptors.filter_map(|entry| fs::read_link(entry.path()).ok());

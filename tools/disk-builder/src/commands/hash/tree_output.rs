@@ -57,10 +57,21 @@ impl<'a> TreeOutput<'a> {
         replace: bool,
         plan: &TreePlan,
     ) -> Result<Self, FileError> {
-        let new = NewFile::create(place, replace)?;
-        new.file()
-            .set_len(plan.area.end(&plan.layout))
-            .map_err(FileError::new("write", place.path()))?;
+        Self::in_file(NewFile::create(place, replace)?, plan)
+    }
+
+    /// The same, with what an earlier run left in it: whatever is not written again may be anything.
+    pub(crate) fn resumed_file(
+        place: &OutputPlace,
+        replace: bool,
+        plan: &TreePlan,
+    ) -> Result<Self, FileError> {
+        Self::in_file(NewFile::resume(place, replace)?, plan)
+    }
+
+    fn in_file(new: NewFile, plan: &TreePlan) -> Result<Self, FileError> {
+        let sized = new.file().set_len(plan.area.end(&plan.layout));
+        sized.map_err(FileError::new("write", new.path()))?;
         Ok(Self::NewFile(new))
     }
 

@@ -2,6 +2,7 @@
 
 mod faults;
 mod listing;
+mod resume;
 mod secrets;
 mod whole;
 
@@ -25,8 +26,9 @@ struct HubPlace {
 
 /// Files small and large, of several parts, and with names that an address cannot have as they are.
 fn files() -> BTreeMap<String, HubFile> {
-    let small = |size, seed| HubFile::new(data(size, seed), false);
-    let large = |size, seed| HubFile::new(data(size, seed), true);
+    // No two are alike.
+    let small = |size, seed: u64| HubFile::new(data(size, 2 * seed), false);
+    let large = |size, seed: u64| HubFile::new(data(size, 2 * seed), true);
     [
         (".gitattributes", small(1519, 1)),
         ("config.json", small(612, 2)),
