@@ -58,18 +58,18 @@ impl HubFile {
         }
     }
 
-    /// A large file of so many zeros.
-    pub fn zeros(size: u64) -> Self {
+    /// A large file of so many bytes that are all the same, which takes no memory.
+    pub fn filled(byte: u8, size: u64) -> Self {
         let mut hasher = Sha256::new();
-        let zeros = vec![0; 1 << 20];
+        let bytes = vec![byte; 1 << 20];
         let mut left = size;
         while left > 0 {
             let count = left.min(1 << 20);
-            hasher.update(&zeros[..count as usize]);
+            hasher.update(&bytes[..count as usize]);
             left -= count;
         }
         Self {
-            fill: Arc::new(|_, to: &mut [u8]| to.fill(0)),
+            fill: Arc::new(move |_, to: &mut [u8]| to.fill(byte)),
             size,
             is_large: true,
             digest: digits(&hasher.finalize()),

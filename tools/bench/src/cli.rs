@@ -109,6 +109,8 @@ pub(crate) enum Comparison {
     Filesystems,
     /// `root-hash` of small files
     SmallFiles,
+    /// `root-hash` of what a server sends, against `curl`
+    Hub,
     /// `hash` of an image that is nine tenths holes
     Sparse,
     /// How the cost of `hash` grows with the size

@@ -2,6 +2,7 @@
 
 mod filesystems;
 mod hash;
+mod hub;
 mod kernels;
 mod model;
 mod scaling;
@@ -34,10 +35,12 @@ use crate::{
 const BLOCK: u64 = 4096;
 
 /// The peers, and the Debian packages that they are in. (fsck.erofs comes with mkfs.erofs.)
-const PEERS: [(&str, &str); 3] = [
+const PEERS: [(&str, &str); 5] = [
     ("veritysetup", "cryptsetup-bin"),
     ("mkfs.erofs", "erofs-utils"),
     ("cp", "coreutils"),
+    ("curl", "curl"),
+    ("openssl", "openssl"),
 ];
 
 /// Makes the data and runs all comparisons.
@@ -60,6 +63,7 @@ pub(crate) fn run(arguments: &BenchRunArguments) -> Result<Report> {
             Comparison::Reflink => filesystems::reflink(&bench),
             Comparison::Filesystems => filesystems::hash(&bench),
             Comparison::SmallFiles => small_files::section(&bench),
+            Comparison::Hub => hub::section(&bench),
             Comparison::Sparse => sparse::section(&bench),
             Comparison::Scaling => scaling::section(&bench),
         };

@@ -29,6 +29,11 @@ impl Retries {
         self.failed = 0;
     }
 
+    /// Whether nothing has come of the last one.
+    pub(super) fn has_failed(&self) -> bool {
+        self.failed > 0
+    }
+
     /// One more has failed: how long to wait before the next. None where there is to be no next.
     /// `reached` says whether the server has ever answered, `asked` what it asked for.
     pub(super) fn pause(&mut self, reached: bool, asked: Option<Duration>) -> Option<Duration> {

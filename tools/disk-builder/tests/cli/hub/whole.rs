@@ -174,7 +174,7 @@ fn small_files_in_great_number() {
 /// A gibibyte does not take more memory than what is on its way.
 #[test]
 fn memory_is_bounded() {
-    let files = [("weights".to_owned(), HubFile::zeros(1 << 30))].into();
+    let files = [("weights".to_owned(), HubFile::filled(1, 1 << 30))].into();
     let server = test_support::hub::HubServer::start(files);
     let program = env!("CARGO_BIN_EXE_disk-builder");
     let measure = "import resource, subprocess, sys; \
