@@ -70,6 +70,21 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
         "git clone ",
         "fetches a model from the network",
     ),
+    (
+        "docs/publishing.md",
+        "disk-builder build hf://",
+        "fetches a model from the network; the tests of disk-builder do from a hub of their own",
+    ),
+    (
+        "docs/auditing.md",
+        "test \"$(disk-builder root-hash hf://",
+        "fetches a model from the network; the tests of disk-builder do from a hub of their own",
+    ),
+    (
+        "docs/auditing.md",
+        "disk-builder root-hash --files-from ",
+        "fetches from the network; the tests of disk-builder do from a server of their own",
+    ),
     ("docs/kubernetes.md", "kubectl get pod ", "needs a cluster"),
     (
         "docs/troubleshooting.md",

@@ -54,8 +54,8 @@ impl ExitCode {
             Self::Failure => "Any other failure: an I/O error, a full disk.",
             Self::Usage => "The command line is wrong.",
             Self::Integrity => {
-                "Integrity: the disk is not what the root hash says, its geometry is not bound, \
-                 or it turned corrupt."
+                "Integrity: the disk is not what the root hash says, its geometry is not bound, it \
+                 turned corrupt, or a file that was fetched is another."
             }
             Self::NotFound => {
                 "Something is not there, or was not there in time: a device, a file, a mount."

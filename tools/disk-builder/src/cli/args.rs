@@ -55,11 +55,24 @@ out with all that is in it."
     };
 }
 
-/// Make a disk of a model directory, and print its root hash
+/// What both say of models that are not on this machine.
+macro_rules! fetch_help {
+    () => {
+        "
+
+A model that is not on this machine is fetched, and nothing of it is kept. HF_ENDPOINT names the hub,
+HF_TOKEN says who asks (or the file HF_TOKEN_PATH, or token in HF_HOME), HF_HUB_OFFLINE that nothing is
+to be fetched; HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY name proxies, and SSL_CERT_FILE the
+certificates to trust."
+    };
+}
+
+/// Make a disk of a model, and print its root hash
 #[derive(Debug, Args)]
 #[command(after_help = concat!("\
-Example:
+Examples:
   disk-builder build model/ --output model.img --exclude '*.md'
+  disk-builder build hf://ORG/MODEL@REVISION --output model.img --resume
 
 The root hash depends on the relative paths and the bytes of the files, and on nothing else.
 Symbolic links are followed as long as they lead to what is in MODEL_DIR, in the blobs of its hub
@@ -67,7 +80,7 @@ cache, or in a place that --allow-outside names; empty directories, .git and .ca
 left out.
 A file appears whole or not at all. A block device is written over; one with a filesystem, a
 partition table or the like on it only with --force. No link is followed to an output, except to a
-block device by one that nobody else can have made, as in /dev/disk/by-id.", glob_help!()))]
+block device by one that nobody else can have made, as in /dev/disk/by-id.", fetch_help!(), glob_help!()))]
 pub(super) struct BuildArguments {
     #[command(flatten)]
     pub(super) model: ModelFlags,
@@ -104,8 +117,9 @@ pub(super) struct BuildArguments {
 /// Print the root hash of the disk that `build` makes, and write nothing
 #[derive(Debug, Args)]
 #[command(after_help = concat!("\
-Example:
-  disk-builder root-hash model/ --exclude '*.md'", glob_help!()))]
+Examples:
+  disk-builder root-hash model/ --exclude '*.md'
+  disk-builder root-hash hf://ORG/MODEL@REVISION", fetch_help!(), glob_help!()))]
 pub(super) struct RootHashArguments {
     #[command(flatten)]
     pub(super) model: ModelFlags,

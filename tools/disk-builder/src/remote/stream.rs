@@ -19,7 +19,7 @@ use super::{
     error::FetchError,
     retries::Retries,
     url::Url,
-    window::{PIECE, Part, Window},
+    window::{FetchWindow, FilePart, PIECE},
 };
 
 /// How many requests are made side by side.
@@ -30,12 +30,12 @@ const MAX_PLACES: usize = 2 * FETCHERS;
 
 /// Files on their way. When it is dropped, what is still on its way is given up.
 pub(crate) struct RemoteStream {
-    shared: Arc<Shared>,
+    shared: Arc<StreamState>,
 }
 
-struct Shared {
+struct StreamState {
     model: Arc<RemoteModel>,
-    window: Window,
+    window: FetchWindow,
     /// Files that do not come.
     kept: BTreeSet<usize>,
     /// Where files are to which others lead.
@@ -48,13 +48,13 @@ impl RemoteStream {
         let sizes = model.files().iter().enumerate();
         let is_kept = |place| kept.contains(&place);
         let sizes = sizes.map(|(place, file)| if is_kept(place) { 0 } else { file.size });
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(StreamState {
             model: Arc::clone(model),
-            window: Window::new(sizes.collect()),
+            window: FetchWindow::new(sizes.collect()),
             kept: kept.clone(),
             places: Mutex::default(),
         });
-        let start = |work: fn(&Shared)| {
+        let start = |work: fn(&StreamState)| {
             let of_thread = Arc::clone(&shared);
             // They end when the stream is dropped, or when all is there.
             let started = thread::Builder::new().spawn(move || work(&of_thread));
@@ -62,15 +62,15 @@ impl RemoteStream {
                 shared.window.fail(FetchError::Threads(error));
             }
         };
-        start(Shared::check);
+        start(StreamState::check);
         for _ in 0..FETCHERS {
-            start(Shared::fetch);
+            start(StreamState::fetch);
         }
         Self { shared }
     }
 
     /// Fills `buf` with the bytes from `start` on of the file with this place in the list. Each byte
-    /// can be read once, and by about the order of the files: see [`Window`].
+    /// can be read once, and by about the order of the files: see [`FetchWindow`].
     pub(crate) fn read_exact_at(
         &self,
         file: usize,
@@ -107,7 +107,7 @@ impl Drop for RemoteStream {
 
 /// What a fetcher has of a file.
 struct Fetching {
-    part: Part,
+    part: FilePart,
     /// The first byte that is not there.
     at: u64,
     /// Where that goes; as long as the whole piece.
@@ -115,7 +115,7 @@ struct Fetching {
     retries: Retries,
 }
 
-impl Shared {
+impl StreamState {
     fn client(&self) -> &Client {
         self.model.client()
     }
@@ -163,7 +163,7 @@ impl Shared {
         }
     }
 
-    fn fetch_part(&self, part: Part) -> Result<(), FetchError> {
+    fn fetch_part(&self, part: FilePart) -> Result<(), FetchError> {
         let mut fetching = Fetching {
             at: part.bytes.start,
             piece: Vec::new(),

@@ -31,7 +31,7 @@ const MAX_PIECES: usize = 4096;
 const POLL: Duration = Duration::from_millis(100);
 
 /// The pieces that are on their way.
-pub(super) struct Window {
+pub(super) struct FetchWindow {
     /// Of each file.
     sizes: Vec<u64>,
     state: Mutex<WindowState>,
@@ -41,7 +41,7 @@ pub(super) struct Window {
 
 /// A stretch of a file that one fetcher brings.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Part {
+pub(super) struct FilePart {
     pub(super) file: usize,
     pub(super) bytes: Range<u64>,
 }
@@ -68,7 +68,7 @@ struct Piece {
     checked: bool,
 }
 
-impl Window {
+impl FetchWindow {
     /// For files of these sizes.
     pub(super) fn new(sizes: Vec<u64>) -> Self {
         let window = Self {
@@ -86,16 +86,16 @@ impl Window {
     }
 
     /// The next part to be fetched, when there is room for it. None when there is none left.
-    pub(super) fn claim(&self) -> Option<Part> {
+    pub(super) fn claim(&self) -> Option<FilePart> {
         self.claim_of(None)
     }
 
     /// The part after one that was claimed, of a file that a server gives only as a whole.
-    pub(super) fn claim_after(&self, file: usize) -> Option<Part> {
+    pub(super) fn claim_after(&self, file: usize) -> Option<FilePart> {
         self.claim_of(Some(file))
     }
 
-    fn claim_of(&self, whole: Option<usize>) -> Option<Part> {
+    fn claim_of(&self, whole: Option<usize>) -> Option<FilePart> {
         let mut state = self.lock();
         loop {
             let (file, start) = state.next;
@@ -117,7 +117,7 @@ impl Window {
                 }
                 // Others may go on from there.
                 self.room.notify_all();
-                return Some(Part { file, bytes });
+                return Some(FilePart { file, bytes });
             }
             state = self
                 .room
@@ -279,11 +279,11 @@ mod tests {
 
     use super::*;
 
-    fn part(file: usize, bytes: Range<u64>) -> Option<Part> {
-        Some(Part { file, bytes })
+    fn part(file: usize, bytes: Range<u64>) -> Option<FilePart> {
+        Some(FilePart { file, bytes })
     }
 
-    fn use_up(window: &Window, part: &Part) {
+    fn use_up(window: &FetchWindow, part: &FilePart) {
         for start in part.bytes.clone().step_by(PIECE as usize) {
             let length = PIECE.min(part.bytes.end - start);
             window.put(part.file, start, window.memory(length));
@@ -294,7 +294,7 @@ mod tests {
 
     #[test]
     fn parts_follow_each_other_and_cover_all() {
-        let window = Window::new(vec![0, 5, 0, PART + 7, 0]);
+        let window = FetchWindow::new(vec![0, 5, 0, PART + 7, 0]);
         assert_eq!(window.claim(), part(1, 0..5));
         assert_eq!(window.claim(), part(3, 0..PART));
         window.know_ranges(3, true);
@@ -304,7 +304,7 @@ mod tests {
 
     #[test]
     fn a_file_that_comes_as_a_whole_has_one_fetcher() {
-        let window = Window::new(vec![3 * PART, 1]);
+        let window = FetchWindow::new(vec![3 * PART, 1]);
         assert_eq!(window.claim(), part(0, 0..PART));
         window.know_ranges(0, false);
         assert!(window.is_whole(0));
@@ -321,7 +321,7 @@ mod tests {
     #[test]
     fn memory_is_bounded() {
         let size = 40 * PART + 11;
-        let window = Window::new(vec![size]);
+        let window = FetchWindow::new(vec![size]);
         let mut claimed = vec![window.claim().unwrap()];
         window.know_ranges(0, true);
         while claimed.len() < (MAX_BYTES / PART) as usize {
@@ -340,7 +340,7 @@ mod tests {
 
     #[test]
     fn a_piece_goes_when_it_was_read_and_checked() {
-        let window = Window::new(vec![10]);
+        let window = FetchWindow::new(vec![10]);
         window.claim();
         window.put(0, 0, vec![7; 10]);
         window.was_read(0, 0, 4);
@@ -355,7 +355,7 @@ mod tests {
 
     #[test]
     fn the_first_failure_ends_it_for_all() {
-        let window = Window::new(vec![PART + 1, 1]);
+        let window = FetchWindow::new(vec![PART + 1, 1]);
         window.claim();
         let failure = |status| FetchError::Status {
             url: crate::remote::url::Url::parse("http://x").unwrap(),
