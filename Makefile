@@ -40,7 +40,7 @@ demo: setup-demo programs
 ##              KUBERNETES_BIN=DIR names its programs
 .PHONY: test
 TIERS := check test-testvm test-privileged test-newest-kernel test-power-off test-peers \
-    test-aarch64 test-deploy test-packages test-audit $(if $(KUBERNETES_BIN),test-kubernetes)
+    test-aarch64 test-deploy test-packages test-hub test-audit $(if $(KUBERNETES_BIN),test-kubernetes)
 test:
 	+@tools/scripts/tiers.sh $(MAKE) $(TIERS)
 	@$(if $(KUBERNETES_BIN),,echo "Nothing was tried on a Kubernetes node: that is make test-kubernetes")
@@ -120,6 +120,12 @@ test-deploy: setup-tests programs packager
 .PHONY: test-packages
 test-packages: setup-tests published packager
 	tests/packages/run.sh $(RELEASE) $(HOST)
+
+# The hub's own client, which must download what disk-builder fetches.
+.PHONY: test-hub
+test-hub: setup-tests published
+	cargo build --locked --quiet --release --package test-support
+	tests/hub/run.sh $(RELEASE)/disk-builder $(RELEASE)/hub-server
 
 # That an audit fails for what it should fail for.
 .PHONY: test-audit

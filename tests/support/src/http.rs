@@ -205,7 +205,7 @@ impl ServerState {
             self.requests.lock().unwrap().push(request.clone());
             self.asked.notify_all();
             let reply = (self.handler)(&request);
-            match write_reply(stream, &reply) {
+            match write_reply(stream, &reply, request.method != "HEAD") {
                 Ok(true) => {}
                 _ => break,
             }
@@ -238,7 +238,7 @@ fn read_request(reader: &mut impl BufRead) -> io::Result<Option<HttpRequest>> {
 }
 
 /// Whether the connection is to stay.
-fn write_reply(stream: &TcpStream, reply: &HttpReply) -> io::Result<bool> {
+fn write_reply(stream: &TcpStream, reply: &HttpReply, has_body: bool) -> io::Result<bool> {
     let mut out = BufWriter::with_capacity(PIECE, stream);
     write!(out, "HTTP/1.1 {} Said\r\n", reply.status)?;
     for (name, value) in &reply.headers {
@@ -247,6 +247,10 @@ fn write_reply(stream: &TcpStream, reply: &HttpReply) -> io::Result<bool> {
     match reply.told_length {
         Some(length) => write!(out, "Content-Length: {length}\r\n\r\n")?,
         None => write!(out, "Connection: close\r\n\r\n")?,
+    }
+    if !has_body {
+        out.flush()?;
+        return Ok(reply.told_length.is_some());
     }
     let all = reply.length;
     let sent = all

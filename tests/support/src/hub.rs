@@ -140,11 +140,17 @@ impl HubServer {
                 None => not_there(),
                 Some(file) if file.is_large => {
                     let encoded = request.target.strip_prefix(&resolve).unwrap();
-                    HttpReply::redirect(format!("{storage_url}/{encoded}?Signature=secret"))
+                    let place = format!("{storage_url}/{encoded}?Signature=secret");
+                    HttpReply::redirect(place)
+                        .with("X-Linked-Size", file.size)
+                        .with("X-Linked-Etag", format!("\"{}\"", file.digest))
                 }
-                Some(file) => file.reply().in_range(request),
+                Some(file) => {
+                    let etag = format!("\"{}\"", file.digest);
+                    file.reply().in_range(request).with("ETag", etag)
+                }
             };
-            fault(request, Some(path), reply)
+            fault(request, Some(path), reply.with("X-Repo-Commit", COMMIT))
         });
         own_url.set(hub.url()).unwrap();
         Self { hub, storage }

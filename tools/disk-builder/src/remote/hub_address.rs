@@ -26,7 +26,7 @@ pub enum HubAddressError {
     #[error("a model on the hub is hf://ORG/MODEL, or hf://ORG/MODEL@REVISION")]
     Form,
     /// Data and programs have the hub's other addresses.
-    #[error("only models are read from the hub, and neither datasets nor spaces")]
+    #[error("only models are read from the hub, and no datasets, spaces, kernels or buckets")]
     Kind,
 }
 
@@ -42,9 +42,14 @@ impl FromStr for HubAddress {
 
     fn from_str(text: &str) -> Result<Self, HubAddressError> {
         let rest = text.strip_prefix(SCHEME).ok_or(HubAddressError::Form)?;
+        // It may stand there, as the hub's client has it.
+        let rest = rest.strip_prefix("models/").unwrap_or(rest);
         let (name, revision) = rest.split_once('@').unwrap_or((rest, DEFAULT_REVISION));
         let names: Vec<&str> = name.split('/').collect();
-        if matches!(names.as_slice(), ["datasets" | "spaces", ..]) {
+        if matches!(
+            names.as_slice(),
+            ["datasets" | "spaces" | "kernels" | "buckets", ..]
+        ) {
             return Err(HubAddressError::Kind);
         }
         // Those of the hub's own rules that keep the address what it is.
@@ -80,6 +85,7 @@ mod tests {
         for (text, name, revision) in [
             ("hf://org/model", "org/model", "main"),
             ("hf://gpt2", "gpt2", "main"),
+            ("hf://models/org/model@v1", "org/model", "v1"),
             ("hf://a-b/c_d.e@v1.0", "a-b/c_d.e", "v1.0"),
             ("hf://org/model@refs/pr/1", "org/model", "refs/pr/1"),
         ] {

@@ -110,7 +110,9 @@ impl<F: Fn(&str) -> Option<OsString>> Variables<F> {
         if self.is_on("HF_HUB_DISABLE_IMPLICIT_TOKEN") {
             return Ok(None);
         }
-        if let Some(text) = self.text("HF_TOKEN") {
+        // The second is how the first was called.
+        let text = self.text("HF_TOKEN");
+        if let Some(text) = text.or_else(|| self.text("HUGGING_FACE_HUB_TOKEN")) {
             return token(&text).map_or(Err(SettingsError::Token("HF_TOKEN")), |token| {
                 Ok(Some(token))
             });

@@ -76,7 +76,10 @@ fn what_is_not_meant() {
             "root-hash hf://a/b/c",
             "a model on the hub is hf://ORG/MODEL",
         ),
-        ("root-hash hf://datasets/a/b", "neither datasets nor spaces"),
+        (
+            "root-hash hf://datasets/a/b",
+            "no datasets, spaces, kernels or buckets",
+        ),
         ("root-hash", "MODEL_DIR"),
         ("root-hash model --files-from list", "cannot be used with"),
     ] {
