@@ -43,12 +43,13 @@ impl BuiltDisk {
             fs::write(path, bytes).unwrap();
         }
         let build = Build {
-            model: model.clone(),
+            model: model.as_path().into(),
             options: Excludes::new([""; 0]).unwrap().into(),
             output: folder.path().join("image"),
             manifest: None,
             source: Some("a \"model\"".to_owned()),
             revision: None,
+            resume: false,
             force: false,
         };
         let report = build.run(workers(), |_| ()).unwrap();

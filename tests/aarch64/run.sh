@@ -10,6 +10,8 @@ export CARGO_BUILD_TARGET=aarch64-unknown-linux-musl
 export PKG_CONFIG_ALLOW_CROSS=1
 headers="-isystem $(cc -print-file-name=include) -isystem /usr/aarch64-linux-gnu/include"
 export BINDGEN_EXTRA_CLANG_ARGS=$headers
+# The crate ring has C in it; this compiler knows every CPU.
+export CC_aarch64_unknown_linux_musl=clang
 cargo check --locked --quiet --package disk-mounter --package disk-builder --all-targets
 
 # Rust brings a linker, and the C library of this target.

@@ -1,10 +1,13 @@
 """The Debian packages: what they say, and that they install, work and go away again."""
 
+import functools
 import gzip
 import hashlib
 import os
+import threading
 from email.message import Message
 from email.parser import Parser
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 from place import PROGRAMS, RELEASE, TARGET, XTASK, PlaceTest, files, run
 
@@ -71,6 +74,22 @@ class Packages(PlaceTest):
             page = root / f"usr/share/man/man{section}/{name}.{section}.gz"
             self.assertIn(f"{name}(", run("man", "--local-file", page).lower())
 
+    def look_up_a_name(self, root, inside):
+        """A server is found by its name without the libraries that glibc would load for it."""
+        (root / "etc").mkdir()
+        (root / "etc/nsswitch.conf").write_text("hosts: mymachines resolve [!UNAVAIL=return] other\n")
+        (root / "etc/hosts").write_text("127.0.0.1 hub.example\n")
+        handler = functools.partial(SimpleHTTPRequestHandler, directory=root / "model")
+        with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            url = f"http://hub.example:{server.server_port}/config.json"
+            digest = hashlib.sha256(b"{}").hexdigest()
+            (root / "tmp/list").write_text(f"{url} 2 {digest}\n")
+            command = ["/usr/bin/disk-builder", "root-hash", "--files-from", "/tmp/list"]
+            found = run(*inside, *command, env={"PATH": os.environ["PATH"]})
+            server.shutdown()
+        self.assertEqual(found.strip(), ROOT_HASH)
+
     def test_install_use_and_purge(self):
         """On a system with nothing on it but dpkg's database: the programs need nothing else."""
         root = self.folder / "root"
@@ -102,7 +121,8 @@ class Packages(PlaceTest):
         (root / "model/link").symlink_to("config.json")
         with self.assertRaisesRegex(AssertionError, "takes /proc, which is not mounted"):
             run(*inside, "/usr/bin/disk-builder", "root-hash", "/model")
-        run("rm", "-r", root / "model", root / "tmp")
+        self.look_up_a_name(root, inside)
+        run("rm", "-r", root / "model", root / "tmp", root / "etc")
 
         run(*dpkg, "--purge", *PROGRAMS)
         left = [path for path in files(root) if not path.startswith("var/lib/dpkg/")]

@@ -104,6 +104,7 @@ const PACKAGES: &[(Purpose, &str, Sign)] = &[
     (Audit, "git", PublishedProgram("git")),
     (Audit, "python3", PublishedProgram("python3")),
     (Audit, "python3-pip", PublishedProgram("pip3")),
+    (Arm, "clang", PublishedProgram("clang")),
     (Arm, "qemu-user", PublishedProgram("qemu-aarch64")),
     (
         Arm,

@@ -112,7 +112,9 @@ mod tests {
             }
             Ok::<_, model_disk::Interrupted>(())
         };
-        workers.for_each(bytes / window, || (), visit).unwrap();
+        workers
+            .for_each(bytes / window, || (), visit, || ())
+            .unwrap();
         asked.into_inner()
     }
 

@@ -68,12 +68,13 @@ pub fn hash_tree(
         source,
         sink,
     };
-    workers.for_each(runs.count(), Buffer::default, |buffer, index| {
+    let one = |buffer: &mut Buffer, index| {
         let run = runs.get(index);
         builder.run(&run, buffer)?;
         workers.progress().advance(run.bytes(params));
         Ok::<_, HashTreeError>(())
-    })?;
+    };
+    workers.for_each(runs.count(), Buffer::default, one, || source.give_up())?;
     workers.install(|| source.check_unchanged())?;
 
     let kept = builder

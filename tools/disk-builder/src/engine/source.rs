@@ -42,6 +42,9 @@ pub trait Source: Sync {
         })
     }
 
+    /// Called when it will not be read to its end: whoever waits for bytes gets an error.
+    fn give_up(&self) {}
+
     /// Called when all has been read: an error where the source is not what it was.
     fn check_unchanged(&self) -> Result<(), SourceError> {
         Ok(())

@@ -98,12 +98,13 @@ pub fn verify_tree(
         let all = 0..runs.layout().levels()[level].blocks;
         above = verifier.hash_blocks(level, all, &above)?;
     }
-    workers.for_each(runs.count(), Buffer::default, |buffer, index| {
+    let one = |buffer: &mut Buffer, index| {
         let run = runs.get(index);
         verifier.run(&run, &above, buffer)?;
         workers.progress().advance(run.bytes(params));
         Ok::<_, VerifyTreeError>(())
-    })?;
+    };
+    workers.for_each(runs.count(), Buffer::default, one, || ())?;
     data.check_unchanged()?;
     hashes.check_unchanged()?;
 

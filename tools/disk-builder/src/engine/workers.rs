@@ -51,12 +51,14 @@ impl Workers {
     }
 
     /// Calls `work` once for each number below `count`, in about ascending order, which suits
-    /// disks. Each thread hands its own `state` to its calls. Ends at the first error.
+    /// disks. Each thread hands its own `state` to its calls. Ends at the first error, of which
+    /// `failed` is told: for those that wait in their `work` for what will not come.
     pub(super) fn for_each<S, E>(
         &self,
         count: u64,
         state: impl Fn() -> S + Sync,
         work: impl Fn(&mut S, u64) -> Result<(), E> + Sync,
+        failed: impl Fn() + Sync,
     ) -> Result<(), E>
     where
         E: From<Interrupted> + Send,
@@ -77,8 +79,10 @@ impl Workers {
                 if let Err(error) = result {
                     // The others find nothing left to do.
                     next.store(count, Ordering::Relaxed);
-                    let mut failure = failure.lock().unwrap_or_else(PoisonError::into_inner);
-                    failure.get_or_insert(error);
+                    let mut first = failure.lock().unwrap_or_else(PoisonError::into_inner);
+                    first.get_or_insert(error);
+                    drop(first);
+                    failed();
                     return;
                 }
             }
@@ -110,6 +114,7 @@ mod tests {
                         seen.lock().unwrap().push(index);
                         Ok(())
                     },
+                    || (),
                 )
                 .unwrap();
             let mut seen = seen.into_inner().unwrap();
@@ -128,6 +133,7 @@ mod tests {
                 calls.fetch_add(1, Ordering::Relaxed);
                 if index == 3 { Err(Interrupted) } else { Ok(()) }
             },
+            || (),
         );
         assert_eq!(result, Err(Interrupted));
         assert_eq!(calls.into_inner(), 4);
@@ -140,6 +146,7 @@ mod tests {
             1,
             || (),
             |(), _| -> Result<(), Interrupted> { panic!("called after an interrupt") },
+            || (),
         );
         assert_eq!(result, Err(Interrupted));
     }

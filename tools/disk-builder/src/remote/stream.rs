@@ -11,6 +11,7 @@ use std::{
     thread,
 };
 
+use model_disk::Interrupted;
 use ureq::http::{HeaderMap, header};
 
 use super::{
@@ -91,6 +92,11 @@ impl RemoteStream {
         Ok(())
     }
 
+    /// Nobody will read to the end: whoever waits gets an error.
+    pub(crate) fn give_up(&self) {
+        self.shared.window.fail(Interrupted.into());
+    }
+
     /// Waits until all files have been checked.
     pub(crate) fn finish(&self) -> Result<(), Arc<FetchError>> {
         let go_on = || Ok(self.shared.client().check_stopped()?);
@@ -101,7 +107,7 @@ impl RemoteStream {
 impl Drop for RemoteStream {
     fn drop(&mut self) {
         self.shared.client().close();
-        self.shared.window.fail(model_disk::Interrupted.into());
+        self.give_up();
     }
 }
 

@@ -5,10 +5,10 @@
 mod memory;
 mod oracle;
 
-use std::sync::{Arc, atomic::AtomicBool};
+use std::sync::{Arc, Condvar, Mutex, atomic::AtomicBool};
 
 use disk_builder::engine::{
-    Findings, HashTreeError, SourceError, VerifyTreeError, Workers, hash_tree, verify_tree,
+    Findings, HashTreeError, Source, SourceError, VerifyTreeError, Workers, hash_tree, verify_tree,
 };
 use dm_verity::{BlockSize, HashArea, RootHash, Salt, TreeLayout, VerityParams};
 use memory::{Memory, WrittenBytes};
@@ -186,6 +186,48 @@ fn a_full_sink_is_an_error() {
         let result = hash_tree(&params(&shape, 10_000), &source, &full, &workers(2));
         assert!(matches!(result, Err(HashTreeError::Sink(_))), "{result:?}");
     }
+}
+
+/// A source of which one thread waits for what another one should have read before.
+#[derive(Default)]
+struct InOrder {
+    given_up: Mutex<bool>,
+    woken: Condvar,
+}
+
+impl Source for InOrder {
+    fn bytes(&self) -> u64 {
+        10_000 * 4096
+    }
+
+    fn read_exact_at(&self, _buf: &mut [u8], offset: u64) -> Result<(), SourceError> {
+        let given_up = self.given_up.lock().unwrap();
+        // In another thread's run.
+        if offset >= 4 << 20 {
+            let waits = |given_up: &mut bool| !*given_up;
+            drop(self.woken.wait_while(given_up, waits).unwrap());
+            return Err(SourceError::Changed("what was read before".into()));
+        }
+        Ok(())
+    }
+
+    fn give_up(&self) {
+        *self.given_up.lock().unwrap() = true;
+        self.woken.notify_all();
+    }
+}
+
+/// Or else they would wait for ever.
+#[test]
+fn a_failure_is_told_to_those_that_wait_for_bytes() {
+    let shape = shape("sha256", 4096, 4096, &[]);
+    let source = InOrder::default();
+    let full = WrittenBytes {
+        full_at: Some(0),
+        ..WrittenBytes::default()
+    };
+    let result = hash_tree(&params(&shape, 10_000), &source, &full, &workers(5));
+    assert!(matches!(result, Err(HashTreeError::Sink(_))), "{result:?}");
 }
 
 #[test]

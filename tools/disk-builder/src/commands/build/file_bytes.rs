@@ -27,6 +27,9 @@ pub(super) trait FileBytes: Sync {
         None
     }
 
+    /// As [`Source::give_up`](crate::engine::Source::give_up).
+    fn give_up(&self) {}
+
     /// Called when all has been read: an error where it was not what it should be.
     fn check(&self) -> Result<(), SourceError>;
 }

@@ -48,6 +48,12 @@ impl FileBytes for RemoteFiles<'_> {
         Ok(self.stream().read_exact_at(file, start, buf)?)
     }
 
+    fn give_up(&self) {
+        if let Some(stream) = self.stream.get() {
+            stream.give_up();
+        }
+    }
+
     fn check(&self) -> Result<(), SourceError> {
         Ok(self.stream().finish()?)
     }

@@ -46,6 +46,10 @@ impl Source for SharedSource<'_> {
         })
     }
 
+    fn give_up(&self) {
+        self.plan.give_up();
+    }
+
     fn check_unchanged(&self) -> Result<(), SourceError> {
         self.plan.check_unchanged()
     }

@@ -112,6 +112,10 @@ impl Source for PlanSource<'_> {
         Ok(data(end))
     }
 
+    fn give_up(&self) {
+        self.files.give_up();
+    }
+
     fn check_unchanged(&self) -> Result<(), SourceError> {
         self.files.check()
     }
