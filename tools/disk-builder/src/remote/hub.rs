@@ -57,6 +57,9 @@ pub enum HubError {
         /// What is wrong with it.
         source: UrlError,
     },
+    /// The list does not end.
+    #[error("{0} has more than {MAX_ENTRIES} files and directories, which no disk can have")]
+    TooMany(HubAddress),
     /// A file would go unchecked.
     #[error("{} has neither a SHA-256 nor a Git id on the hub", Escaped::bytes(path.as_bytes()))]
     NoDigest {
@@ -113,7 +116,7 @@ impl HubModel {
         Ok(Self { commit, page, base })
     }
 
-    /// Asks which files it has, page by page. No more are asked for than go onto a disk.
+    /// Asks which files it has, page by page.
     pub(super) fn list(
         &self,
         client: &Client,
@@ -125,17 +128,33 @@ impl HubModel {
         );
         let mut next = Some(below(client.endpoint(), &api)?);
         let mut files = Vec::new();
+        let mut listed = ListedEntries::default();
         while let Some(url) = next {
             let (bytes, headers) = client.read_all(&url)?;
             let page: Vec<TreeEntry> = parse(&url, "list of files", &bytes)?;
+            listed.add(page.len(), address)?;
             for entry in page.into_iter().filter(|entry| entry.kind != "directory") {
                 files.push(entry.into_file()?);
             }
-            let more = next_page(&headers).filter(|_| files.len() as u64 <= MAX_ENTRIES);
-            let more = more.map(|place| url.join(place)).transpose();
+            let more = next_page(&headers).map(|place| url.join(place)).transpose();
             next = more.map_err(|source| HubError::Address { url, source })?;
         }
         Ok(files)
+    }
+}
+
+/// How many entries a list has had so far: pages can lead to each other for ever.
+#[derive(Default)]
+struct ListedEntries(u64);
+
+impl ListedEntries {
+    /// One more page, with so many of them. One without any counts too.
+    fn add(&mut self, entries: usize, model: &HubAddress) -> Result<(), HubError> {
+        self.0 += entries.max(1) as u64;
+        if self.0 > MAX_ENTRIES {
+            return Err(HubError::TooMany(model.clone()));
+        }
+        Ok(())
     }
 }
 
@@ -224,6 +243,24 @@ mod tests {
         }
         for links in ["", "<https://x>; rel=\"prev\"", "https://x; rel=\"next\""] {
             assert_eq!(next_link(links), None, "{links}");
+        }
+    }
+
+    #[test]
+    fn a_list_that_does_not_end() {
+        let model: HubAddress = "hf://org/model".parse().unwrap();
+        for entries in [0, 1, 1000] {
+            let mut listed = ListedEntries::default();
+            let pages = MAX_ENTRIES / entries.max(1) as u64;
+            for _ in 0..pages {
+                listed.add(entries, &model).unwrap();
+            }
+            let error = listed.add(entries, &model).unwrap_err();
+            assert!(
+                error
+                    .to_string()
+                    .starts_with("hf://org/model@main has more than")
+            );
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! A listing gives each file's path, size and digest. From then on such a model is as one in a
 //! directory: the same is left out, the same is noted, and its disk has the same root hash. Its bytes
-//! come through a [`stream`], once, in order and in bounded memory; each file's digest is checked on
+//! come through a stream, once, in order and in bounded memory; each file's digest is checked on
 //! the way. Nothing is trusted that a server says but that: who offers a model says what it is.
 
 mod client;

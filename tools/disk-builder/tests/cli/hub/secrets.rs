@@ -31,6 +31,7 @@ fn the_token_goes_to_the_hub_alone() {
     }
     for request in storage {
         assert!(!format!("{request:?}").contains(TOKEN), "{request:?}");
+        assert_eq!(request.header("accept-encoding"), Some("identity"));
     }
     assert!(!String::from_utf8_lossy(&place.place.read("disk.json")).contains(TOKEN));
 }
