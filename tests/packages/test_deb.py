@@ -18,6 +18,13 @@ ROOT_HASH = "3f085d6cd47fc1e1ffd179c226d51e82f4edbcb5136ac35c81f9b213c6640db4"
 AS_ROOT = [] if os.getuid() == 0 else ["unshare", "--map-root-user"]
 
 
+class Served(SimpleHTTPRequestHandler):
+    """Files, without a word."""
+
+    def log_message(self, *_):
+        pass
+
+
 class Packages(PlaceTest):
     @classmethod
     def setUpClass(cls):
@@ -79,7 +86,7 @@ class Packages(PlaceTest):
         (root / "etc").mkdir()
         (root / "etc/nsswitch.conf").write_text("hosts: mymachines resolve [!UNAVAIL=return] other\n")
         (root / "etc/hosts").write_text("127.0.0.1 hub.example\n")
-        handler = functools.partial(SimpleHTTPRequestHandler, directory=root / "model")
+        handler = functools.partial(Served, directory=root / "model")
         with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
             threading.Thread(target=server.serve_forever, daemon=True).start()
             url = f"http://hub.example:{server.server_port}/config.json"
