@@ -13,7 +13,7 @@ use verified_disk::CACHE_BYTES;
 
 use super::{Bench, call, model::ModelContest, note_caches, root_hash};
 use crate::{
-    cache::{self, CachedFile, Caches},
+    cache::{CachedFile, Caches},
     child::PrintedTo,
     data,
     experiment::{self, Contestant},
@@ -23,9 +23,8 @@ use crate::{
 const ABOUT: &str = "A disk of a model in the page cache, without a kernel that verifies. `extract` \
     verifies it while it writes its files, to the disk before it ends; `cp -r` copies the model's \
     directory, or, after `veritysetup verify`, the mounted disk, and is listed twice, without and \
-    with the time to write the copy to the disk. \"Then cat\" reads what was written once more, \
-    which is in the page cache after `cp`, and not after `extract`. `cat` prints one file of the \
-    disk to /dev/null, and is compared with `verify` of all of it. One byte is printed, the first \
+    with the time to write the copy to the disk. `cat` prints one file of the disk to /dev/null, \
+    and is compared with `verify` of all of it. One byte is printed, the first \
     and the last, of a file that is all holes but for a thousandth, and as large as 25 such models; \
     nothing of its disk is in the page cache.";
 
@@ -65,7 +64,7 @@ pub(super) fn section(bench: &Bench) -> Result<Section> {
     }
     let mut runs = experiment::run(contestants, rounds)?;
     // What is read through a loop device counts as read from a disk.
-    let from_mount = runs.split_off(5);
+    let from_mount = runs.split_off(3);
     let mut section = Section::new("Read a disk without mounting it", ABOUT, runs);
     section
         .runs
@@ -75,9 +74,8 @@ pub(super) fn section(bench: &Bench) -> Result<Section> {
     section = section
         .compare(0, 1, Measure::Cost(Some(1.15)))
         .compare(0, 2, Measure::Cost(Some(1.15)))
-        .compare(3, 4, Measure::Cost(None))
         // 85 % of the rate.
-        .compare(5, 6, Measure::CostPerByte(Some(1.176)));
+        .compare(3, 4, Measure::CostPerByte(Some(1.176)));
     let first = section.runs.len();
     section.runs.extend(from_mount);
     match mounted {
@@ -251,7 +249,7 @@ impl ReadingContest<'_> {
         Ok((command, self.model.path().join(name)))
     }
 
-    /// Those that write files, and those that read them once more.
+    /// Those that write files.
     fn copying(&self) -> Result<Vec<Contestant<'_>>> {
         Ok(vec![
             self.extract()?,
@@ -259,23 +257,7 @@ impl ReadingContest<'_> {
                 then_sync: vec![self.model.copy()],
                 ..self.model.cp()?
             },
-            self.then_cat(self.extract()?)?,
-            self.then_cat(self.model.cp()?)?,
         ])
-    }
-
-    /// The same, and what it wrote read once more.
-    fn then_cat<'c>(&self, contestant: Contestant<'c>) -> Result<Contestant<'c>> {
-        let mut contestant = contestant;
-        let mut cat = Command::new("cat");
-        for file in cache::files(self.model.path())? {
-            let below = file.strip_prefix(self.model.path())?;
-            cat.arg(self.model.copy().join(below));
-        }
-        contestant.name += ", then cat";
-        contestant.commands.push(cat);
-        contestant.printed_to = PrintedTo::Null;
-        Ok(contestant)
     }
 
     fn extract(&self) -> Result<Contestant<'_>> {
