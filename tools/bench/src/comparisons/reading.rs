@@ -45,7 +45,7 @@ pub(super) fn room(size: u64) -> u64 {
 
 pub(super) fn section(bench: &Bench) -> Result<Section> {
     let model = ModelContest::new(bench)?;
-    let disk = BuiltDisk::new(bench, model.path(), "disk-to-read")?;
+    let disk = DiskToRead::new(bench, model.path(), "disk-to-read")?;
     // What is written must not push it out of the page cache.
     bench.check_memory(bench.settings.size * 3)?;
     let reading = ReadingContest {
@@ -53,7 +53,7 @@ pub(super) fn section(bench: &Bench) -> Result<Section> {
         input: [CachedFile::whole(&disk.path)?],
         model,
         disk,
-        mount_point: MountPoint::new(bench)?,
+        mount_point: LoopMountPoint::new(bench)?,
     };
     reading.check()?;
     let rounds = bench.settings.rounds;
@@ -95,7 +95,7 @@ pub(super) fn section(bench: &Bench) -> Result<Section> {
 fn first_bytes(bench: &Bench) -> Result<Vec<RunTimes>> {
     let bytes = bench.settings.size * LARGE;
     let model = bench.data.sparse(bytes, (bytes >> 10).max(1 << 20))?;
-    let disk = BuiltDisk::new(bench, &model, "large-disk-to-read")?;
+    let disk = DiskToRead::new(bench, &model, "large-disk-to-read")?;
     let input = [CachedFile::whole(&disk.path)?];
     let contestants = [("first", 0), ("last", bytes - 1)].map(|(which, offset)| {
         let mut command = disk.mounter(bench, "cat");
@@ -120,14 +120,14 @@ fn first_bytes(bench: &Bench) -> Result<Vec<RunTimes>> {
 }
 
 /// A disk that `disk-builder build` made, which is not among the outputs: it goes when it is dropped.
-struct BuiltDisk {
+struct DiskToRead {
     folder: PathBuf,
     path: PathBuf,
     root_hash: String,
     hash_offset: String,
 }
 
-impl BuiltDisk {
+impl DiskToRead {
     fn new(bench: &Bench, model: &Path, name: &str) -> Result<Self> {
         let folder = bench.data.directory().join(name);
         data::remove(&folder)?;
@@ -154,7 +154,7 @@ impl BuiltDisk {
     }
 }
 
-impl Drop for BuiltDisk {
+impl Drop for DiskToRead {
     /// What does not go now goes with all of the data.
     fn drop(&mut self) {
         let _ = data::remove(&self.folder);
@@ -162,12 +162,12 @@ impl Drop for BuiltDisk {
 }
 
 /// Where a disk is mounted for `cp`. That goes when this is dropped.
-struct MountPoint {
+struct LoopMountPoint {
     path: PathBuf,
     is_used: Cell<bool>,
 }
 
-impl MountPoint {
+impl LoopMountPoint {
     fn new(bench: &Bench) -> Result<Self> {
         let path = bench.data.directory().join("mounted-disk");
         fs::create_dir_all(&path)?;
@@ -193,7 +193,7 @@ impl MountPoint {
     }
 }
 
-impl Drop for MountPoint {
+impl Drop for LoopMountPoint {
     /// What does not go now goes with the mount namespace.
     fn drop(&mut self) {
         if self.is_used.get() {
@@ -207,10 +207,10 @@ impl Drop for MountPoint {
 struct ReadingContest<'a> {
     bench: &'a Bench,
     model: ModelContest<'a>,
-    disk: BuiltDisk,
+    disk: DiskToRead,
     /// The disk.
     input: [CachedFile; 1],
-    mount_point: MountPoint,
+    mount_point: LoopMountPoint,
 }
 
 impl ReadingContest<'_> {
