@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     cluster::{kubectl, objects},
@@ -24,6 +24,37 @@ pub(crate) struct ClusterRelease {
     namespace: &'static str,
     /// Where the kustomization is.
     pub(crate) folder: PathBuf,
+    /// What a test changes in the Deployment, as a JSON patch.
+    pub(crate) changes: Vec<Value>,
+    /// What is applied besides: the names of files in the folder.
+    pub(crate) more: Vec<&'static str>,
+}
+
+/// What the variants differ in.
+struct Shape {
+    /// The place of the mounter among the init containers.
+    mounter: usize,
+    probes: &'static [&'static str],
+    /// The place of the disk among the volumes.
+    disk: usize,
+}
+
+impl Shape {
+    fn of(variant: &str) -> Self {
+        let probes = &["startupProbe", "readinessProbe", "livenessProbe"];
+        let (mounter, probes, disk): (_, &[_], _) = match variant {
+            // In a confidential machine nobody has to unmount.
+            "contrast" => (0, probes, 0),
+            "init-container" => (1, &[], 0),
+            "unprivileged" => (0, &[], 1),
+            _ => (1, probes, 0),
+        };
+        Self {
+            mounter,
+            probes,
+            disk,
+        }
+    }
 }
 
 impl ClusterRelease {
@@ -42,7 +73,12 @@ impl ClusterRelease {
         let path = folder.join("namespace.json");
         fs::write(&path, object.to_string()).unwrap();
         kubectl(&format!("create --filename {}", path.to_str().unwrap()));
-        Self { namespace, folder }
+        Self {
+            namespace,
+            folder,
+            changes: Vec::new(),
+            more: Vec::new(),
+        }
     }
 
     /// Applies a variant, for a disk whose volume and claim have this name.
@@ -53,7 +89,8 @@ impl ClusterRelease {
     /// The same for a root hash that may be another.
     pub(crate) fn apply_with(&self, variant: &str, claim: &str, disk: &LoopDisk, root_hash: &str) {
         self.write_volume(claim, disk);
-        self.write(variant, claim, root_hash, &[VOLUME]);
+        let resources = [&self.more[..], &[VOLUME]].concat();
+        self.write(variant, claim, root_hash, &resources);
         self.apply_folder();
     }
 
@@ -83,12 +120,11 @@ impl ClusterRelease {
 
     fn write(&self, variant: &str, claim: &str, root_hash: &str, more: &[&str]) {
         let namespace = self.namespace;
-        // In a confidential machine nobody has to unmount.
-        let mounter = usize::from(variant != "contrast");
-        let probes = match variant {
-            "init-container" => &[][..],
-            _ => &["startupProbe", "readinessProbe", "livenessProbe"],
-        };
+        let Shape {
+            mounter,
+            probes,
+            disk,
+        } = Shape::of(variant);
         let containers = "/spec/template/spec/initContainers";
         let probes = probes.iter().map(|probe| {
             let path = format!("{containers}/{mounter}/{probe}/exec/command/3");
@@ -101,12 +137,16 @@ impl ClusterRelease {
                 &format!("initContainers/{mounter}/args/2"),
                 json!(root_hash),
             ),
-            replace("volumes/0/persistentVolumeClaim/claimName", json!(claim)),
+            replace(
+                &format!("volumes/{disk}/persistentVolumeClaim/claimName"),
+                json!(claim),
+            ),
             replace("containers/0/resources", json!({})),
             replace("containers/0/args", json!([READER])),
             json!({ "op": "add", "path": format!("{spec}/terminationGracePeriodSeconds"), "value": 20 }),
         ];
         patch.extend(probes);
+        patch.extend(self.changes.iter().cloned());
         let claim_patch = json!([
             { "op": "replace", "path": "/metadata/name", "value": claim },
             { "op": "add", "path": "/spec/storageClassName", "value": "" }
@@ -170,12 +210,23 @@ impl ClusterRelease {
     /// The name of its only pod, as soon as it has one.
     #[track_caller]
     pub(crate) fn pod(&self) -> String {
-        until("there is a pod", || {
+        self.said_of_pod("name")
+    }
+
+    /// The UID of its only pod, as soon as it has one.
+    #[track_caller]
+    pub(crate) fn uid(&self) -> String {
+        self.said_of_pod("uid")
+    }
+
+    #[track_caller]
+    fn said_of_pod(&self, field: &str) -> String {
+        until(&format!("there is a pod, with its {field}"), || {
             let pods = objects("pods", self.namespace);
             let [pod] = &pods[..] else {
                 return None;
             };
-            Some(pod["metadata"]["name"].as_str()?.to_owned())
+            Some(pod["metadata"][field].as_str()?.to_owned())
         })
     }
 
