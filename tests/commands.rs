@@ -22,8 +22,8 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
     ),
     (
         "README.md",
-        "make install\n",
-        "`make test-packages` runs it, and does not write to /usr/local",
+        "make install ",
+        "`make test-packages` runs it, under another PREFIX",
     ),
     (
         "README.md",

@@ -26,8 +26,8 @@ pub(crate) struct ClusterRelease {
     pub(crate) folder: PathBuf,
     /// What a test changes in the Deployment, as a JSON patch.
     pub(crate) changes: Vec<Value>,
-    /// What is applied besides: the names of files in the folder.
-    pub(crate) more: Vec<&'static str>,
+    /// A folder of the node that the volume shows, in the place of the disk's device.
+    pub(crate) shows: Option<String>,
 }
 
 /// What the variants differ in.
@@ -77,7 +77,7 @@ impl ClusterRelease {
             namespace,
             folder,
             changes: Vec::new(),
-            more: Vec::new(),
+            shows: None,
         }
     }
 
@@ -89,8 +89,7 @@ impl ClusterRelease {
     /// The same for a root hash that may be another.
     pub(crate) fn apply_with(&self, variant: &str, claim: &str, disk: &LoopDisk, root_hash: &str) {
         self.write_volume(claim, disk);
-        let resources = [&self.more[..], &[VOLUME]].concat();
-        self.write(variant, claim, root_hash, &resources);
+        self.write(variant, claim, root_hash, &[VOLUME]);
         self.apply_folder();
     }
 
@@ -107,10 +106,19 @@ impl ClusterRelease {
     }
 
     fn write_volume(&self, claim: &str, disk: &LoopDisk) -> PathBuf {
-        let text = volume(self.namespace, claim, &disk.device, "Block", "ReadOnlyMany");
+        let path = self.shows.as_ref().unwrap_or(&disk.device);
+        let text = volume(self.namespace, claim, path, self.mode(), "ReadOnlyMany");
         let path = self.folder.join(VOLUME);
         fs::write(&path, text).unwrap();
         path
+    }
+
+    /// What the volume is.
+    fn mode(&self) -> &'static str {
+        match self.shows {
+            Some(_) => "Filesystem",
+            None => "Block",
+        }
     }
 
     /// Applies the kustomization.
@@ -149,6 +157,7 @@ impl ClusterRelease {
         patch.extend(self.changes.iter().cloned());
         let claim_patch = json!([
             { "op": "replace", "path": "/metadata/name", "value": claim },
+            { "op": "replace", "path": "/spec/volumeMode", "value": self.mode() },
             { "op": "add", "path": "/spec/storageClassName", "value": "" }
         ]);
         let image = |name: &str, of: &str, tag: &str| json!({ "name": name, "newName": format!("docker.io/library/{of}"), "newTag": tag });

@@ -14,7 +14,7 @@ use crate::{
     disk::LoopDisk,
     machine::{disk_of, mappings_of},
     pod::{MOUNTER, WORKLOAD, kill_mounter, kill_sandbox},
-    release::{ClusterRelease, volume},
+    release::ClusterRelease,
     run::until,
 };
 
@@ -97,21 +97,7 @@ fn an_image_file() {
     fs::set_permissions(&image, PermissionsExt::from_mode(0o444)).unwrap();
     let folder = image.parent().unwrap();
     fs::set_permissions(folder, PermissionsExt::from_mode(0o755)).unwrap();
-    let files = volume(
-        "file",
-        "model-images",
-        folder.to_str().unwrap(),
-        "Filesystem",
-        "ReadOnlyMany",
-    ) + "apiVersion: v1
-kind: PersistentVolumeClaim
-metadata: {name: model-images}
-spec:
-  accessModes: [ReadOnlyMany]
-  resources: {requests: {storage: 1Gi}}
-";
-    fs::write(release.folder.join("files.yaml"), files).unwrap();
-    release.more = vec!["files.yaml"];
+    release.shows = Some(folder.to_str().unwrap().to_owned());
     release.changes.extend([
         remove("securityContext"),
         remove("initContainers/0/volumeDevices"),
@@ -121,10 +107,6 @@ spec:
             &json!({ "name": "model-disk", "mountPath": "/disks", "readOnly": true }),
         ),
         replace("initContainers/0/args/3", &json!("/disks/disk")),
-        replace(
-            "volumes/1/persistentVolumeClaim/claimName",
-            &json!("model-images"),
-        ),
     ]);
     release.apply(VARIANT, "model-disk", &disk);
     release.wait_until_read(&disk);
