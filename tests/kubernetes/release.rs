@@ -31,7 +31,7 @@ pub(crate) struct ClusterRelease {
 }
 
 /// What the variants differ in.
-struct Shape {
+struct VariantShape {
     /// The place of the mounter among the init containers.
     mounter: usize,
     probes: &'static [&'static str],
@@ -39,7 +39,7 @@ struct Shape {
     disk: usize,
 }
 
-impl Shape {
+impl VariantShape {
     fn of(variant: &str) -> Self {
         let probes = &["startupProbe", "readinessProbe", "livenessProbe"];
         let (mounter, probes, disk): (_, &[_], _) = match variant {
@@ -128,11 +128,11 @@ impl ClusterRelease {
 
     fn write(&self, variant: &str, claim: &str, root_hash: &str, more: &[&str]) {
         let namespace = self.namespace;
-        let Shape {
+        let VariantShape {
             mounter,
             probes,
             disk,
-        } = Shape::of(variant);
+        } = VariantShape::of(variant);
         let containers = "/spec/template/spec/initContainers";
         let probes = probes.iter().map(|probe| {
             let path = format!("{containers}/{mounter}/{probe}/exec/command/3");

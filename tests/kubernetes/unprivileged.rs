@@ -113,7 +113,7 @@ fn an_image_file() {
     release.end(&disk);
 }
 
-/// It never comes to the node's storage.
+/// In that of the node, and not on its storage.
 fn a_copy_in_memory() {
     let disk = LoopDisk::new(1);
     let mut release = restricted("memory");
