@@ -232,7 +232,7 @@ fn as_the_first_process_it_ends_when_it_is_asked() {
     fs::create_dir(&model).unwrap();
     // It takes no room, and time to be read.
     let zeros = File::create(model.join("zeros"));
-    zeros.unwrap().set_len(512 << 20).unwrap();
+    zeros.unwrap().set_len(2 << 30).unwrap();
     let arguments = ["build", text(&model), "--output", text(&image)];
     let root_hash = root_hash(&check("disk-builder", arguments));
     let mut unshare = Command::new("unshare")
