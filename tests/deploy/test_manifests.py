@@ -4,6 +4,7 @@ import copy
 import functools
 import os
 import subprocess
+import tempfile
 import unittest
 
 import yaml
@@ -246,6 +247,45 @@ class Mounting(unittest.TestCase):
         for variant in VARIANTS:
             for container in containers_of(pod_of(variant)):
                 self.assertRegex(container["image"], r"^[a-z-]+@sha256:[0-9a-f]{64}$")
+
+
+class Overlays(unittest.TestCase):
+    """What deploy/README.md has for a `kustomization.yaml` of the user's own."""
+
+    def rendered(self, variant):
+        """What the overlay of a variant makes of it."""
+        with open("deploy/README.md") as file:
+            blocks = file.read().split("```yaml\n")[1:]
+        (text,) = [block.split("```")[0] for block in blocks if f"kubernetes/{variant}\n" in block]
+        with tempfile.TemporaryDirectory() as folder:
+            # There are no absolute paths in it.
+            text = text.replace("PATH", os.path.relpath(os.getcwd(), os.path.realpath(folder)))
+            text = text.replace("sha256:…", "sha256:0").replace("…", "")
+            with open(f"{folder}/kustomization.yaml", "w") as file:
+                file.write(text)
+            command = [os.environ["KUBECTL"], "kustomize", folder]
+            done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
+        return {entry["kind"]: entry for entry in yaml.safe_load_all(done.stdout)}
+
+    def test_the_root_hash_comes_to_each_place(self):
+        deployment = self.rendered("workload")["Deployment"]
+        mounter = deployment["spec"]["template"]["spec"]["initContainers"][1]
+        given = [mounter["args"][2]]
+        for probe in ["startupProbe", "readinessProbe", "livenessProbe"]:
+            given.append(mounter[probe]["exec"]["command"][3])
+        self.assertEqual(given, ["the root hash"] * 4)
+
+    def test_a_disk_may_be_a_file(self):
+        found = self.rendered("unprivileged")
+        self.assertEqual(found["PersistentVolumeClaim"]["spec"]["volumeMode"], "Filesystem")
+        validate(found["Deployment"], VERSIONS[0], strict=True)
+        pod = found["Deployment"]["spec"]["template"]["spec"]
+        self.assertNotIn("securityContext", pod)
+        (copier,) = pod["initContainers"]
+        self.assertNotIn("volumeDevices", copier)
+        (_, disks) = copier["volumeMounts"]
+        self.assertEqual((disks["name"], disks["readOnly"]), ("model-disk", True))
+        self.assertEqual(copier["args"][3], f"{disks['mountPath']}/model.img")
 
 
 class CommandLines(unittest.TestCase):

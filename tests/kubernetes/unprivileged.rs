@@ -187,7 +187,7 @@ fn another_root_hash() {
 
 /// By whoever asks it to end, and by whoever does not ask.
 fn a_killed_copy_is_continued() {
-    let disk = LoopDisk::with_zeros(1, 20);
+    let disk = LoopDisk::with_zeros(1, 40);
     let mut release = restricted("killed");
     // It takes its time.
     release.changes.push(change(
