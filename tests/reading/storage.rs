@@ -52,7 +52,7 @@ fn change_until_it_ends(child: Child, change: impl Fn(u64) + Sync) -> Read {
 
 fn start(place: &DiskFolder, command: &str, arguments: &[&str]) -> Child {
     let mut program = place.command(command);
-    program.args(arguments).args(["--threads", "2"]);
+    program.args(arguments);
     let program = program.stdout(Stdio::piped()).stderr(Stdio::piped());
     program.spawn().unwrap()
 }
@@ -109,7 +109,8 @@ fn bytes_that_change_all_the_time() {
     }
 }
 
-/// What `cat` has printed makes sure that it has begun, and not come to the end: it waits for its reader.
+/// What `cat` has printed makes sure that it has begun, and not come to the end: it waits for its reader
+/// before it reads the next part.
 #[test]
 fn cat_meets_what_changed_after_its_start() {
     let model = model();
@@ -125,7 +126,7 @@ fn cat_meets_what_changed_after_its_start() {
         &|file| file.set_len(0).unwrap(),
     ];
     for change in changes {
-        let mut child = start(&place, "cat", &[LARGE]);
+        let mut child = start(&place, "cat", &[LARGE, "--threads", "1"]);
         let mut first = vec![0; 1];
         let mut printed = child.stdout.take().unwrap();
         printed.read_exact(&mut first).unwrap();
