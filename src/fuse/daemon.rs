@@ -7,7 +7,7 @@ use std::{
     os::fd::{AsFd, OwnedFd},
 };
 
-use model_disk::{ErrorChain, ExitCode, HasExitCode as _};
+use model_disk::{ErrorChain, Escaped, ExitCode, HasExitCode as _};
 use nix::sys::signal::{Signal, raise};
 use rustix::{
     process::{chdir, setsid},
@@ -45,7 +45,12 @@ fn serve(word: OwnedFd, request: &FuseRequest) -> ExitCode {
             let _ = say(error.exit_code());
             error.exit_code()
         }
-        Ok((Begun::Existing(_), _)) => {
+        Ok((Begun::Existing(path), _)) => {
+            log::info(format_args!(
+                "{} is mounted at {} already",
+                Escaped::path(&request.read.device),
+                Escaped::path(&path)
+            ));
             let _ = say(ExitCode::Success);
             ExitCode::Success
         }

@@ -2,7 +2,7 @@
 
 use model_disk::Escaped;
 
-use super::{FuseError, answer::NoAnswer, found::FuseMount};
+use super::{FuseError, MOUNT_OPTIONS, answer::NoAnswer, found::FuseMount};
 use crate::{MountError, log, mount_point::MountPoint, mountinfo, reading::VerifiedFiles};
 use model_disk::FileError;
 use rustix::process::geteuid;
@@ -66,6 +66,10 @@ pub(super) fn look(
     };
     if answer.root_hash != files.root_hash().to_string() {
         return in_the_way(format!("the disk with the root hash {}", answer.root_hash));
+    }
+    let missing = found.mount.missing_options(&MOUNT_OPTIONS);
+    if !missing.is_empty() {
+        return in_the_way(format!("the disk, but without {missing},"));
     }
     if let Some(what) = answer.corrupt {
         let mount_point = path.to_owned();

@@ -5,6 +5,7 @@
 //! read past this process (FUSE passthrough): that would be past the check.
 
 use std::{
+    cell::RefCell,
     ffi::OsStr,
     io,
     os::unix::ffi::OsStrExt,
@@ -41,6 +42,11 @@ const MAX_BACKGROUND: u16 = 64;
 
 /// The unit of the size of a filesystem that is told.
 const BLOCK: u32 = 4096;
+
+thread_local! {
+    /// What a thread reads into, again and again.
+    static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
 
 /// A disk that is served, shared by all threads.
 pub(super) struct ServedDisk {
@@ -117,13 +123,16 @@ impl ServedDisk {
         Ok(found.and_then(|node| Some((number_of(node.nid())?, node))))
     }
 
-    fn read(&self, file: INodeNo, offset: u64, size: u32) -> Result<Vec<u8>, FilesystemError> {
+    /// Fills the buffer, as far as the file goes; what it has filled.
+    fn read<'a>(
+        &self,
+        file: INodeNo,
+        offset: u64,
+        buffer: &'a mut [u8],
+    ) -> Result<&'a [u8], FilesystemError> {
         let node = self.node(file)?;
-        let rest = node.size().saturating_sub(offset);
-        let mut buffer = vec![0; rest.min(size.min(MAX_READ).into()) as usize];
-        let read = self.files.view().read(&node, &mut buffer, offset)?;
-        buffer.truncate(read);
-        Ok(buffer)
+        let read = self.files.view().read(&node, buffer, offset)?;
+        Ok(buffer.get(..read).unwrap_or_default())
     }
 
     /// Calls `add` with the entries of a directory from a position on, each with the position of the
@@ -242,10 +251,17 @@ impl Filesystem for DiskFilesystem {
         _lock_owner: Option<LockOwner>,
         reply: ReplyData,
     ) {
-        match self.0.read(file, offset, size) {
-            Ok(data) => reply.data(&data),
-            Err(error) => reply.error(self.0.failed(&error)),
-        }
+        BUFFER.with_borrow_mut(|buffer| {
+            let size = size.min(MAX_READ) as usize;
+            if buffer.len() < size {
+                buffer.resize(size, 0);
+            }
+            let buffer = buffer.get_mut(..size).unwrap_or_default();
+            match self.0.read(file, offset, buffer) {
+                Ok(data) => reply.data(data),
+                Err(error) => reply.error(self.0.failed(&error)),
+            }
+        });
     }
 
     fn opendir(

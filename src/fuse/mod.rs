@@ -59,6 +59,9 @@ use filesystem::{DiskFilesystem, ServedDisk};
 use health::Health;
 use serve::{Place, Server};
 
+/// The options that every mount has.
+const MOUNT_OPTIONS: [&str; 4] = ["ro", "nodev", "nosuid", "noexec"];
+
 /// What a mount by FUSE is asked for. All of it is trusted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FuseRequest {
@@ -125,14 +128,7 @@ fn begin(request: &FuseRequest, signals: &Signals) -> Result<Begun, FuseError> {
         asked_to_end.get()
     })?;
     let (files, mount_point) = match found {
-        Found::Existing(path) => {
-            log::info(format_args!(
-                "{} is mounted at {} already",
-                Escaped::path(&request.read.device),
-                Escaped::path(&path)
-            ));
-            return Ok(Begun::Existing(path));
-        }
+        Found::Existing(path) => return Ok(Begun::Existing(path)),
         Found::New(files, mount_point) => (*files, mount_point),
     };
     let (health, events) = Health::new().map_err(FuseError::process("make a pipe"))?;
@@ -149,6 +145,7 @@ fn begin(request: &FuseRequest, signals: &Signals) -> Result<Begun, FuseError> {
     // Who may read is for the kernel to say.
     let session = Session::from_fd(filesystem, device, SessionACL::All, config);
     let session = session.map_err(FuseError::Session)?;
+    attached.widen_read_ahead();
     // What holds it removes files when it goes.
     let mount_point = mount_point.keep();
     // Before there is another thread. Without the capability, what unmounts at the end is a program of
@@ -185,8 +182,7 @@ fn confirm(disk: &ServedDisk, path: &Path) -> Result<u64, FuseError> {
         Ok(answer) if answer.server == disk.server => {}
         _ => return Err(not_shown().into()),
     }
-    let needed = ["ro", "nodev", "nosuid", "noexec"];
-    let missing = shown.mount.missing_options(&needed);
+    let missing = shown.mount.missing_options(&MOUNT_OPTIONS);
     if !missing.is_empty() {
         return Err(MountError::Unexpected(format!("{missing} not set")).into());
     }

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Loaded before COMMAND starts, with all that they depend on. ext4 is built in.
-const MODULES: [&str; 16] = [
+const MODULES: [&str; 17] = [
     "virtio_pci",
     "virtio_blk",
     "virtio_console",
@@ -37,6 +37,7 @@ const MODULES: [&str; 16] = [
     "squashfs",
     "xfs",
     "overlay",
+    "fuse",
 ];
 
 const HOME: &str = "/root";
