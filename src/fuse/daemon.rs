@@ -10,7 +10,7 @@ use std::{
 use model_disk::{ErrorChain, Escaped, ExitCode, HasExitCode as _};
 use nix::sys::signal::{Signal, raise};
 use rustix::{
-    process::{chdir, setsid},
+    process::{chdir, set_parent_process_death_signal, setsid},
     stdio::{dup2_stderr, dup2_stdin, dup2_stdout},
 };
 
@@ -55,7 +55,8 @@ fn serve(word: OwnedFd, request: &FuseRequest) -> ExitCode {
             ExitCode::Success
         }
         Ok((Begun::Serving(server, place), signals)) => {
-            // Whoever would have heard of it has been ended: then nobody wants it either.
+            // From here on the command may end. If it has been ended already, nobody wants the mount.
+            let _ = set_parent_process_death_signal(None);
             if say(ExitCode::Success).is_err() {
                 let _ = raise(Signal::SIGTERM);
             }
@@ -69,10 +70,14 @@ fn serve(word: OwnedFd, request: &FuseRequest) -> ExitCode {
     }
 }
 
-/// Away from the terminal, and from the directory that the command was started in.
+/// Away from the terminal, whose signals are for the command. When that is ended, this process is asked
+/// to end, too.
 fn leave_the_session() -> Result<Signals, FuseError> {
     setsid().map_err(FuseError::process("start a session"))?;
-    Signals::open().map_err(FuseError::process("wait for signals"))
+    let signals = Signals::open().map_err(FuseError::process("wait for signals"))?;
+    set_parent_process_death_signal(Some(rustix::process::Signal::TERM))
+        .map_err(FuseError::process("hear of the end of the command"))?;
+    Ok(signals)
 }
 
 /// From here on nobody hears what is said: the state of the disk is for `status` to tell.

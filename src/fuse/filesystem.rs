@@ -141,7 +141,7 @@ impl ServedDisk {
         &self,
         directory: INodeNo,
         position: u64,
-        mut add: impl FnMut(ListedEntry<'_>) -> bool,
+        mut add: impl FnMut(ServedEntry<'_>) -> bool,
     ) -> Result<(), FilesystemError> {
         let directory = self.node(directory)?;
         let view = self.files.view();
@@ -157,7 +157,7 @@ impl ServedDisk {
             let Some(number) = number_of(nid) else {
                 continue;
             };
-            let entry = ListedEntry {
+            let entry = ServedEntry {
                 number,
                 node: &node,
                 name: OsStr::from_bytes(&name),
@@ -171,7 +171,7 @@ impl ServedDisk {
 }
 
 /// An entry of a directory, as the kernel is told.
-struct ListedEntry<'a> {
+struct ServedEntry<'a> {
     number: INodeNo,
     node: &'a ErofsNode,
     name: &'a OsStr,

@@ -14,7 +14,7 @@ use rustix::{
 use super::{
     answer::{Answer, NoAnswer, ask},
     attach::may_mount,
-    fusermount::{self, Failed},
+    fusermount::{self, UnmountFailure},
 };
 use crate::{
     UnmountError, holders,
@@ -86,8 +86,8 @@ impl FuseMount {
         };
         if !may_mount() {
             return fusermount::unmount(path, lazily).map_err(|failed| match failed {
-                Failed::Busy => busy(),
-                Failed::Other(error) => UnmountError::Fusermount(Box::new(error)),
+                UnmountFailure::Busy => busy(),
+                UnmountFailure::Other(error) => UnmountError::Fusermount(Box::new(error)),
             });
         }
         let flags = if lazily {

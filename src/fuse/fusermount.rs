@@ -17,7 +17,7 @@ const PROGRAM: &str = "fusermount3";
 
 /// Why it has not unmounted.
 #[derive(Debug)]
-pub(super) enum Failed {
+pub(super) enum UnmountFailure {
     /// Somebody has a file open there.
     Busy,
     /// Anything else.
@@ -39,7 +39,7 @@ pub(super) fn mount(directory: &Path) -> Result<OwnedFd, FuseError> {
 }
 
 /// Unmounts, `lazily` also what is in use.
-pub(super) fn unmount(directory: &Path, lazily: bool) -> Result<(), Failed> {
+pub(super) fn unmount(directory: &Path, lazily: bool) -> Result<(), UnmountFailure> {
     let mut command = Command::new(PROGRAM);
     command.arg("-u");
     if lazily {
@@ -47,8 +47,8 @@ pub(super) fn unmount(directory: &Path, lazily: bool) -> Result<(), Failed> {
     }
     command.arg("--").arg(directory).stdin(Stdio::null());
     match run(&mut command) {
-        Err(FuseError::Fusermount(said)) if said.contains("busy") => Err(Failed::Busy),
-        other => other.map_err(Failed::Other),
+        Err(FuseError::Fusermount(said)) if said.contains("busy") => Err(UnmountFailure::Busy),
+        other => other.map_err(UnmountFailure::Other),
     }
 }
 

@@ -14,7 +14,7 @@ use crate::reading::FilesystemError;
 
 /// What is wrong with a disk, as it was met by a read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Damage {
+pub(super) struct ServedDamage {
     /// In words.
     pub(super) what: String,
     /// Where the data block starts that it is in, in bytes, if it is in one.
@@ -23,13 +23,13 @@ pub(super) struct Damage {
 
 /// What the threads that serve remember: the first of each, for as long as they serve.
 pub(super) struct Health {
-    found: Mutex<Found>,
+    found: Mutex<NotedDamage>,
     wake: PipeWriter,
 }
 
 #[derive(Default)]
-struct Found {
-    corrupt: Option<Damage>,
+struct NotedDamage {
+    corrupt: Option<ServedDamage>,
     unread: Option<String>,
 }
 
@@ -60,12 +60,12 @@ impl Health {
         Ok((Self { found, wake }, HealthEvents(events)))
     }
 
-    fn found(&self) -> MutexGuard<'_, Found> {
+    fn found(&self) -> MutexGuard<'_, NotedDamage> {
         self.found.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What is corrupt, if anything was found so.
-    pub(super) fn corrupt(&self) -> Option<Damage> {
+    pub(super) fn corrupt(&self) -> Option<ServedDamage> {
         self.found().corrupt.clone()
     }
 
@@ -84,7 +84,7 @@ impl Health {
             if found.corrupt.is_some() {
                 return;
             }
-            found.corrupt = Some(Damage::of(error));
+            found.corrupt = Some(ServedDamage::of(error));
             HealthEvent::Corrupt
         } else {
             if found.unread.is_some() {
@@ -107,7 +107,7 @@ impl Health {
     }
 }
 
-impl Damage {
+impl ServedDamage {
     fn of(error: &VerifiedReadError) -> Self {
         match error {
             VerifiedReadError::DataBlock { block, offset, .. } => Self {

@@ -57,7 +57,7 @@ use attach::{attach, may_mount, owner};
 use existing::ExistingFuse;
 use filesystem::{DiskFilesystem, ServedDisk};
 use health::Health;
-use serve::{Place, Server};
+use serve::{ServedPlace, Server};
 
 /// The options that every mount has.
 const MOUNT_OPTIONS: [&str; 4] = ["ro", "nodev", "nosuid", "noexec"];
@@ -114,7 +114,7 @@ pub fn sidecar_fuse(request: &FuseRequest, tell: &dyn Fn(&FuseError)) -> Result<
 /// What has come of the steps.
 enum Begun {
     /// The disk is mounted, and served by this process.
-    Serving(Server, Place),
+    Serving(Server, ServedPlace),
     /// It is mounted here already, and another process serves it.
     Existing(PathBuf),
 }
@@ -128,8 +128,8 @@ fn begin(request: &FuseRequest, signals: &Signals) -> Result<Begun, FuseError> {
         asked_to_end.get()
     })?;
     let (files, mount_point) = match found {
-        Found::Existing(path) => return Ok(Begun::Existing(path)),
-        Found::New(files, mount_point) => (*files, mount_point),
+        FoundDisk::Existing(path) => return Ok(Begun::Existing(path)),
+        FoundDisk::New(files, mount_point) => (*files, mount_point),
     };
     let (health, events) = Health::new().map_err(FuseError::process("make a pipe"))?;
     let disk = Arc::new(ServedDisk {
@@ -167,7 +167,7 @@ fn begin(request: &FuseRequest, signals: &Signals) -> Result<Begun, FuseError> {
         Escaped::path(&mount_point),
         disk.files.root_hash(),
     ));
-    let place = Place {
+    let place = ServedPlace {
         mount_point,
         mount_id,
     };
@@ -190,13 +190,13 @@ fn confirm(disk: &ServedDisk, path: &Path) -> Result<u64, FuseError> {
 }
 
 /// What was found before anything is mounted.
-enum Found {
+enum FoundDisk {
     New(Box<VerifiedFiles>, MountPoint),
     Existing(PathBuf),
 }
 
 /// Finds the disk and the directory, in a bounded time for each answer of a device.
-fn find(request: &FuseRequest, asked_to_end: &dyn Fn() -> bool) -> Result<Found, FuseError> {
+fn find(request: &FuseRequest, asked_to_end: &dyn Fn() -> bool) -> Result<FoundDisk, FuseError> {
     let (patience, own) = (patience_of(request.wait), request.clone());
     let found = watched(patience, asked_to_end, move |steps| take_steps(&own, steps));
     found.unwrap_or_else(|stuck| {
@@ -204,7 +204,7 @@ fn find(request: &FuseRequest, asked_to_end: &dyn Fn() -> bool) -> Result<Found,
     })
 }
 
-fn take_steps(request: &FuseRequest, steps: &Steps) -> Result<Found, FuseError> {
+fn take_steps(request: &FuseRequest, steps: &Steps) -> Result<FoundDisk, FuseError> {
     let pause = &|time| steps.pause(time);
     let deadline = Deadline::after(request.wait);
     steps.begin("reading its superblocks and the root block of its tree")?;
@@ -215,8 +215,8 @@ fn take_steps(request: &FuseRequest, steps: &Steps) -> Result<Found, FuseError> 
         let (path, remote) = (&request.mount_point, request.allow_remote_mount_point);
         let mount_point = MountPoint::prepare(path, remote, &deadline, pause)?;
         match existing::look(&files, &mount_point)? {
-            ExistingFuse::None => return Ok(Found::New(Box::new(files), mount_point)),
-            ExistingFuse::Same => return Ok(Found::Existing(mount_point.path().to_owned())),
+            ExistingFuse::None => return Ok(FoundDisk::New(Box::new(files), mount_point)),
+            ExistingFuse::Same => return Ok(FoundDisk::Existing(mount_point.path().to_owned())),
             // What is below it is another directory, to be checked in its turn.
             ExistingFuse::Gone => {}
         }

@@ -17,7 +17,7 @@ use super::{
     FuseError,
     filesystem::{DiskFilesystem, ServedDisk},
     found::FuseMount,
-    health::{Damage, HealthEvent, HealthEvents},
+    health::{HealthEvent, HealthEvents, ServedDamage},
 };
 use crate::{
     UnmountError, log, mountinfo,
@@ -43,7 +43,7 @@ pub(super) struct Server {
 }
 
 /// Where it was mounted.
-pub(super) struct Place {
+pub(super) struct ServedPlace {
     pub(super) mount_point: PathBuf,
     pub(super) mount_id: u64,
 }
@@ -74,7 +74,7 @@ impl Server {
     /// is wrong with the disk is told at once, and is the result.
     pub(super) fn watch(
         self,
-        place: &Place,
+        place: &ServedPlace,
         signals: &Signals,
         tell: &dyn Fn(&FuseError),
     ) -> Result<(), FuseError> {
@@ -145,7 +145,7 @@ impl Server {
 
     /// The files in a data block that is corrupt; None where the filesystem does not tell, or not in
     /// time, or is corrupt itself.
-    fn files(&self, damage: &Damage) -> Option<String> {
+    fn files(&self, damage: &ServedDamage) -> Option<String> {
         let start = damage.data_offset?;
         let disk = Arc::clone(&self.disk);
         let size = disk
@@ -174,7 +174,7 @@ impl Server {
 
 /// Unmounts what was mounted, and nothing that has taken its place. A mount that is in use is tried
 /// again for a while, and then detached: who uses it gets errors from then on, as nobody serves it.
-fn take_down(place: &Place, signals: &Signals) -> Result<(), FuseError> {
+fn take_down(place: &ServedPlace, signals: &Signals) -> Result<(), FuseError> {
     let path = Escaped::path(&place.mount_point);
     let mut tries = BUSY.as_millis() / BUSY_POLL.as_millis();
     loop {
