@@ -13,7 +13,8 @@ use nix::sys::personality::{self, Persona};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    cache, child,
+    cache,
+    child::{self, PrintedTo},
     cli::MountArguments,
     experiment::{self, Agreement, Contestant},
     machine::MachineReport,
@@ -134,7 +135,9 @@ impl BenchDisk<'_> {
             name: name.into(),
             bytes: 0,
             memory_limit: None,
+            seconds_limit: None,
             commands: vec![command],
+            printed_to: PrintedTo::File,
             then_sync: Vec::new(),
             prepare: Box::new(|| {
                 nix::unistd::sync();

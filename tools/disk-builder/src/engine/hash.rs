@@ -3,12 +3,11 @@
 use std::sync::{Mutex, PoisonError};
 
 use dm_verity::{Digest, RootHash, VerityParams};
-use model_disk::Interrupted;
+use model_disk::{AlignedBuffer, Interrupted};
 
 use super::{
     Sink, SinkError, Source, SourceError, Workers,
     blocks::{Digester, Levels, Take},
-    buffer::Buffer,
     kept::KeptDigests,
     runs::{Run, Runs},
 };
@@ -59,7 +58,7 @@ pub fn hash_tree(
         source,
         sink,
     };
-    workers.for_each(runs.count(), Buffer::default, |buffer, index| {
+    workers.for_each(runs.count(), AlignedBuffer::default, |buffer, index| {
         let run = runs.get(index);
         builder.run(&run, buffer)?;
         workers.progress().advance(run.bytes(params));
@@ -105,7 +104,7 @@ struct Builder<'a> {
 }
 
 impl Builder<'_> {
-    fn run(&self, run: &Run, buffer: &mut Buffer) -> Result<(), HashTreeError> {
+    fn run(&self, run: &Run, buffer: &mut AlignedBuffer) -> Result<(), HashTreeError> {
         let full = run.blocks.end - run.blocks.start == self.run_blocks;
         if full && self.is_hole(run)? {
             return self.finish(run, &self.zero_run);
