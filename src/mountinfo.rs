@@ -178,6 +178,22 @@ mod tests {
     }
 
     #[test]
+    fn what_a_process_serves() {
+        let text =
+            b"40 36 0:9 / /mnt ro - fuse.disk-mounter disk-mounter ro,user_id=7,group_id=8\n\
+            41 36 0:9 / /mnt ro - fusectl fusectl rw,user_id=\n\
+            42 36 0:9 / /mnt ro - fuseblk /dev/sda1\n";
+        let mounts = parse(text);
+        let seen: Vec<_> = mounts
+            .iter()
+            .map(|mount| (mount.is_fuse(), mount.super_option("user_id")))
+            .collect();
+        let expected = [(true, Some("7")), (false, Some("")), (true, None)];
+        assert_eq!(seen, expected);
+        assert_eq!(mounts[0].super_option("user"), None);
+    }
+
+    #[test]
     fn escapes_that_are_none_stay() {
         assert_eq!(unescape(b"/a\\9"), Path::new("/a\\9"));
         assert_eq!(unescape(b"/a\\777"), Path::new("/a\\777"));

@@ -40,6 +40,25 @@ const MAX_READ: u32 = 1 << 20;
 /// How many reads the kernel may begin ahead of those who wait for them.
 const MAX_BACKGROUND: u16 = 64;
 
+/// Of nothing.
+const NO_ATTRIBUTES: FileAttr = FileAttr {
+    ino: INodeNo(0),
+    size: 0,
+    blocks: 0,
+    atime: SystemTime::UNIX_EPOCH,
+    mtime: SystemTime::UNIX_EPOCH,
+    ctime: SystemTime::UNIX_EPOCH,
+    crtime: SystemTime::UNIX_EPOCH,
+    kind: FileType::RegularFile,
+    perm: 0,
+    nlink: 0,
+    uid: 0,
+    gid: 0,
+    rdev: 0,
+    blksize: BLOCK,
+    flags: 0,
+};
+
 /// The unit of the size of a filesystem that is told.
 const BLOCK: u32 = 4096;
 
@@ -93,23 +112,16 @@ impl ServedDisk {
 
     fn attributes(&self, number: INodeNo, node: &ErofsNode) -> FileAttr {
         let (uid, gid) = self.owner;
-        let time = SystemTime::UNIX_EPOCH;
         FileAttr {
             ino: number,
             size: node.size(),
             blocks: node.size().div_ceil(512),
-            atime: time,
-            mtime: time,
-            ctime: time,
-            crtime: time,
             kind: kind(node.mode()),
             perm: node.mode() & 0o7777,
             nlink: 1,
             uid,
             gid,
-            rdev: 0,
-            blksize: BLOCK,
-            flags: 0,
+            ..NO_ATTRIBUTES
         }
     }
 
@@ -153,13 +165,15 @@ impl ServedDisk {
             };
             name.clear();
             name.extend_from_slice(found);
-            let node = view.node(nid)?;
+            // One that cannot be read has a name all the same, and whoever asks for it gets the error.
+            let node = view.node(nid);
+            let node = node.map_err(|error| self.health.note(&error)).ok();
             let Some(number) = number_of(nid) else {
                 continue;
             };
             let entry = ServedEntry {
                 number,
-                node: &node,
+                node: node.as_ref(),
                 name: OsStr::from_bytes(&name),
                 next: entries.position(),
             };
@@ -173,7 +187,8 @@ impl ServedDisk {
 /// An entry of a directory, as the kernel is told.
 struct ServedEntry<'a> {
     number: INodeNo,
-    node: &'a ErofsNode,
+    /// None where it cannot be read.
+    node: Option<&'a ErofsNode>,
     name: &'a OsStr,
     next: u64,
 }
@@ -203,14 +218,8 @@ impl Filesystem for DiskFilesystem {
             Ok(Some((number, node))) => {
                 reply.entry(&EVER, &self.0.attributes(number, &node), Generation(0));
             }
-            Ok(None) => match self.0.node(INodeNo::ROOT) {
-                // The number 0 says that there is none, and for how long that is so.
-                Ok(node) => {
-                    let none = self.0.attributes(INodeNo(0), &node);
-                    reply.entry(&EVER, &none, Generation(0));
-                }
-                Err(error) => reply.error(self.0.failed(&error)),
-            },
+            // The number 0 says that there is none, and for how long that is so.
+            Ok(None) => reply.entry(&EVER, &NO_ATTRIBUTES, Generation(0)),
             Err(error) => reply.error(self.0.failed(&error)),
         }
     }
@@ -284,7 +293,9 @@ impl Filesystem for DiskFilesystem {
         mut reply: ReplyDirectory,
     ) {
         let listed = self.0.list(directory, offset, |entry| {
-            let kind = kind(entry.node.mode());
+            let kind = entry
+                .node
+                .map_or(FileType::RegularFile, |node| kind(node.mode()));
             reply.add(entry.number, entry.next, kind, entry.name)
         });
         match listed {
@@ -302,7 +313,11 @@ impl Filesystem for DiskFilesystem {
         mut reply: ReplyDirectoryPlus,
     ) {
         let listed = self.0.list(directory, offset, |entry| {
-            let attributes = self.0.attributes(entry.number, entry.node);
+            let attributes = match entry.node {
+                Some(node) => self.0.attributes(entry.number, node),
+                // The number 0 says that nothing is told of it yet.
+                None => NO_ATTRIBUTES,
+            };
             let (number, next, name) = (entry.number, entry.next, entry.name);
             reply.add(number, next, name, &EVER, &attributes, Generation(0))
         });

@@ -204,15 +204,22 @@ fn what_mkfs_erofs_makes() {
             others += 1;
             continue;
         }
-        let found = run("find", [text(&disk.mount_point()), "-type", "f"]);
-        assert_eq!(found.stdout.lines().count(), model.len(), "{image:?}");
-        match fs::read(disk.mount_point().join("text")) {
-            Ok(_) => {
+        let found = run("find", [text(&disk.mount_point())]);
+        assert_eq!(found.stdout.lines().count(), model.len() + 3, "{image:?}");
+        let read = |path: &Path| fs::read(disk.mount_point().join(path)).err();
+        match model.keys().find_map(|path| read(path)) {
+            None => {
                 assert_eq!(files(&disk.mount_point()), model, "{image:?}");
                 whole += 1;
             }
-            Err(error) => {
-                assert_eq!(error.raw_os_error(), Some(nix::libc::EOPNOTSUPP), "{error}");
+            Some(error) => {
+                let errno = error.raw_os_error();
+                // Files that are all holes are not known in this form.
+                let is_unknown = text(&image).contains("48-bits") && errno == Some(nix::libc::EIO);
+                assert!(
+                    is_unknown || errno == Some(nix::libc::EOPNOTSUPP),
+                    "{image:?}: {error}"
+                );
                 others += 1;
             }
         }
@@ -289,7 +296,8 @@ fn a_corrupt_data_block() {
     mounted(&disk);
     assert_eq!(files(&disk.mount_point()), disk.files);
     // Under the mount.
-    disk.flip(in_the_largest_file(&disk));
+    let place = in_the_largest_file(&disk);
+    disk.flip(place);
     drop_caches();
     is_io_error(read_last(&disk));
     status(&disk).is(
@@ -297,7 +305,7 @@ fn a_corrupt_data_block() {
         &["corrupt", "data block", "is not what the root hash says"],
     );
     // What was found stays known when the byte is right again, and what is well can be read.
-    disk.flip(in_the_largest_file(&disk));
+    disk.flip(place);
     status(&disk).is(3, &["corrupt"]);
     assert_eq!(files(&disk.mount_point()), disk.files);
     mounter(&disk.mount_line("--fuse")).is(3, &["is corrupt"]);

@@ -122,15 +122,15 @@ fn first_bytes(bench: &Bench) -> Result<Vec<RunTimes>> {
 }
 
 /// A disk that `disk-builder build` made, which is not among the outputs: it goes when it is dropped.
-struct BuiltDisk {
+pub(super) struct BuiltDisk {
     folder: PathBuf,
-    path: PathBuf,
+    pub(super) path: PathBuf,
     root_hash: String,
     hash_offset: String,
 }
 
 impl BuiltDisk {
-    fn new(bench: &Bench, model: &Path, name: &str) -> Result<Self> {
+    pub(super) fn new(bench: &Bench, model: &Path, name: &str) -> Result<Self> {
         let folder = bench.data.directory().join(name);
         data::remove(&folder)?;
         fs::create_dir(&folder)?;
@@ -147,7 +147,7 @@ impl BuiltDisk {
         })
     }
 
-    fn mounter(&self, bench: &Bench, command: &str) -> Command {
+    pub(super) fn mounter(&self, bench: &Bench, command: &str) -> Command {
         let mut mounter = bench.mounter(command);
         mounter
             .arg(&self.path)
