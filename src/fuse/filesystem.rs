@@ -313,13 +313,19 @@ impl Filesystem for DiskFilesystem {
         mut reply: ReplyDirectoryPlus,
     ) {
         let listed = self.0.list(directory, offset, |entry| {
-            let attributes = match entry.node {
-                Some(node) => self.0.attributes(entry.number, node),
-                // The number 0 says that nothing is told of it yet.
-                None => NO_ATTRIBUTES,
+            let (attributes, valid) = match entry.node {
+                Some(node) => (self.0.attributes(entry.number, node), EVER),
+                // Nothing that lasts, so that whoever looks at it asks again.
+                None => (
+                    FileAttr {
+                        ino: entry.number,
+                        ..NO_ATTRIBUTES
+                    },
+                    Duration::ZERO,
+                ),
             };
             let (number, next, name) = (entry.number, entry.next, entry.name);
-            reply.add(number, next, name, &EVER, &attributes, Generation(0))
+            reply.add(number, next, name, &valid, &attributes, Generation(0))
         });
         match listed {
             Ok(()) => reply.ok(),
