@@ -15,8 +15,8 @@ use crate::{
     run::{Outcome, mounter, run},
 };
 
-/// The user, whom no file of the system names.
-const USER: u32 = 1000;
+/// The user: `nobody`, as fusermount3 wants to know the name of who calls it.
+const USER: u32 = 65534;
 
 /// A disk that everybody may read, and a directory of the user's.
 struct UsersDisk {
@@ -71,7 +71,7 @@ pub(super) fn by_a_user() {
     users_mounter(&own.mount_line("mount")).is(0, &["by FUSE"]);
     let line = mount_line(&own.place).unwrap();
     let options = line.split(' ').nth(3).unwrap();
-    for option in ["ro", "nosuid", "nodev", "noexec", "user_id=1000"] {
+    for option in ["ro", "nosuid", "nodev", "noexec", "user_id=65534"] {
         assert!(options.split(',').any(|has| has == option), "{line}");
     }
     let model = own.disk.path("model");
@@ -98,7 +98,7 @@ pub(super) fn by_a_user() {
 pub(super) fn whom_a_user_is_believed_by() {
     let own = UsersDisk::new();
     users_mounter(&own.mount_line("mount")).is(0, &[]);
-    mounter(&own.line("status")).is(3, &["user 1000 has mounted it by FUSE"]);
+    mounter(&own.line("status")).is(3, &["user 65534 has mounted it by FUSE"]);
     let expect = format!("expect --root-hash {}", own.disk.root_hash);
     mounter(&own.line(&expect)).is(3, &["FUSE"]);
     users_mounter(&own.line(&expect)).is(3, &["FUSE"]);
