@@ -84,5 +84,6 @@ pub use reading::{
     extract, list,
 };
 pub use sidecar::{ConfineError, SidecarError, sidecar};
+pub use signals::end_when_asked;
 pub use status::{Status, StatusError, status};
 pub use unmount::{UnmountError, unmount};

@@ -153,6 +153,7 @@ fn run(command: MounterCommand) -> Result<ExitCode, ProgramError> {
         }
         MounterCommand::Extract(args) => {
             let (read, request, work) = args.check()?;
+            disk_mounter::end_when_asked();
             let files = read.open()?;
             let progress = Arc::<Progress>::default();
             let line = ProgressLine::start(&progress, work.quiet);
@@ -167,6 +168,7 @@ fn run(command: MounterCommand) -> Result<ExitCode, ProgramError> {
         }
         MounterCommand::Check(args) => {
             let (request, work) = args.check()?;
+            disk_mounter::end_when_asked();
             let files = request.read.open()?;
             let progress = Arc::<Progress>::default();
             let line = ProgressLine::start(&progress, work.quiet);

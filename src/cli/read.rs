@@ -113,7 +113,7 @@ Example:
   disk-mounter cat model.img config.json --root-hash \\
       50d858e0985ecc7f60418aaf0cc5ab587f42c2570a884095a9e8ccacd0f6545c
 
-What comes out is verified. Where a block is corrupt, all before it has come out, and the exit code
+What comes out is verified. Where a block is corrupt, nothing from it on comes out, and the exit code
 is 3: who reads from a pipe looks at that.")]
 pub struct CatArgs {
     #[command(flatten)]

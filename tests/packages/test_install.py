@@ -6,7 +6,7 @@ from place import PROGRAMS, RELEASE, XTASK, PlaceTest, files, make, run
 
 INSTALLED = {
     "bin/disk-builder": 0o755,
-    "sbin/disk-mounter": 0o755,
+    "bin/disk-mounter": 0o755,
     "share/bash-completion/completions/disk-builder": 0o644,
     "share/bash-completion/completions/disk-mounter": 0o644,
     "share/doc/disk-builder/LICENSE": 0o644,
@@ -37,7 +37,7 @@ class Install(PlaceTest):
                 if folder.is_dir() and folder not in other.parents:
                     self.assertEqual(folder.stat().st_mode & 0o777, 0o755, folder)
             for program in PROGRAMS:
-                path = root / prefix / ("sbin" if program == "disk-mounter" else "bin") / program
+                path = root / prefix / "bin" / program
                 self.assertTrue(run(path, "--version").startswith(f"{program} "))
 
             make("uninstall", f"DESTDIR={root}", *variables)

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Result, ensure};
 
-use super::{Bench, call, model::ModelContest, note_caches, reading::BuiltDisk};
+use super::{Bench, call, model::ModelContest, note_caches, reading::DiskToRead};
 use crate::{
     cache::{CachedFile, Caches},
     child::PrintedTo,
@@ -27,7 +27,7 @@ const FILE: &str = "model-00001-of-00004.safetensors";
 
 pub(super) fn section(bench: &Bench) -> Result<Section> {
     let model = ModelContest::new(bench)?;
-    let disk = BuiltDisk::new(bench, model.path(), "disk-for-fuse")?;
+    let disk = DiskToRead::new(bench, model.path(), "disk-for-fuse")?;
     // It is there twice at times.
     bench.check_memory(bench.settings.size * 2)?;
     let contest = FuseContest {
@@ -52,7 +52,7 @@ pub(super) fn section(bench: &Bench) -> Result<Section> {
 
 struct FuseContest<'a> {
     bench: &'a Bench,
-    disk: BuiltDisk,
+    disk: DiskToRead,
     /// The disk.
     input: [CachedFile; 1],
     /// Of the file that is read.
