@@ -245,8 +245,13 @@ impl Filesystem for DiskFilesystem {
         }
     }
 
-    fn open(&self, _request: &Request, _file: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
-        reply.opened(FileHandle(0), FopenFlags::FOPEN_KEEP_CACHE);
+    fn open(&self, _request: &Request, file: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
+        // Why a file cannot be read at all is told here: of a read, some kernels make an I/O error.
+        let node = self.0.node(file);
+        match node.and_then(|node| self.0.files.view().extents(&node, 0..1)) {
+            Ok(_) => reply.opened(FileHandle(0), FopenFlags::FOPEN_KEEP_CACHE),
+            Err(error) => reply.error(self.0.failed(&error)),
+        }
     }
 
     fn read(
