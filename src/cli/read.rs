@@ -50,12 +50,15 @@ fn threads_help() -> String {
 
 impl ThreadOptions {
     fn number(&self) -> NonZeroUsize {
-        let processors = thread::available_parallelism().map_or(1, NonZero::get);
-        let threads = self
-            .threads
-            .map_or(processors.min(MAX_DEFAULT_THREADS), usize::from);
-        NonZero::new(threads).unwrap_or(NonZero::<usize>::MIN)
+        threads_or_default(self.threads)
     }
+}
+
+/// As many threads as were asked for, or as there are processors.
+pub(super) fn threads_or_default(threads: Option<u16>) -> NonZeroUsize {
+    let processors = thread::available_parallelism().map_or(1, NonZero::get);
+    let threads = threads.map_or(processors.min(MAX_DEFAULT_THREADS), usize::from);
+    NonZero::new(threads).unwrap_or(NonZero::<usize>::MIN)
 }
 
 /// A path on a disk, checked.

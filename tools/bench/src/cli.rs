@@ -116,6 +116,8 @@ pub(crate) enum Comparison {
     Sparse,
     /// `disk-mounter extract` and `cat` against `cp -r`, `veritysetup verify` and `verify`
     Reading,
+    /// Reading a disk that is mounted by FUSE against `disk-mounter cat`
+    Fuse,
     /// How the cost of `hash` grows with the size
     Scaling,
 }

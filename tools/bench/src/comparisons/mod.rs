@@ -1,6 +1,7 @@
 //! What is compared with what, and the goals.
 
 mod filesystems;
+mod fuse;
 mod hash;
 mod kernels;
 mod model;
@@ -63,6 +64,7 @@ pub(crate) fn run(arguments: &BenchRunArguments) -> Result<Report> {
             Comparison::SmallFiles => small_files::section(&bench),
             Comparison::Sparse => sparse::section(&bench),
             Comparison::Reading => reading::section(&bench),
+            Comparison::Fuse => fuse::section(&bench),
             Comparison::Scaling => scaling::section(&bench),
         };
         section.with_context(|| format!("{comparison:?}"))
@@ -126,7 +128,12 @@ impl Bench {
     fn check_room(&self) -> Result<()> {
         let size = self.settings.size;
         let mut needed = self.image_bytes() + size / 10;
-        let of_models = [Comparison::RootHash, Comparison::Build, Comparison::Reading];
+        let of_models = [
+            Comparison::RootHash,
+            Comparison::Build,
+            Comparison::Reading,
+            Comparison::Fuse,
+        ];
         if of_models.into_iter().any(|it| self.settings.has(it)) {
             needed += size / 10 * 22;
         }

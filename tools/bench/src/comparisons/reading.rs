@@ -120,15 +120,15 @@ fn first_bytes(bench: &Bench) -> Result<Vec<RunTimes>> {
 }
 
 /// A disk that `disk-builder build` made, which is not among the outputs: it goes when it is dropped.
-struct DiskToRead {
+pub(super) struct DiskToRead {
     folder: PathBuf,
-    path: PathBuf,
+    pub(super) path: PathBuf,
     root_hash: String,
     hash_offset: String,
 }
 
 impl DiskToRead {
-    fn new(bench: &Bench, model: &Path, name: &str) -> Result<Self> {
+    pub(super) fn new(bench: &Bench, model: &Path, name: &str) -> Result<Self> {
         let folder = bench.data.directory().join(name);
         data::remove(&folder)?;
         fs::create_dir(&folder)?;
@@ -145,7 +145,7 @@ impl DiskToRead {
         })
     }
 
-    fn mounter(&self, bench: &Bench, command: &str) -> Command {
+    pub(super) fn mounter(&self, bench: &Bench, command: &str) -> Command {
         let mut mounter = bench.mounter(command);
         mounter
             .arg(&self.path)
