@@ -46,6 +46,10 @@ class Install(PlaceTest):
             # There is nothing left to remove, which is no error.
             make("uninstall", f"DESTDIR={root}", *variables)
 
+    def test_the_mounter_is_small(self):
+        # It is in every image of a pod, and all of it has to be trusted.
+        self.assertLessEqual((RELEASE / "disk-mounter").stat().st_size, 3_000_000)
+
     def test_says_what_has_not_been_built(self):
         empty = self.folder / "empty"
         empty.mkdir()
