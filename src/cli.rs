@@ -6,15 +6,16 @@ mod read;
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 
-use crate::{MappingName, MountRequest, log::LogFormat};
+use crate::{FuseRequest, MappingName, MountRequest, ReadRequest, log::LogFormat};
 use disk::DiskOptions;
 use dm_verity::{OnCorruption, OnReadError, RootHash};
 use model_disk::{
     ArgumentsError, Escaped, ExitCode, HasExitCode, PartitionChoice, PathError, filesystem::FsType,
     units::Size,
 };
+use read::threads_or_default;
 
 pub use drop_in::{DevicePathArguments, drop_in, is_device_path_form};
 pub use read::{
@@ -148,6 +149,31 @@ pub struct MountArgs {
     mount_point: PathBuf,
     #[command(flatten)]
     options: MountOptions,
+    #[command(flatten)]
+    fuse: FuseOptions,
+}
+
+/// The options of a mount by FUSE.
+#[derive(Debug, Args)]
+struct FuseOptions {
+    /// Mount by FUSE, as any user and without device-mapper: a process serves the disk, and verifies
+    /// what is read of it; EROFS alone
+    #[arg(long, conflicts_with_all = [
+        "on_corruption", "on_error", "name", "prefetch", "read_ahead", "min_free_kbytes",
+    ])]
+    fuse: bool,
+    /// How many threads of --fuse read and verify [default: one per processor, at most 16]
+    #[arg(long, value_name = "N", requires = "fuse", value_parser = value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+}
+
+/// A mount that is asked for, of one kind or the other.
+#[derive(Clone, Debug)]
+pub enum MountForm {
+    /// The kernel verifies what is read.
+    Kernel(MountRequest),
+    /// A process does.
+    Fuse(FuseRequest),
 }
 
 /// The options of all that mounts.
@@ -210,8 +236,17 @@ struct SidecarOptions {
 
 impl SidecarArgs {
     /// Checks the options against each other.
-    pub fn check(self) -> Result<MountRequest, MounterUsageError> {
-        Ok(self.options.add_to(self.mount.check()?))
+    pub fn check(self) -> Result<MountForm, MounterUsageError> {
+        Ok(match self.mount.check()? {
+            MountForm::Kernel(request) => MountForm::Kernel(self.options.add_to(request)),
+            MountForm::Fuse(_) if self.options.leave_mounted => {
+                return Err(MounterUsageError::FuseLeaveMounted);
+            }
+            MountForm::Fuse(request) => MountForm::Fuse(FuseRequest {
+                allow_unconfined: self.options.allow_unconfined,
+                ..request
+            }),
+        })
     }
 }
 
@@ -266,6 +301,14 @@ pub enum MounterUsageError {
     /// A part of files that have nothing to do with each other.
     #[error("--offset and --bytes are for one PATH")]
     PartOfMany,
+    /// What serves the disk ends with the sidecar.
+    #[error(
+        "--leave-mounted cannot be used with --fuse: what serves the disk ends with the sidecar"
+    )]
+    FuseLeaveMounted,
+    /// A filesystem that only a kernel can read.
+    #[error("--fuse is for disks with EROFS, and not with {0}")]
+    FuseFilesystem(FsType),
     /// More than the kernel can set.
     #[error("--read-ahead {0}: the limit is 2 GiB")]
     ReadAhead(u64),
@@ -279,10 +322,32 @@ impl HasExitCode for MounterUsageError {
 
 impl MountArgs {
     /// Checks the options against each other.
-    pub fn check(self) -> Result<MountRequest, MounterUsageError> {
+    pub fn check(self) -> Result<MountForm, MounterUsageError> {
         let partitions = self.options.disk.partitions();
-        self.options
-            .check(self.device, self.mount_point, partitions)
+        let request = self
+            .options
+            .check(self.device, self.mount_point, partitions)?;
+        if !self.fuse.fuse {
+            return Ok(MountForm::Kernel(request));
+        }
+        if request.fs_type != FsType::Erofs {
+            return Err(MounterUsageError::FuseFilesystem(request.fs_type));
+        }
+        Ok(MountForm::Fuse(FuseRequest {
+            read: ReadRequest {
+                root_hash: request.root_hash,
+                device: request.device,
+                hash_device: request.hash_device,
+                partitions: request.partitions,
+                params: request.params,
+            },
+            mount_point: request.mount_point,
+            wait: request.wait,
+            allow_remote_mount_point: request.allow_remote_mount_point,
+            threads: threads_or_default(self.fuse.threads),
+            // A mount has no option for it: what it leaves behind serves all the same, and this is said.
+            allow_unconfined: true,
+        }))
     }
 }
 
@@ -340,7 +405,7 @@ mod tests {
     use dm_verity::HashAlgorithm;
     use model_disk::{ErrorChain, ParamsSource};
 
-    fn parse(options: &[&str]) -> Result<MountRequest, String> {
+    fn parse_form(options: &[&str]) -> Result<MountForm, String> {
         let root_hash = "ab".repeat(32);
         let line = [
             "disk-mounter",
@@ -352,11 +417,17 @@ mod tests {
         ];
         let cli = MounterArguments::try_parse_from(line.iter().chain(options))
             .map_err(|error| error.to_string())?;
-        match cli.command {
-            MounterCommand::Mount(args) => {
-                args.check().map_err(|error| ErrorChain(&error).to_string())
-            }
-            _ => Err("another command".to_owned()),
+        let form = match cli.command {
+            MounterCommand::Mount(args) => args.check(),
+            _ => return Err("another command".to_owned()),
+        };
+        form.map_err(|error| ErrorChain(&error).to_string())
+    }
+
+    fn parse(options: &[&str]) -> Result<MountRequest, String> {
+        match parse_form(options)? {
+            MountForm::Kernel(request) => Ok(request),
+            MountForm::Fuse(request) => Err(format!("{request:?}")),
         }
     }
 
@@ -467,6 +538,55 @@ mod tests {
             panic!("the superblock is read")
         };
         assert_eq!(hash_area.offset(), 0);
+    }
+
+    #[test]
+    fn a_mount_by_fuse_has_fewer_options() {
+        let MountForm::Fuse(request) = parse_form(&["--fuse", "--threads", "3"]).unwrap() else {
+            panic!("a mount by the kernel")
+        };
+        assert_eq!(request.threads.get(), 3);
+        assert_eq!(request.read.device, PathBuf::from("/dev/vda"));
+        for (options, word) in [
+            (&["--threads", "3"][..], "--fuse"),
+            (&["--fuse", "--fs-type", "ext4"], "EROFS"),
+            (&["--fuse", "--name", "model"], "cannot be used with"),
+            (
+                &["--fuse", "--on-corruption", "panic"],
+                "cannot be used with",
+            ),
+            (&["--fuse", "--on-error", "panic"], "cannot be used with"),
+            (&["--fuse", "--prefetch"], "cannot be used with"),
+            (&["--fuse", "--read-ahead", "1M"], "cannot be used with"),
+            (&["--fuse", "--min-free-kbytes", "1"], "cannot be used with"),
+        ] {
+            let error = parse_form(options).unwrap_err();
+            assert!(error.contains(word), "{options:?}: {error}");
+        }
+        parse_form(&["--fuse", "--fs-type", "erofs"]).unwrap();
+        let line = |word| {
+            let root_hash = "ab".repeat(32);
+            let words = [
+                "sidecar",
+                "--fuse",
+                word,
+                "--root-hash",
+                &root_hash,
+                "a",
+                "b",
+            ];
+            let line = ["disk-mounter"].into_iter().chain(words);
+            match MounterArguments::try_parse_from(line).unwrap().command {
+                MounterCommand::Sidecar(args) => args.check(),
+                other => panic!("{other:?}"),
+            }
+        };
+        let refused = line("--leave-mounted").unwrap_err();
+        assert_eq!(refused, MounterUsageError::FuseLeaveMounted);
+        let Ok(MountForm::Fuse(request)) = line("--allow-unconfined") else {
+            panic!("a sidecar of another kind")
+        };
+        assert!(request.allow_unconfined);
     }
 
     #[test]

@@ -39,6 +39,13 @@ pub enum ExpectError {
         /// What is mounted there.
         fs_type: String,
     },
+    /// Whoever serves it can show and say anything.
+    #[error(
+        "{}: what is mounted there is served by a process (FUSE), and no kernel verifies it: only a mount \
+         without --fuse can be expected",
+        Escaped::path(.0)
+    )]
+    Fuse(PathBuf),
     /// Another disk is mounted there.
     #[error(
         "{}: the disk that is mounted there has another root hash (its mapping is marked {found})",
@@ -70,9 +77,10 @@ impl HasExitCode for ExpectError {
     fn exit_code(&self) -> ExitCode {
         match self {
             Self::NotMounted(_) => ExitCode::NotFound,
-            Self::NotVerity { .. } | Self::OtherDisk { .. } | Self::OtherMount { .. } => {
-                ExitCode::Integrity
-            }
+            Self::NotVerity { .. }
+            | Self::Fuse(_)
+            | Self::OtherDisk { .. }
+            | Self::OtherMount { .. } => ExitCode::Integrity,
             // What is behind a link may change at any time.
             Self::Path(MountPointError::Link(_)) => ExitCode::Integrity,
             Self::Path(error) => error.exit_code(),
@@ -92,6 +100,9 @@ pub fn expect(path: &Path, root_hash: &RootHash) -> Result<(), ExpectError> {
     let Some(mount) = mount.filter(|_| identity.is_mount_root) else {
         return Err(ExpectError::NotMounted(path));
     };
+    if mount.is_fuse() {
+        return Err(ExpectError::Fuse(path));
+    }
     let uuid = sysfs::mapping_uuid(mount.device)
         .map_err(FileError::new("read the mapping's UUID of", &path))?;
     let Some(mark) = uuid.as_deref().and_then(Mark::parse) else {

@@ -8,6 +8,7 @@
 //! | [`cli`] | the command line, which becomes a request |
 //! | [`sidecar()`] | mounts, watches and unmounts |
 //! | [`mount()`], [`unmount()`], [`status()`] | the other commands; [`check()`] is what a mount does before the kernel has a part in it |
+//! | `fuse` | a disk mounted by FUSE, and the process that serves it |
 //! | `reading` | what reads a disk as any user, without the kernel: `ls`, `cat`, `extract`, `check` |
 //! | `device`, `block_sizes` | find a block device or an image file and open it once; what this kernel cannot read |
 //! | `loop_device`, `device_mapper`, `device_node` | the kernel's devices, and their nodes |
@@ -44,6 +45,7 @@ mod device;
 mod device_mapper;
 mod device_node;
 mod expect;
+mod fuse;
 #[doc(hidden)]
 pub mod fuzzing;
 mod holders;
@@ -71,6 +73,7 @@ pub use block_sizes::BlockSizeUnsupported;
 pub use device::DeviceError;
 pub use device_mapper::{BadName, MappingError, MappingName, VerityStatus};
 pub use expect::{ExpectError, become_command, expect};
+pub use fuse::{FuseError, FuseRequest, mount_fuse, sidecar_fuse};
 pub use loop_device::LoopError;
 pub use min_free::MinFreeError;
 pub use mount::{MountError, MountRequest, Mounted, check, mount};
@@ -81,5 +84,6 @@ pub use reading::{
     extract, list,
 };
 pub use sidecar::{ConfineError, SidecarError, sidecar};
+pub use signals::end_when_asked;
 pub use status::{Status, StatusError, status};
 pub use unmount::{UnmountError, unmount};

@@ -17,6 +17,13 @@ use rustix::process::geteuid;
 /// Where the folder can be: the second for containers whose root cannot be written to.
 const FOLDERS: [&str; 2] = ["/run/disk-mounter", "/dev/disk-mounter"];
 
+/// The same for a user who is not root: the second for those who have not logged in.
+fn folders_of(user: u32) -> [String; 2] {
+    let own = ["/run/user/", "/dev/shm/disk-mounter-"].map(|start| format!("{start}{user}"));
+    let [login, shared] = own;
+    [login + "/disk-mounter", shared]
+}
+
 /// A lock that is held until this is dropped.
 #[derive(Debug)]
 pub(crate) struct RunLock {
@@ -110,11 +117,15 @@ pub(crate) fn holder_name(process: Option<u32>) -> String {
 
 /// The folder, which is made where there is none.
 fn folder() -> Result<PathBuf, FileError> {
+    let folders = match geteuid().as_raw() {
+        0 => FOLDERS.map(str::to_owned),
+        user => folders_of(user),
+    };
     let mut refused = None;
-    for folder in FOLDERS.map(Path::new) {
-        match make(folder) {
-            Ok(()) => return Ok(folder.to_owned()),
-            Err(error) => refused = Some(FileError::new("make the folder", folder)(error)),
+    for folder in folders.map(PathBuf::from) {
+        match make(&folder) {
+            Ok(()) => return Ok(folder),
+            Err(error) => refused = Some(FileError::new("make the folder", &folder)(error)),
         }
     }
     // There is at least one place.

@@ -29,8 +29,11 @@ use std::{
 
 use clap::{Parser, error::ErrorKind};
 use disk_mounter::{
-    MountRequest, Status,
-    cli::{DevicePathArguments, MounterArguments, MounterCommand, drop_in, is_device_path_form},
+    Status,
+    cli::{
+        DevicePathArguments, MountForm, MounterArguments, MounterCommand, drop_in,
+        is_device_path_form,
+    },
     log,
 };
 use model_disk::{ErrorChain, ExitCode, HasExitCode, Progress, ProgressLine, inspect};
@@ -42,7 +45,7 @@ fn main() -> process::ExitCode {
     let done = if device_path_form {
         DevicePathArguments::parse_words(&words).map(|cli| {
             log::set_format(cli.log_format);
-            Ok(sidecar(&cli.check()?))
+            Ok(sidecar(&MountForm::Kernel(cli.check()?)))
         })
     } else {
         MounterArguments::try_parse_from(&words).map(|cli| {
@@ -96,13 +99,13 @@ impl<E: HasExitCode + Error> From<E> for ProgramError {
 fn run(command: MounterCommand) -> Result<ExitCode, ProgramError> {
     match command {
         MounterCommand::Mount(args) => {
-            disk_mounter::mount(&args.check()?)?;
+            match args.check()? {
+                MountForm::Kernel(request) => disk_mounter::mount(&request).map(drop)?,
+                MountForm::Fuse(request) => return Ok(disk_mounter::mount_fuse(&request)?),
+            }
             Ok(ExitCode::Success)
         }
-        MounterCommand::Sidecar(args) => {
-            let request = args.check()?;
-            Ok(sidecar(&request))
-        }
+        MounterCommand::Sidecar(args) => Ok(sidecar(&args.check()?)),
         MounterCommand::DropIn(arguments) => match drop_in(&arguments) {
             Ok(request) => Ok(sidecar(&request)),
             Err(error) => Ok(usage(&error)),
@@ -150,6 +153,7 @@ fn run(command: MounterCommand) -> Result<ExitCode, ProgramError> {
         }
         MounterCommand::Extract(args) => {
             let (read, request, work) = args.check()?;
+            disk_mounter::end_when_asked();
             let files = read.open()?;
             let progress = Arc::<Progress>::default();
             let line = ProgressLine::start(&progress, work.quiet);
@@ -164,6 +168,7 @@ fn run(command: MounterCommand) -> Result<ExitCode, ProgramError> {
         }
         MounterCommand::Check(args) => {
             let (request, work) = args.check()?;
+            disk_mounter::end_when_asked();
             let files = request.read.open()?;
             let progress = Arc::<Progress>::default();
             let line = ProgressLine::start(&progress, work.quiet);
@@ -194,11 +199,19 @@ fn run(command: MounterCommand) -> Result<ExitCode, ProgramError> {
 }
 
 /// Runs a sidecar to its end; what went wrong has been told by then.
-fn sidecar(request: &MountRequest) -> ExitCode {
+fn sidecar(form: &MountForm) -> ExitCode {
+    fn ended<E: HasExitCode>(result: Result<(), E>) -> ExitCode {
+        result.map_or_else(|error| error.exit_code(), |()| ExitCode::Success)
+    }
+    fn told(error: &dyn Error) {
+        tell(&ErrorChain(error).to_string());
+    }
     termination_log::open();
-    match disk_mounter::sidecar(request, &|error| tell(&ErrorChain(error).to_string())) {
-        Ok(()) => ExitCode::Success,
-        Err(error) => error.exit_code(),
+    match form {
+        MountForm::Kernel(request) => ended(disk_mounter::sidecar(request, &|error| told(error))),
+        MountForm::Fuse(request) => {
+            ended(disk_mounter::sidecar_fuse(request, &|error| told(error)))
+        }
     }
 }
 

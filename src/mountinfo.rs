@@ -21,6 +21,8 @@ pub(crate) struct Mount {
     pub(crate) mount_point: PathBuf,
     /// The kernel's name of its filesystem type.
     pub(crate) fs_type: String,
+    /// The options of its filesystem, which are the same at all of its mounts.
+    pub(crate) super_options: String,
 }
 
 /// The mount of this number; None where it is gone, or where this process does not see it.
@@ -60,6 +62,8 @@ fn line(line: &[u8]) -> Option<Mount> {
     // The optional fields end with a hyphen; the type comes next.
     let hyphen = 6 + fields.get(6..)?.iter().position(|field| *field == b"-")?;
     let fs_type = String::from_utf8_lossy(fields.get(hyphen + 1)?).into_owned();
+    let super_options = fields.get(hyphen + 3).copied().unwrap_or_default();
+    let super_options = String::from_utf8_lossy(super_options).into_owned();
     Some(Mount {
         id,
         parent,
@@ -68,6 +72,7 @@ fn line(line: &[u8]) -> Option<Mount> {
         options,
         mount_point,
         fs_type,
+        super_options,
     })
 }
 
@@ -81,6 +86,18 @@ impl Mount {
             .copied()
             .collect();
         missing.join(",")
+    }
+
+    /// Whether a process serves it: FUSE, by whatever program.
+    pub(crate) fn is_fuse(&self) -> bool {
+        let mut type_and_program = self.fs_type.split('.');
+        matches!(type_and_program.next(), Some("fuse" | "fuseblk"))
+    }
+
+    /// The value of an option of its filesystem.
+    pub(crate) fn super_option(&self, name: &str) -> Option<&str> {
+        let mut options = self.super_options.split(',');
+        options.find_map(|option| option.strip_prefix(name)?.strip_prefix('='))
     }
 }
 
@@ -158,6 +175,22 @@ mod tests {
                 ),
             ]
         );
+    }
+
+    #[test]
+    fn what_a_process_serves() {
+        let text =
+            b"40 36 0:9 / /mnt ro - fuse.disk-mounter disk-mounter ro,user_id=7,group_id=8\n\
+            41 36 0:9 / /mnt ro - fusectl fusectl rw,user_id=\n\
+            42 36 0:9 / /mnt ro - fuseblk /dev/sda1\n";
+        let mounts = parse(text);
+        let seen: Vec<_> = mounts
+            .iter()
+            .map(|mount| (mount.is_fuse(), mount.super_option("user_id")))
+            .collect();
+        let expected = [(true, Some("7")), (false, Some("")), (true, None)];
+        assert_eq!(seen, expected);
+        assert_eq!(mounts[0].super_option("user"), None);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::{
     io,
     os::fd::{AsFd, BorrowedFd},
+    process, thread,
     time::{Duration, Instant},
 };
 
@@ -69,6 +70,27 @@ impl Signals {
 impl AsFd for Signals {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
+    }
+}
+
+/// Lets SIGTERM and SIGINT end the program where it is the first process of a container, which they
+/// would not reach otherwise. For what may end at any moment, before it starts a thread.
+pub fn end_when_asked() {
+    if process::id() != 1 {
+        return;
+    }
+    let mut set = SigSet::empty();
+    set.add(Signal::SIGTERM);
+    set.add(Signal::SIGINT);
+    // Without it the program would end all the same, by SIGKILL, after a while.
+    if pthread_sigmask(SigmaskHow::SIG_BLOCK, Some(&set), None).is_ok() {
+        let waiter = thread::Builder::new().name("signals".into());
+        let _ = waiter.spawn(move || {
+            if let Ok(signal) = set.wait() {
+                // As a shell shows the end by a signal.
+                process::exit(128 + signal as i32);
+            }
+        });
     }
 }
 

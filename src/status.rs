@@ -15,6 +15,7 @@ use serde::{Serialize, Serializer};
 
 use crate::{
     device_mapper::{Description, DeviceMapper, MappingError, MappingName, VerityStatus},
+    fuse::{FuseMount, NoAnswer},
     loop_device::LoopDevice,
     mount_point::{MountPointError, ResolvedPath},
     mountinfo::{self, Mount},
@@ -39,12 +40,20 @@ pub struct Status {
     /// Where it is mounted.
     #[serde(serialize_with = "escaped")]
     pub mount_point: PathBuf,
-    /// The name of its mapping.
-    #[serde(serialize_with = "text")]
-    pub name: MappingName,
+    /// Who verifies it: `dm-verity` for the kernel, `fuse` for the process that serves it.
+    pub verified_by: &'static str,
+    /// The name of its mapping, if it has one.
+    #[serde(serialize_with = "text", skip_serializing_if = "Option::is_none")]
+    pub name: Option<MappingName>,
+    /// What its server reads, where there is one: as it was named when it was mounted, escaped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
+    /// What its server has found corrupt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub corrupt: Option<String>,
     /// Its root hash, in hex.
     pub root_hash: String,
-    /// What dm-verity has seen.
+    /// What was seen when it was read.
     #[serde(rename = "status")]
     pub verity: VerityStatus,
 }
@@ -68,7 +77,11 @@ impl fmt::Display for Status {
             ..
         } = self;
         let mount_point = Escaped::path(mount_point);
-        write!(f, "{mount_point}: {verity}, root hash {root_hash}")
+        write!(f, "{mount_point}: {verity}, root hash {root_hash}")?;
+        match &self.corrupt {
+            Some(what) => write!(f, " ({what})"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -76,8 +89,11 @@ fn escaped<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error>
     serializer.collect_str(&Escaped::path(path))
 }
 
-fn text<S: Serializer>(value: &MappingName, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(value)
+fn text<S: Serializer>(name: &Option<MappingName>, serializer: S) -> Result<S::Ok, S::Error> {
+    match name {
+        Some(name) => serializer.collect_str(name),
+        None => serializer.serialize_none(),
+    }
 }
 
 /// Why nothing can be said of a disk.
@@ -127,6 +143,35 @@ pub enum StatusError {
         /// How long it was waited for.
         seconds: u64,
     },
+    /// Nobody serves it any more.
+    #[error(
+        "{}: the process that served the disk has ended, and no read succeeds any more: unmount it, or \
+         mount it again",
+        Escaped::path(.0)
+    )]
+    ServerEnded(PathBuf),
+    /// Who serves it does not answer.
+    #[error(
+        "{}: the process that serves the disk does not answer: timed out after {seconds} s",
+        Escaped::path(mount_point)
+    )]
+    ServerSilent {
+        /// The directory.
+        mount_point: PathBuf,
+        /// How long it was waited for.
+        seconds: u64,
+    },
+    /// It is served by somebody who could say anything.
+    #[error(
+        "{}: {by} has mounted it by FUSE, and only what root or the asking user has mounted is believed",
+        Escaped::path(mount_point)
+    )]
+    NotBelieved {
+        /// The directory.
+        mount_point: PathBuf,
+        /// Who has mounted it.
+        by: String,
+    },
     /// The path leads nowhere, or by a link.
     #[error(transparent)]
     Path(#[from] MountPointError),
@@ -141,10 +186,14 @@ pub enum StatusError {
 impl HasExitCode for StatusError {
     fn exit_code(&self) -> ExitCode {
         match self {
-            Self::NotMounted(_) | Self::DeviceGone { .. } | Self::NoAnswer { .. } => {
-                ExitCode::NotFound
+            Self::NotMounted(_)
+            | Self::DeviceGone { .. }
+            | Self::NoAnswer { .. }
+            | Self::ServerEnded(_)
+            | Self::ServerSilent { .. } => ExitCode::NotFound,
+            Self::NotVerity { .. } | Self::NotExpected { .. } | Self::NotBelieved { .. } => {
+                ExitCode::Integrity
             }
-            Self::NotVerity { .. } | Self::NotExpected { .. } => ExitCode::Integrity,
             Self::Path(error) => error.exit_code(),
             Self::Mapping(error) => error.exit_code(),
             Self::File(error) => error.exit_code(),
@@ -152,9 +201,12 @@ impl HasExitCode for StatusError {
     }
 }
 
-/// Asks the kernel about the disk that is mounted at a directory. With a root hash it must be all of
-/// that disk, mounted as `mount` does it, and it must answer.
+/// Asks the kernel about the disk that is mounted at a directory, or the process that serves it. With a
+/// root hash it must be all of that disk, mounted as `mount` does it, and it must answer.
 pub fn status(mount_point: &Path, expected: Option<&RootHash>) -> Result<Status, StatusError> {
+    if let Some(mount) = FuseMount::at(mount_point)? {
+        return status_of_server(&mount, expected);
+    }
     let (device_mapper, shown, mut found) = find(mount_point)?;
     let path = shown.resolved.path();
     let loaded = found.loaded_table()?;
@@ -183,7 +235,60 @@ pub fn status(mount_point: &Path, expected: Option<&RootHash>) -> Result<Status,
         mount_point: path.to_owned(),
         root_hash: loaded.root_hash,
         verity: found.status,
-        name: found.name,
+        verified_by: "dm-verity",
+        name: Some(found.name),
+        device: None,
+        corrupt: None,
+    })
+}
+
+/// What the server of a FUSE mount says of its disk.
+fn status_of_server(mount: &FuseMount, expected: Option<&RootHash>) -> Result<Status, StatusError> {
+    let mount_point = mount.resolved.path().to_owned();
+    if !mount.is_believed() {
+        let by = match mount.user() {
+            Some(user) => format!("user {user}"),
+            None => "somebody".to_owned(),
+        };
+        return Err(StatusError::NotBelieved { mount_point, by });
+    }
+    let answer = match mount.ask() {
+        Ok(answer) => answer,
+        Err(NoAnswer::Dead) => return Err(StatusError::ServerEnded(mount_point)),
+        Err(NoAnswer::Silent) => {
+            let seconds = ANSWER.as_secs();
+            return Err(StatusError::ServerSilent {
+                mount_point,
+                seconds,
+            });
+        }
+        Err(NoAnswer::Other) => {
+            let fs_type = mount.mount.fs_type.clone();
+            return Err(StatusError::NotVerity {
+                mount_point,
+                fs_type,
+            });
+        }
+        Err(NoAnswer::Failed(error)) => {
+            return Err(FileError::new("ask the server of", &mount_point)(error).into());
+        }
+    };
+    if let Some(root_hash) = expected
+        && let Some(what) = mount_difference(&mount.mount, &answer.root_hash, root_hash, true)
+    {
+        return Err(StatusError::NotExpected { mount_point, what });
+    }
+    Ok(Status {
+        mount_point,
+        verified_by: "fuse",
+        name: None,
+        device: Some(answer.device),
+        root_hash: answer.root_hash,
+        verity: match answer.corrupt {
+            None => VerityStatus::Verified,
+            Some(_) => VerityStatus::Corrupt,
+        },
+        corrupt: answer.corrupt,
     })
 }
 
@@ -207,13 +312,23 @@ pub(crate) fn difference_from(
     loaded: &LoadedTable,
     root_hash: &RootHash,
 ) -> Option<String> {
-    if loaded.root_hash != root_hash.to_string() {
+    let is_whole = found.sectors.checked_mul(512) == Some(loaded.data_bytes);
+    mount_difference(mount, &loaded.root_hash, root_hash, is_whole)
+}
+
+/// The same, where the disk that is mounted has the root hash `found`, and is all there or not.
+fn mount_difference(
+    mount: &Mount,
+    found: &str,
+    root_hash: &RootHash,
+    is_whole: bool,
+) -> Option<String> {
+    if found != root_hash.to_string() {
         return Some(format!(
-            "the disk with the root hash {} is mounted there, and not that with {root_hash}",
-            loaded.root_hash
+            "the disk with the root hash {found} is mounted there, and not that with {root_hash}"
         ));
     }
-    if mount.root != Path::new("/") || found.sectors.checked_mul(512) != Some(loaded.data_bytes) {
+    if mount.root != Path::new("/") || !is_whole {
         return Some("only a part of the disk is mounted there".to_owned());
     }
     let missing = mount.missing_options(&["ro", "nodev", "nosuid", "noexec"]);

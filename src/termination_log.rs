@@ -19,9 +19,12 @@ static ALLOWED: AtomicBool = AtomicBool::new(false);
 /// None where there is no such file.
 static FILE: OnceLock<Option<File>> = OnceLock::new();
 
+/// The commands that also run beside what a container is made for, as its probes or by hand, and must
+/// not write over its words.
+const GUESTS: [&str; 7] = ["unmount", "status", "inspect", "help", "ls", "cat", "check"];
+
 /// Whether a command line, right or wrong, is one that a container is made for: one that mounts a
-/// disk. The others also run as probes beside it, in the same container, and must not write over
-/// its words. Without a command there is nothing to say.
+/// disk, or extracts it. Without a command there is nothing to say.
 pub(crate) fn has_some(words: &[OsString]) -> bool {
     let mut words = words.iter().skip(1);
     while let Some(word) = words.next() {
@@ -29,7 +32,7 @@ pub(crate) fn has_some(words: &[OsString]) -> bool {
             // The one option that may stand before the command.
             "--log-format" => drop(words.next()),
             option if option.starts_with('-') => {}
-            command => return !["unmount", "status", "inspect", "help"].contains(&command),
+            command => return !GUESTS.contains(&command),
         }
     }
     false
@@ -77,8 +80,9 @@ mod tests {
     }
 
     #[test]
-    fn commands_that_mount() {
+    fn commands_that_a_container_is_made_for() {
         for line in [
+            "extract /dev/model /mnt/model/disk --root-hash 12",
             "mount --root-hash 12 /dev/vdb /mnt",
             "mount",
             "sidecar /dev/vdb",
@@ -98,6 +102,9 @@ mod tests {
     #[test]
     fn probes_and_no_command() {
         for line in [
+            "ls /dev/model --root-hash 12",
+            "cat /dev/model config.json --root-hash 12",
+            "check /dev/model /mnt/model/disk --root-hash 12",
             "status /mnt",
             "status",
             "status --no-such-option /mnt",

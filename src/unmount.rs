@@ -9,7 +9,9 @@ use std::{
 use nix::mount::{MntFlags, umount2};
 
 use crate::{
+    FuseError,
     device_mapper::{DeviceMapper, MappingError, MappingName},
+    fuse::FuseMount,
     holders, log,
     mount::Mounted,
     mountinfo,
@@ -46,6 +48,9 @@ pub enum UnmountError {
     /// A system call failed.
     #[error(transparent)]
     File(#[from] FileError),
+    /// The program that unmounts for users does not.
+    #[error(transparent)]
+    Fusermount(Box<FuseError>),
     /// It is unmounted, but its mapping cannot be removed.
     #[error(transparent)]
     Mapping(#[from] MappingError),
@@ -59,6 +64,7 @@ impl HasExitCode for UnmountError {
             Self::Status(error) => error.exit_code(),
             Self::Busy { .. } | Self::Covered(_) => ExitCode::InTheWay,
             Self::File(error) => error.exit_code(),
+            Self::Fusermount(error) => error.exit_code(),
             Self::Mapping(error) => error.exit_code(),
         }
     }
@@ -77,6 +83,12 @@ enum Left {
 /// Unmounts a disk. Its mapping and its loop device go as well, unless another mount uses them, or
 /// another program has made the mapping.
 pub fn unmount(mount_point: &Path) -> Result<(), UnmountError> {
+    if let Some(mount) = FuseMount::at(mount_point).map_err(StatusError::from)? {
+        mount.unmount(false)?;
+        let path = mount.resolved.path();
+        log::info(format_args!("{} is unmounted", Escaped::path(path)));
+        return Ok(());
+    }
     let (device_mapper, ..) = find(mount_point)?;
     let (path, left) = take(&device_mapper, mount_point, None, MntFlags::empty())?;
     log::info(format_args!("{}", unmounted(&path, left)));

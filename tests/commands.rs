@@ -22,8 +22,8 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
     ),
     (
         "README.md",
-        "make install\n",
-        "`make test-packages` runs it, and does not write to /usr/local",
+        "make install ",
+        "`make test-packages` runs it, under another PREFIX",
     ),
     (
         "README.md",
@@ -128,6 +128,7 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
 const WITH_KERNEL: &[&str] = &[
     "README.md",
     "docs/auditing.md",
+    "docs/fuse.md",
     "docs/other-disks.md",
     "docs/publishing.md",
 ];
@@ -228,6 +229,48 @@ fn the_commands_do_what_they_say() {
         commands += script.lines().count();
     }
     assert!(commands >= 20, "only {commands} lines were run");
+}
+
+/// Where a block of text follows one of commands, it is all that they print, to the last byte.
+#[test]
+fn the_commands_print_what_the_documents_show() {
+    let programs = programs();
+    let path = env::var("PATH").unwrap();
+    let path = format!("{}:{path}", programs.display());
+    let mut shown = 0;
+    for (document, text) in documents() {
+        let blocks = blocks(&text);
+        let mut pairs = blocks.windows(2).map(|pair| (&pair[0], &pair[1]));
+        if !pairs.any(|(commands, text)| commands.info == "sh" && text.info == "text") {
+            continue;
+        }
+        // What one block sets, the next one knows.
+        let commands = blocks.iter().filter(|block| block.info == "sh");
+        let script = commands.map(|block| format!("{}printf '\\0'\n", block.text));
+        let folder = tempfile::tempdir().unwrap();
+        let root_hash = scratch(folder.path(), &programs.join("disk-builder"));
+        let script = script.collect::<String>().replace("ROOT_HASH", &root_hash);
+        let output = Command::new("sh")
+            .args(["-eu", "-c", &format!("exec 2>&1\n{script}")])
+            .current_dir(folder.path())
+            .env("PATH", &path)
+            .output()
+            .unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success(), "{document}: {said}");
+        let mut said = said.split('\0');
+        for (index, block) in blocks.iter().enumerate() {
+            if block.info != "sh" {
+                continue;
+            }
+            let said = said.next().unwrap();
+            if let Some(text) = blocks.get(index + 1).filter(|next| next.info == "text") {
+                assert_eq!(said, text.text, "{document}: {}", block.text);
+                shown += 1;
+            }
+        }
+    }
+    assert!(shown >= 2, "only {shown} blocks show what commands print");
 }
 
 #[test]

@@ -32,7 +32,10 @@ pub fn run(bytes: &[u8]) {
     if words.len() != 3 {
         return;
     }
-    if let Ok(request) = cli::drop_in(&words) {
+    if let Ok(form) = cli::drop_in(&words) {
+        let cli::MountForm::Kernel(request) = form else {
+            panic!("{form:?}");
+        };
         assert!(
             request
                 .device

@@ -5,7 +5,9 @@ use std::{ffi::OsString, path::PathBuf};
 
 use clap::{CommandFactory, FromArgMatches, Parser, error::ErrorKind};
 
-use super::{MountOptions, MounterArguments, MounterCommand, MounterUsageError, SidecarOptions};
+use super::{
+    MountForm, MountOptions, MounterArguments, MounterCommand, MounterUsageError, SidecarOptions,
+};
 use crate::{MountRequest, log::LogFormat};
 use model_disk::ErrorChain;
 
@@ -15,7 +17,7 @@ use model_disk::ErrorChain;
     clippy::unreachable,
     reason = "the command is in the line that is parsed"
 )]
-pub fn drop_in(arguments: &[OsString]) -> Result<MountRequest, clap::Error> {
+pub fn drop_in(arguments: &[OsString]) -> Result<MountForm, clap::Error> {
     let mut command = MounterArguments::command();
     let texts: Option<Vec<&str>> = arguments.iter().map(|argument| argument.to_str()).collect();
     let Some([name, index, root_hash]) = texts.as_deref() else {
@@ -122,7 +124,11 @@ mod tests {
         let root_hash = "cd".repeat(32);
         let parse = |words: &[&str]| {
             let words: Vec<OsString> = words.iter().map(OsString::from).collect();
-            drop_in(&words).map_err(|error| ErrorChain(&error).to_string())
+            match drop_in(&words) {
+                Ok(MountForm::Kernel(request)) => Ok(request),
+                Ok(other) => panic!("{other:?}"),
+                Err(error) => Err(ErrorChain(&error).to_string()),
+            }
         };
         let request = parse(&["llama-3", "0", &root_hash]).unwrap();
         assert_eq!(request.device, PathBuf::from("/dev/modelweights-llama-3-0"));

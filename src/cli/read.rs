@@ -50,12 +50,15 @@ fn threads_help() -> String {
 
 impl ThreadOptions {
     fn number(&self) -> NonZeroUsize {
-        let processors = thread::available_parallelism().map_or(1, NonZero::get);
-        let threads = self
-            .threads
-            .map_or(processors.min(MAX_DEFAULT_THREADS), usize::from);
-        NonZero::new(threads).unwrap_or(NonZero::<usize>::MIN)
+        threads_or_default(self.threads)
     }
+}
+
+/// As many threads as were asked for, or as there are processors.
+pub(super) fn threads_or_default(threads: Option<u16>) -> NonZeroUsize {
+    let processors = thread::available_parallelism().map_or(1, NonZero::get);
+    let threads = threads.map_or(processors.min(MAX_DEFAULT_THREADS), usize::from);
+    NonZero::new(threads).unwrap_or(NonZero::<usize>::MIN)
 }
 
 /// A path on a disk, checked.
@@ -110,7 +113,7 @@ Example:
   disk-mounter cat model.img config.json --root-hash \\
       50d858e0985ecc7f60418aaf0cc5ab587f42c2570a884095a9e8ccacd0f6545c
 
-What comes out is verified. Where a block is corrupt, all before it has come out, and the exit code
+What comes out is verified. Where a block is corrupt, nothing from it on comes out, and the exit code
 is 3: who reads from a pipe looks at that.")]
 pub struct CatArgs {
     #[command(flatten)]

@@ -17,27 +17,27 @@ use rustix::mount::{
 };
 
 /// A filesystem that is being set up.
-pub(super) struct FsContext(File);
+pub(crate) struct FsContext(File);
 
 impl FsContext {
     /// Starts with a filesystem type; ENODEV where the kernel has none of this name.
-    pub(super) fn open(fs_type: &str) -> io::Result<Self> {
+    pub(crate) fn open(fs_type: &str) -> io::Result<Self> {
         Ok(Self(fsopen(fs_type, FsOpenFlags::FSOPEN_CLOEXEC)?.into()))
     }
 
     /// Sets an option that has a value.
-    pub(super) fn set_string(&self, key: &str, value: &OsStr) -> io::Result<()> {
+    pub(crate) fn set_string(&self, key: &str, value: &OsStr) -> io::Result<()> {
         Ok(fsconfig_set_string(&self.0, key, value)?)
     }
 
     /// Sets an option that has none.
-    pub(super) fn set_flag(&self, key: &str) -> io::Result<()> {
+    pub(crate) fn set_flag(&self, key: &str) -> io::Result<()> {
         Ok(fsconfig_set_flag(&self.0, key)?)
     }
 
     /// Reads the filesystem's superblock and mounts it where nobody sees it: read-only, without
     /// device nodes, setuid files and programs.
-    pub(super) fn mount(&self) -> io::Result<DetachedMount> {
+    pub(crate) fn mount(&self) -> io::Result<DetachedMount> {
         fsconfig_create(&self.0)?;
         let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY
             | MountAttrFlags::MOUNT_ATTR_NOSUID
@@ -48,7 +48,7 @@ impl FsContext {
     }
 
     /// What the filesystem had to say about the last failure; empty where it said nothing.
-    pub(super) fn messages(&self) -> String {
+    pub(crate) fn messages(&self) -> String {
         let mut messages: Vec<String> = Vec::new();
         let mut message = [0; 1024];
         // Each read gives one message; ENODATA is the end.
@@ -61,18 +61,18 @@ impl FsContext {
 }
 
 /// A mount that is in no directory yet. It goes away when it is dropped.
-pub(super) struct DetachedMount(OwnedFd);
+pub(crate) struct DetachedMount(OwnedFd);
 
 impl DetachedMount {
     /// Makes it appear at a directory, whatever that is called by now.
-    pub(super) fn attach(&self, directory: impl AsFd) -> io::Result<()> {
+    pub(crate) fn attach(&self, directory: impl AsFd) -> io::Result<()> {
         let flags =
             MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
         Ok(move_mount(&self.0, "", directory, "", flags)?)
     }
 
     /// Takes it away from where it was attached.
-    pub(super) fn detach(self) -> io::Result<()> {
+    pub(crate) fn detach(self) -> io::Result<()> {
         // The descriptor is the mount's root: the kernel follows it, and no path.
         let path = format!("/proc/self/fd/{}", self.0.as_raw_fd());
         Ok(unmount(path, UnmountFlags::DETACH)?)

@@ -1,11 +1,15 @@
 //! Why a disk is not mounted.
 
-use std::{io, path::PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use super::Mounted;
 use crate::{
     BlockSizeUnsupported, DeviceError, LoopError, MappingError, MinFreeError, MountPointError,
-    StatusError,
+    StatusError, watchdog::Stuck,
 };
 use dm_verity::BlockSize;
 use model_disk::{
@@ -172,6 +176,19 @@ impl HasExitCode for MountError {
 }
 
 impl MountError {
+    /// Why a device has given no result in so much time.
+    pub(crate) fn of_stuck(stuck: Stuck, device: &Path, patience: Duration) -> Self {
+        match stuck {
+            Stuck::NoThread(error) => Self::NoThread(error),
+            Stuck::Interrupted => Interrupted.into(),
+            Stuck::NoAnswer(step) => Self::NoAnswer {
+                device: device.to_owned(),
+                step,
+                seconds: patience.as_secs(),
+            },
+        }
+    }
+
     /// Whether the disk is refused, or not there: nothing else was looked at.
     pub(crate) fn is_of_the_disk(&self) -> bool {
         matches!(

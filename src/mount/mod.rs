@@ -31,15 +31,15 @@ use crate::{
     pause::{Deadline, Pause},
     prefetch::Prefetch,
     sys,
-    watchdog::{Steps, Stuck, watched},
+    watchdog::{Steps, watched},
 };
+pub(crate) use context::{DetachedMount, FsContext};
 use dm_verity::{BlockSize, DeviceNumber, OnCorruption, OnReadError, RootHash, VerityTable};
 pub use error::MountError;
 pub(crate) use existing::left_behind;
 use existing::{ExistingMount, find_mounted};
 use model_disk::{
-    BackingFile, Binding, Disk, DiskArguments, Escaped, FileError, Interrupted, ParamsSource,
-    PartitionChoice,
+    BackingFile, Binding, Disk, DiskArguments, Escaped, FileError, ParamsSource, PartitionChoice,
     filesystem::{FsType, HEADER_SIZE},
 };
 
@@ -188,21 +188,17 @@ pub(crate) fn mount_watched(
     asked_to_end: &dyn Fn() -> bool,
 ) -> Result<Mounted, MountError> {
     let (patience, own) = (patience(request), request.clone());
-    watched(patience, asked_to_end, move |steps| take_steps(&own, steps)).unwrap_or_else(|stuck| {
-        Err(match stuck {
-            Stuck::NoThread(error) => MountError::NoThread(error),
-            Stuck::Interrupted => Interrupted.into(),
-            Stuck::NoAnswer(step) => MountError::NoAnswer {
-                device: request.device.clone(),
-                step,
-                seconds: patience.as_secs(),
-            },
-        })
-    })
+    watched(patience, asked_to_end, move |steps| take_steps(&own, steps))
+        .unwrap_or_else(|stuck| Err(MountError::of_stuck(stuck, &request.device, patience)))
 }
 
 fn patience(request: &MountRequest) -> Duration {
-    request.wait.max(LEAST_PATIENCE)
+    patience_of(request.wait)
+}
+
+/// How long a device may take to answer, where it was waited for so long.
+pub(crate) fn patience_of(wait: Duration) -> Duration {
+    wait.max(LEAST_PATIENCE)
 }
 
 fn take_steps(request: &MountRequest, steps: &Steps) -> Result<Mounted, MountError> {

@@ -247,7 +247,14 @@ fn identity(
     path: &Path,
 ) -> Result<DirectoryIdentity, MountPointError> {
     let flags = AtFlags::EMPTY_PATH | AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
-    let found = statx(directory, name, flags, WANTED).map_err(FileError::new("look at", path))?;
+    let found = match statx(directory, name, flags, WANTED) {
+        // A FUSE mount that nobody serves any more, or that is for another user alone.
+        Err(errno @ (Errno::NOTCONN | Errno::CONNABORTED | Errno::ACCESS)) => {
+            return unseen_root(directory, name)
+                .ok_or_else(|| FileError::new("look at", path)(errno).into());
+        }
+        found => found.map_err(FileError::new("look at", path))?,
+    };
     match FileType::from_raw_mode(found.stx_mode.into()) {
         FileType::Directory => {}
         FileType::Symlink => return Err(refused(Errno::LOOP, path)),
@@ -261,6 +268,26 @@ fn identity(
         is_mount_root: found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT),
         owner: found.stx_uid,
         mode: (found.stx_mode & 0o7777).into(),
+    })
+}
+
+/// The root of a mount whose filesystem says nothing of it: that is not asked. Its owner is nobody, and
+/// everybody may change it, as nothing is known.
+fn unseen_root(directory: &OwnedFd, name: &OsStr) -> Option<DirectoryIdentity> {
+    let flags = AtFlags::EMPTY_PATH
+        | AtFlags::SYMLINK_NOFOLLOW
+        | AtFlags::NO_AUTOMOUNT
+        | AtFlags::STATX_DONT_SYNC;
+    let found = statx(directory, name, flags, StatxFlags::empty()).ok()?;
+    known(&found).ok()?;
+    let is_mount_root = found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT);
+    is_mount_root.then_some(DirectoryIdentity {
+        mount_id: found.stx_mnt_id,
+        device: (found.stx_dev_major, found.stx_dev_minor),
+        inode: 0,
+        is_mount_root,
+        owner: u32::MAX,
+        mode: 0o777,
     })
 }
 

@@ -18,7 +18,7 @@ pub fn cat(
     offset: u64,
     bytes: u64,
     threads: NonZero<usize>,
-    mut out: impl Write,
+    mut out: impl Write + Send,
 ) -> Result<(), ReadingError> {
     let nodes: Vec<ErofsNode> = paths
         .iter()

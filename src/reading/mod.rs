@@ -13,11 +13,11 @@ mod path;
 mod selection;
 mod tree;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use dm_verity::RootHash;
 use model_disk::{
-    BackingFile, DiskArguments, ParamsSource, PartitionChoice,
+    BackingFile, DiskArguments, Escaped, ParamsSource, PartitionChoice,
     erofs::{ErofsNode, ErofsView},
     filesystem::FsType,
 };
@@ -58,13 +58,31 @@ pub struct VerifiedFiles {
 impl ReadRequest {
     /// Opens the disk. Everything but the superblocks is read when it is asked for.
     pub fn open(&self) -> Result<VerifiedFiles, ReadingError> {
-        let device = BackingFile::open(&self.device)?;
-        let (data, hash) = if let Some(choice) = self.partitions {
-            let (data, hash) = choice.open(&device)?;
-            (data, Some(hash))
-        } else {
-            let hash = self.hash_device.as_deref();
-            (device, hash.map(BackingFile::open).transpose()?)
+        self.open_by(|path| Ok(BackingFile::open(path)?))
+    }
+
+    /// The same, with devices that are opened by `open`.
+    pub(crate) fn open_by<E: From<ReadingError>>(
+        &self,
+        open: impl Fn(&Path) -> Result<BackingFile, E>,
+    ) -> Result<VerifiedFiles, E> {
+        let device = open(&self.device)?;
+        let hash = self.hash_device.as_deref();
+        let hash = hash.map(open).transpose()?;
+        Ok(self.judge(device, hash)?)
+    }
+
+    fn judge(
+        &self,
+        device: BackingFile,
+        hash: Option<BackingFile>,
+    ) -> Result<VerifiedFiles, ReadingError> {
+        let (data, hash) = match self.partitions {
+            Some(choice) => {
+                let (data, hash) = choice.open(&device)?;
+                (data, Some(hash))
+            }
+            None => (device, hash),
         };
         let arguments = DiskArguments {
             root_hash: Some(self.root_hash),
@@ -86,6 +104,21 @@ impl ReadRequest {
 }
 
 impl VerifiedFiles {
+    /// What the disk was opened by, as it is shown.
+    pub(crate) fn shown_device(&self) -> String {
+        Escaped::path(&self.device).to_string()
+    }
+
+    /// What all of it is verified by.
+    pub(crate) fn root_hash(&self) -> &RootHash {
+        &self.root_hash
+    }
+
+    /// Its filesystem.
+    pub(crate) fn view(&self) -> &ErofsView<VerifiedDisk> {
+        &self.view
+    }
+
     /// What a path leads to.
     fn find(&self, path: &DiskPath) -> Result<ErofsNode, ReadingError> {
         let found = self.view.find(path.names());

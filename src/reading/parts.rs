@@ -2,8 +2,9 @@
 
 use std::ops::Range;
 
-/// How much of a file a thread takes at a time, in bytes.
-const PART_BYTES: u64 = 8 << 20;
+/// How much of a file a thread takes at a time, in bytes. Each time the kernel is asked for room to write
+/// it to, threads that write to the same file wait.
+const PART_BYTES: u64 = 16 << 20;
 
 /// How much of it is in memory at a time, in bytes.
 pub(super) const BUFFER_BYTES: usize = 1 << 20;

@@ -96,6 +96,24 @@ const HELPER_CALLS: &[libc::c_long] = &[
     libc::SYS_semtimedop,
 ];
 
+/// Those of a server of FUSE, which is one process: waiting as the watcher does, reading its disk,
+/// asking itself whether it is mounted, unmounting, and leaving the terminal.
+const SERVER_CALLS: &[libc::c_long] = &[
+    libc::SYS_ppoll,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_poll,
+    libc::SYS_wait4,
+    libc::SYS_pread64,
+    libc::SYS_lgetxattr,
+    libc::SYS_geteuid,
+    libc::SYS_capget,
+    libc::SYS_umount2,
+    libc::SYS_dup3,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_dup2,
+    libc::SYS_chdir,
+];
+
 /// What device-mapper is asked: which mappings there are, what they are, and to remove one. None of
 /// these makes a mapping or gives one another table.
 const IOCTLS: &[u8] = &[
@@ -166,6 +184,13 @@ pub(super) fn confine_helper() -> Result<(), ConfineError> {
     bound(CapabilitySet::SYS_ADMIN).map_err(ConfineError::new(GIVE_UP))?;
     keep_only(CapabilitySet::SYS_ADMIN).map_err(ConfineError::new(GIVE_UP))?;
     filter_calls(HELPER_CALLS, IOCTLS).map_err(ConfineError::new(FILTER))
+}
+
+/// The same for the server of a FUSE mount, which can unmount and asks device-mapper for nothing.
+pub(crate) fn confine_server() -> Result<(), ConfineError> {
+    bound(CapabilitySet::SYS_ADMIN).map_err(ConfineError::new(GIVE_UP))?;
+    keep_only(CapabilitySet::SYS_ADMIN).map_err(ConfineError::new(GIVE_UP))?;
+    filter_calls(SERVER_CALLS, &[]).map_err(ConfineError::new(FILTER))
 }
 
 /// Nor can others of this user look into the process, or stop it.

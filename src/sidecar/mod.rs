@@ -23,6 +23,7 @@ use crate::{
 };
 use channel::{Reply, Request};
 pub use confine::ConfineError;
+pub(crate) use confine::confine_server;
 use helper::Helper;
 use model_disk::{ErrorChain, Escaped, ExitCode, HasExitCode};
 use split::{Asked, split};

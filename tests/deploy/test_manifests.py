@@ -4,13 +4,14 @@ import copy
 import functools
 import os
 import subprocess
+import tempfile
 import unittest
 
 import yaml
 from kubernetes_validate import ValidationError, validate
 
 FOLDER = "deploy/kubernetes"
-VARIANTS = ["build", "contrast", "init-container", "workload"]
+VARIANTS = ["build", "contrast", "init-container", "unprivileged", "workload"]
 # The oldest Kubernetes that has native sidecars by default, and the newest with a schema here.
 VERSIONS = ["1.29", "1.37"]
 
@@ -45,7 +46,7 @@ def containers_of(pod):
 
 
 def mounter_of(variant):
-    """The container that mounts the disk."""
+    """The container that mounts the disk, or copies it."""
     (mounter,) = [entry for entry in containers_of(pod_of(variant)) if entry["name"] == "disk-mounter"]
     return mounter
 
@@ -73,7 +74,7 @@ def excesses(pod):
             yield f"{name} can write its root filesystem"
         if container.keys() & {"env", "envFrom", "command"}:
             yield f"{name} has other input than its arguments"
-        if name == "disk-mounter":
+        if name == "disk-mounter" and context.get("privileged"):
             continue
         if context.get("privileged") or context.get("allowPrivilegeEscalation", True):
             yield f"{name} is privileged"
@@ -151,8 +152,15 @@ class Privileges(unittest.TestCase):
         names = [entry["name"] for entry in containers_of(pod_of("build"))]
         self.assertEqual(names, ["disk-builder"])
 
+    def test_copying_a_disk_needs_no_privilege(self):
+        for container in containers_of(pod_of("unprivileged")):
+            self.assertNotIn("privileged", container["securityContext"])
+        pod = pod_of("unprivileged")
+        del pod["initContainers"][0]["securityContext"]["runAsNonRoot"]
+        self.assertEqual(list(excesses(pod)), ["disk-mounter may be root"])
+
     def test_the_disk_is_a_raw_device_that_is_only_read(self):
-        for variant in ["workload", "init-container", "contrast"]:
+        for variant in ["workload", "init-container", "contrast", "unprivileged"]:
             claim = object_of(variant, "PersistentVolumeClaim")
             self.assertEqual(claim["spec"]["volumeMode"], "Block")
             self.assertEqual(claim["spec"]["accessModes"], ["ReadOnlyMany"])
@@ -217,10 +225,67 @@ class Mounting(unittest.TestCase):
         self.assertFalse(mounter_of("init-container").keys() & fields)
         self.assertIn("runtimeClassName", pod_of("init-container"))
 
+    def test_a_copy_is_made_before_the_workload_starts_which_cannot_change_it(self):
+        pod = pod_of("unprivileged")
+        self.assertEqual([entry["name"] for entry in pod["initContainers"]], ["disk-mounter"])
+        copier, (workload,) = mounter_of("unprivileged"), pod["containers"]
+        fields = {"restartPolicy", "startupProbe", "readinessProbe", "livenessProbe"}
+        self.assertFalse(copier.keys() & fields)
+        given, option, root_hash, device, folder = copier["args"]
+        self.assertEqual((given, option), ("extract", "--root-hash"))
+        self.assertRegex(root_hash, "^[0-9a-f]{64}$")
+        self.assertEqual([device], [entry["devicePath"] for entry in copier["volumeDevices"]])
+        self.assertIn(f"--model={folder}", workload["args"])
+        shared = {"name": "model", "mountPath": os.path.dirname(folder)}
+        self.assertEqual(copier["volumeMounts"], [shared])
+        self.assertEqual(workload["volumeMounts"], [shared | {"readOnly": True}])
+        (volume,) = [entry for entry in pod["volumes"] if entry["name"] == "model"]
+        self.assertEqual(volume["emptyDir"].keys(), {"sizeLimit"})
+        self.assertIn("ephemeral-storage", copier["resources"]["requests"])
+
     def test_images_are_pinned(self):
         for variant in VARIANTS:
             for container in containers_of(pod_of(variant)):
                 self.assertRegex(container["image"], r"^[a-z-]+@sha256:[0-9a-f]{64}$")
+
+
+class Overlays(unittest.TestCase):
+    """What deploy/README.md has for a `kustomization.yaml` of the user's own."""
+
+    def rendered(self, variant):
+        """What the overlay of a variant makes of it."""
+        with open("deploy/README.md") as file:
+            blocks = file.read().split("```yaml\n")[1:]
+        (text,) = [block.split("```")[0] for block in blocks if f"kubernetes/{variant}\n" in block]
+        with tempfile.TemporaryDirectory() as folder:
+            # There are no absolute paths in it.
+            text = text.replace("PATH", os.path.relpath(os.getcwd(), os.path.realpath(folder)))
+            text = text.replace("sha256:…", "sha256:0").replace("…", "")
+            with open(f"{folder}/kustomization.yaml", "w") as file:
+                file.write(text)
+            command = [os.environ["KUBECTL"], "kustomize", folder]
+            done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
+        return {entry["kind"]: entry for entry in yaml.safe_load_all(done.stdout)}
+
+    def test_the_root_hash_comes_to_each_place(self):
+        deployment = self.rendered("workload")["Deployment"]
+        mounter = deployment["spec"]["template"]["spec"]["initContainers"][1]
+        given = [mounter["args"][2]]
+        for probe in ["startupProbe", "readinessProbe", "livenessProbe"]:
+            given.append(mounter[probe]["exec"]["command"][3])
+        self.assertEqual(given, ["the root hash"] * 4)
+
+    def test_a_disk_may_be_a_file(self):
+        found = self.rendered("unprivileged")
+        self.assertEqual(found["PersistentVolumeClaim"]["spec"]["volumeMode"], "Filesystem")
+        validate(found["Deployment"], VERSIONS[0], strict=True)
+        pod = found["Deployment"]["spec"]["template"]["spec"]
+        self.assertNotIn("securityContext", pod)
+        (copier,) = pod["initContainers"]
+        self.assertNotIn("volumeDevices", copier)
+        (_, disks) = copier["volumeMounts"]
+        self.assertEqual((disks["name"], disks["readOnly"]), ("model-disk", True))
+        self.assertEqual(copier["args"][3], f"{disks['mountPath']}/model.img")
 
 
 class CommandLines(unittest.TestCase):
@@ -238,9 +303,10 @@ class CommandLines(unittest.TestCase):
         self.assertIn(done.returncode, codes, done.stderr)
 
     def test_the_mounter(self):
-        for variant in ["workload", "contrast", "init-container"]:
+        waiting = {variant: ["--wait", "0"] for variant in ["workload", "contrast", "init-container"]}
+        for variant, more in (waiting | {"unprivileged": []}).items():
             with self.subTest(variant=variant):
-                arguments = mounter_of(variant)["args"] + ["--wait", "0"]
+                arguments = mounter_of(variant)["args"] + more
                 self.assert_understood("DISK_MOUNTER", arguments, "/dev/model")
 
     def test_what_ends_at_once(self):

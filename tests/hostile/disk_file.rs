@@ -10,8 +10,8 @@ use std::{
 };
 
 use disk_mounter::{
-    DiskPath, ExtractRequest, ListFormat, MountError, MountRequest, ReadRequest, check, extract,
-    list,
+    DiskPath, ExtractRequest, ListFormat, MountError, MountRequest, ReadRequest, ReadingError,
+    VerifiedFiles, cat, check, extract, list,
 };
 use dm_verity::RootHash;
 use model_disk::{
@@ -56,6 +56,76 @@ impl Options {
             ..self
         }
     }
+}
+
+/// How many entries of a disk are printed: directories may be within themselves.
+const MAX_ENTRIES: usize = 100;
+
+/// How much of a file is printed from its start, and of its end. A longer one is holes in between.
+const MAX_PRINTED: u64 = 1 << 20;
+
+/// Prints all files that `ls` shows in a directory, and below it.
+fn print_files(files: &VerifiedFiles, directory: &DiskPath, left: &mut usize) {
+    let mut listed = Vec::new();
+    let list = list(files, directory, ListFormat::Json, &mut listed);
+    assert_ends_well(list.err().and_then(code_of_listed));
+    // It is not whole where something cannot be read.
+    let Ok(listed) = serde_json::from_slice::<serde_json::Value>(&listed) else {
+        return;
+    };
+    for entry in listed["entries"].as_array().unwrap() {
+        // One that is no text is written in another way.
+        let Some(name) = entry["path"].as_str() else {
+            continue;
+        };
+        let Ok(path) = DiskPath::new(&[directory.as_bytes(), b"/", name.as_bytes()].concat())
+        else {
+            continue;
+        };
+        *left = left.saturating_sub(1);
+        if *left == 0 {
+            return;
+        }
+        match (entry["type"].as_str(), entry["size"].as_u64()) {
+            (Some("directory"), _) => print_files(files, &path, left),
+            (Some("file"), Some(size)) => {
+                for offset in [0, size.saturating_sub(MAX_PRINTED)] {
+                    assert_ends_well(print(files, path.clone(), offset, size));
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Prints a part of a file: as many bytes as it should have, or the exit code of the error.
+fn print(files: &VerifiedFiles, path: DiskPath, offset: u64, size: u64) -> Option<ExitCode> {
+    let mut printed = Vec::new();
+    let one_thread = NonZero::<usize>::MIN;
+    let paths = [path];
+    match cat(files, &paths, offset, MAX_PRINTED, one_thread, &mut printed) {
+        Ok(()) => {
+            assert_eq!(printed.len() as u64, (size - offset).min(MAX_PRINTED));
+            None
+        }
+        Err(error) => code_of_listed(error),
+    }
+}
+
+/// The exit code of the error of something that `ls` has shown. Of names that are not in their order, or
+/// there twice, another may be found, or none: a kernel, too, shows them and does not find them.
+fn code_of_listed(error: ReadingError) -> Option<ExitCode> {
+    match error {
+        ReadingError::NoFile { .. } | ReadingError::NotFound { .. } => None,
+        error => Some(error.exit_code()),
+    }
+}
+
+/// There was no error, or one that says what is wrong with the disk.
+#[track_caller]
+fn assert_ends_well(code: Option<ExitCode>) {
+    let expected = [None, Some(ExitCode::Integrity), Some(ExitCode::Unsupported)];
+    assert!(expected.contains(&code), "{code:?}");
 }
 
 /// A file that becomes one disk after the other.
@@ -121,7 +191,7 @@ impl DiskFile {
         result
     }
 
-    /// Reads a disk as `ls` and `extract` do: what the mounter refuses is refused in the same words, and
+    /// Reads a disk as `ls`, `cat` and `extract` do: what the mounter refuses is refused in the same words, and
     /// what it accepts is read, or refused for what is on it.
     fn read(&self, request: &ReadRequest, mounted: Result<&Disk, &MountError>) {
         let files = match (request.open(), mounted) {
@@ -157,13 +227,13 @@ impl DiskFile {
         };
         let top = DiskPath::new(b"/").unwrap();
         let listed = list(&files, &top, ListFormat::Long, std::io::sink());
+        print_files(&files, &top, &mut MAX_ENTRIES.clone());
         let extracted = extract(&files, &request, &Progress::default());
         for code in [
             listed.map_err(|error| error.exit_code()).err(),
             extracted.map_err(|error| error.exit_code()).err(),
         ] {
-            let expected = [None, Some(ExitCode::Integrity), Some(ExitCode::Unsupported)];
-            assert!(expected.contains(&code), "{code:?}");
+            assert_ends_well(code);
         }
         let names = fs::read_dir(folder.path()).unwrap();
         assert!(

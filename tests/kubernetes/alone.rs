@@ -1,6 +1,9 @@
 //! Tests that disturb all pods of the node, and so run one at a time.
 
+use std::fs;
+
 use nix::sys::signal::Signal::SIGKILL;
+use serde_json::json;
 
 use crate::{
     Test,
@@ -13,6 +16,7 @@ use crate::{
     pod::{MOUNTER, StaticPod},
     release::ClusterRelease,
     run::{check, until},
+    unprivileged::{VARIANT, remove, replace, restricted},
 };
 
 /// The tests of this group.
@@ -27,6 +31,11 @@ pub(crate) const TESTS: &[Test] = &[
         without_what_unmounts_at_the_end,
     ),
     ("too_little_memory", too_little_memory),
+    ("a_copy_that_takes_too_much", a_copy_that_takes_too_much),
+    (
+        "a_runtime_that_gives_devices_to_users",
+        a_runtime_that_gives_devices_to_users,
+    ),
 ];
 
 fn kubelet_and_containerd() {
@@ -107,4 +116,43 @@ fn too_little_memory() {
         });
     });
     release.end(&disk);
+}
+
+/// The kubelet looks what is in the volume, and evicts the pod.
+fn a_copy_that_takes_too_much() {
+    let disk = LoopDisk::new(1);
+    let mut release = restricted("full");
+    let change = replace("volumes/0/emptyDir/sizeLimit", &json!("512Ki"));
+    release.changes.push(change);
+    KubernetesNode::with_options("--local-storage-capacity-isolation=true", || {
+        release.apply(VARIANT, "model-disk", &disk);
+        wait_for_description(
+            &format!("pod {} --namespace full", release.pod()),
+            &[(
+                "Events",
+                &[
+                    "Warning Evicted",
+                    "Usage of EmptyDir volume \"model\" exceeds the limit",
+                ],
+            )],
+        );
+        kubectl("scale deployment/inference-server --replicas 0 --namespace full");
+    });
+    release.end(&disk);
+}
+
+/// The group is not needed then.
+fn a_runtime_that_gives_devices_to_users() {
+    let disk = LoopDisk::new(1);
+    let mut release = restricted("owner");
+    release.changes.push(remove("securityContext"));
+    let path = "/etc/containerd/config.toml";
+    let configuration = fs::read_to_string(path).unwrap();
+    let table = "[plugins.'io.containerd.cri.v1.runtime']\n";
+    let more = format!("{configuration}{table}device_ownership_from_security_context = true\n");
+    KubernetesNode::without_containerd(|| fs::write(path, more).unwrap());
+    release.apply(VARIANT, "model-disk", &disk);
+    release.wait_until_read(&disk);
+    release.end(&disk);
+    KubernetesNode::without_containerd(|| fs::write(path, configuration).unwrap());
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::{
     Test,
     cluster::{described, kubectl, objects, wait_for_description},
-    disk::LoopDisk,
+    disk::{LoopDisk, loop_device},
     machine::{PODS, mappings_of, mounts_below},
     pod::MOUNTER,
     release::{ClusterRelease, volume},
@@ -48,7 +48,7 @@ fn each_kustomization_is_accepted() {
         assert!(said.contains("created (server dry run)"), "{said}");
         accepted += 1;
     }
-    assert_eq!(accepted, 4);
+    assert_eq!(accepted, 5);
 }
 
 fn a_deployment_and_the_next_model() {
@@ -162,11 +162,7 @@ fn a_job_makes_a_disk() {
         .unwrap()
         .set_len(16 << 20)
         .unwrap();
-    let device = check("losetup --find --show /var/lib/build/disk");
-    let device = device.trim();
-    // As udev leaves the nodes of block devices.
-    check(&format!("chown 0:6 {device}"));
-    check(&format!("chmod 0660 {device}"));
+    let device = loop_device("/var/lib/build/disk");
     let volumes = [
         volume(
             "build",
@@ -185,7 +181,7 @@ fn a_job_makes_a_disk() {
         volume(
             "build",
             "model-disk-build",
-            device,
+            &device,
             "Block",
             "ReadWriteOnce",
         ),

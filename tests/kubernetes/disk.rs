@@ -10,6 +10,15 @@ use tempfile::TempDir;
 
 use crate::run::check;
 
+/// A loop device of a file, with a node as udev leaves those of block devices.
+pub(crate) fn loop_device(file: &str) -> String {
+    let device = check(&format!("losetup --find --show {file}"));
+    let device = device.trim();
+    check(&format!("chown 0:6 {device}"));
+    check(&format!("chmod 0660 {device}"));
+    device.to_owned()
+}
+
 /// A disk with one large file, `weights`.
 pub(crate) struct LoopDisk {
     folder: TempDir,
@@ -24,9 +33,18 @@ pub(crate) struct LoopDisk {
 impl LoopDisk {
     /// Makes one; another seed is another disk.
     pub(crate) fn new(seed: u8) -> Self {
+        Self::with_zeros(seed, 0)
+    }
+
+    /// The same with as many files of 16 MiB of zeros: they take no room, and time to be read.
+    pub(crate) fn with_zeros(seed: u8, files: u32) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().display();
         fs::create_dir(folder.path().join("model")).unwrap();
+        for number in 0..files {
+            let zeros = File::create(folder.path().join(format!("model/zeros-{number}")));
+            zeros.unwrap().set_len(16 << 20).unwrap();
+        }
         let weights: Vec<u8> = (0..250_000_u32)
             .flat_map(|number| (number ^ u32::from(seed) << 24).to_le_bytes())
             .collect();
@@ -41,9 +59,7 @@ impl LoopDisk {
         Self {
             root_hash: root_hash.unwrap().trim().to_owned(),
             sum: sum.split(' ').next().unwrap().to_owned(),
-            device: check(&format!("losetup --find --show {path}/disk"))
-                .trim()
-                .to_owned(),
+            device: loop_device(&format!("{path}/disk")),
             folder,
         }
     }

@@ -2,13 +2,20 @@
 
 use std::{
     fs::{self, DirEntry},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use crate::run::until;
 
 /// Where the kubelet keeps what belongs to pods.
 pub(crate) const PODS: &str = "/var/lib/kubelet/pods";
+
+/// Where the manifests have the disk, on the node, for the pod with this UID.
+pub(crate) fn disk_of(uid: &str) -> PathBuf {
+    Path::new(PODS)
+        .join(uid)
+        .join("volumes/kubernetes.io~empty-dir/model/disk")
+}
 
 /// The mount points below a folder.
 pub(crate) fn mounts_below(folder: &Path) -> Vec<String> {

@@ -23,6 +23,7 @@ mod release;
 mod reset;
 mod run;
 mod starts;
+mod unprivileged;
 
 use std::{
     process::ExitCode,
@@ -56,6 +57,7 @@ fn main() -> ExitCode {
         ("deletion", deletion::TESTS),
         ("endings", endings::TESTS),
         ("starts", starts::TESTS),
+        ("unprivileged", unprivileged::TESTS),
         ("api", api::TESTS),
         ("alone", alone::TESTS),
     ];

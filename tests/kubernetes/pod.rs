@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use crate::{
     cluster::{described, wait_for_description},
-    machine::{PODS, mappings_of, mounts_below},
+    machine::{PODS, disk_of, mappings_of, mounts_below},
     manifest::PodManifest,
     node::MANIFESTS,
     run::{check, say, until},
@@ -107,37 +107,15 @@ impl StaticPod {
         });
     }
 
-    /// Sends a signal to the first process of its sidecar, past all who would tell the kubelet of it.
+    /// Sends a signal to the first process of its sidecar.
     #[track_caller]
     pub(crate) fn kill(&self, signal: Signal) {
-        let entries = fs::read_dir("/proc").unwrap();
-        let first = entries.filter_map(|entry| {
-            let folder = entry.unwrap().path();
-            let group = fs::read_to_string(folder.join("cgroup")).ok()?;
-            let status = fs::read_to_string(folder.join("status")).ok()?;
-            let is_first = status
-                .lines()
-                .any(|line| line.starts_with("NSpid:") && line.ends_with("\t1"));
-            let program = format!("Name:\t{MOUNTER}\n");
-            (group.contains(&self.uid) && is_first && status.starts_with(&program))
-                .then(|| folder.file_name()?.to_str()?.parse().ok())?
-        });
-        let [process] = first.collect::<Vec<i32>>()[..] else {
-            panic!("there is not one sidecar");
-        };
-        say(&format!("{signal} to the sidecar"));
-        kill(Pid::from_raw(process), signal).unwrap();
+        kill_mounter(&self.uid, signal).expect("the sidecar does not run");
     }
 
     /// Kills what holds its containers together.
     pub(crate) fn kill_sandbox(&self) {
-        let list = "ctr --namespace k8s.io containers list --quiet";
-        let of_pod = format!("labels.\"io.kubernetes.pod.uid\"=={}", self.uid);
-        let kind = "labels.\"io.cri-containerd.kind\"==sandbox";
-        let sandbox = check(&format!("{list} {of_pod},{kind}"));
-        check(&format!(
-            "ctr --namespace k8s.io tasks kill --signal SIGKILL {sandbox}"
-        ));
+        kill_sandbox(&self.uid);
     }
 
     /// All that a container has said, also before it was started again.
@@ -200,8 +178,7 @@ impl StaticPod {
 
     /// Where the node has its disk mounted.
     pub(crate) fn disk(&self) -> PathBuf {
-        self.folder()
-            .join("volumes/kubernetes.io~empty-dir/model/disk")
+        disk_of(&self.uid)
     }
 
     /// Where the kubelet keeps its things.
@@ -250,6 +227,39 @@ impl Drop for StaticPod {
             let _ = Command::new("umount").args(["-l", mount]).status();
         }
     }
+}
+
+/// Sends a signal to the first process of the mounter's container of a pod, past all who would tell the
+/// kubelet of it. None where it does not run.
+pub(crate) fn kill_mounter(uid: &str, signal: Signal) -> Option<()> {
+    let entries = fs::read_dir("/proc").unwrap();
+    let mut first = entries.filter_map(|entry| {
+        let folder = entry.unwrap().path();
+        let group = fs::read_to_string(folder.join("cgroup")).ok()?;
+        let status = fs::read_to_string(folder.join("status")).ok()?;
+        let is_first = status
+            .lines()
+            .any(|line| line.starts_with("NSpid:") && line.ends_with("\t1"));
+        let program = format!("Name:\t{MOUNTER}\n");
+        (group.contains(uid) && is_first && status.starts_with(&program))
+            .then(|| folder.file_name()?.to_str()?.parse().ok())?
+    });
+    let process = first.next()?;
+    assert_eq!(first.next(), None, "there is not one {MOUNTER}");
+    say(&format!("{signal} to {MOUNTER}"));
+    kill(Pid::from_raw(process), signal).unwrap();
+    Some(())
+}
+
+/// Kills what holds the containers of a pod together.
+pub(crate) fn kill_sandbox(uid: &str) {
+    let list = "ctr --namespace k8s.io containers list --quiet";
+    let of_pod = format!("labels.\"io.kubernetes.pod.uid\"=={uid}");
+    let kind = "labels.\"io.cri-containerd.kind\"==sandbox";
+    let sandbox = check(&format!("{list} {of_pod},{kind}"));
+    check(&format!(
+        "ctr --namespace k8s.io tasks kill --signal SIGKILL {sandbox}"
+    ));
 }
 
 /// The file that makes the kubelet run a pod.

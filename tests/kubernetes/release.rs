@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     cluster::{kubectl, objects},
@@ -24,6 +24,37 @@ pub(crate) struct ClusterRelease {
     namespace: &'static str,
     /// Where the kustomization is.
     pub(crate) folder: PathBuf,
+    /// What a test changes in the Deployment, as a JSON patch.
+    pub(crate) changes: Vec<Value>,
+    /// A folder of the node that the volume shows, in the place of the disk's device.
+    pub(crate) shows: Option<String>,
+}
+
+/// What the variants differ in.
+struct VariantShape {
+    /// The place of the mounter among the init containers.
+    mounter: usize,
+    probes: &'static [&'static str],
+    /// The place of the disk among the volumes.
+    disk: usize,
+}
+
+impl VariantShape {
+    fn of(variant: &str) -> Self {
+        let probes = &["startupProbe", "readinessProbe", "livenessProbe"];
+        let (mounter, probes, disk): (_, &[_], _) = match variant {
+            // In a confidential machine nobody has to unmount.
+            "contrast" => (0, probes, 0),
+            "init-container" => (1, &[], 0),
+            "unprivileged" => (0, &[], 1),
+            _ => (1, probes, 0),
+        };
+        Self {
+            mounter,
+            probes,
+            disk,
+        }
+    }
 }
 
 impl ClusterRelease {
@@ -42,7 +73,12 @@ impl ClusterRelease {
         let path = folder.join("namespace.json");
         fs::write(&path, object.to_string()).unwrap();
         kubectl(&format!("create --filename {}", path.to_str().unwrap()));
-        Self { namespace, folder }
+        Self {
+            namespace,
+            folder,
+            changes: Vec::new(),
+            shows: None,
+        }
     }
 
     /// Applies a variant, for a disk whose volume and claim have this name.
@@ -70,10 +106,19 @@ impl ClusterRelease {
     }
 
     fn write_volume(&self, claim: &str, disk: &LoopDisk) -> PathBuf {
-        let text = volume(self.namespace, claim, &disk.device, "Block", "ReadOnlyMany");
+        let path = self.shows.as_ref().unwrap_or(&disk.device);
+        let text = volume(self.namespace, claim, path, self.mode(), "ReadOnlyMany");
         let path = self.folder.join(VOLUME);
         fs::write(&path, text).unwrap();
         path
+    }
+
+    /// What the volume is.
+    fn mode(&self) -> &'static str {
+        match self.shows {
+            Some(_) => "Filesystem",
+            None => "Block",
+        }
     }
 
     /// Applies the kustomization.
@@ -83,12 +128,11 @@ impl ClusterRelease {
 
     fn write(&self, variant: &str, claim: &str, root_hash: &str, more: &[&str]) {
         let namespace = self.namespace;
-        // In a confidential machine nobody has to unmount.
-        let mounter = usize::from(variant != "contrast");
-        let probes = match variant {
-            "init-container" => &[][..],
-            _ => &["startupProbe", "readinessProbe", "livenessProbe"],
-        };
+        let VariantShape {
+            mounter,
+            probes,
+            disk,
+        } = VariantShape::of(variant);
         let containers = "/spec/template/spec/initContainers";
         let probes = probes.iter().map(|probe| {
             let path = format!("{containers}/{mounter}/{probe}/exec/command/3");
@@ -101,14 +145,19 @@ impl ClusterRelease {
                 &format!("initContainers/{mounter}/args/2"),
                 json!(root_hash),
             ),
-            replace("volumes/0/persistentVolumeClaim/claimName", json!(claim)),
+            replace(
+                &format!("volumes/{disk}/persistentVolumeClaim/claimName"),
+                json!(claim),
+            ),
             replace("containers/0/resources", json!({})),
             replace("containers/0/args", json!([READER])),
             json!({ "op": "add", "path": format!("{spec}/terminationGracePeriodSeconds"), "value": 20 }),
         ];
         patch.extend(probes);
+        patch.extend(self.changes.iter().cloned());
         let claim_patch = json!([
             { "op": "replace", "path": "/metadata/name", "value": claim },
+            { "op": "replace", "path": "/spec/volumeMode", "value": self.mode() },
             { "op": "add", "path": "/spec/storageClassName", "value": "" }
         ]);
         let image = |name: &str, of: &str, tag: &str| json!({ "name": name, "newName": format!("docker.io/library/{of}"), "newTag": tag });
@@ -170,12 +219,23 @@ impl ClusterRelease {
     /// The name of its only pod, as soon as it has one.
     #[track_caller]
     pub(crate) fn pod(&self) -> String {
-        until("there is a pod", || {
+        self.said_of_pod("name")
+    }
+
+    /// The UID of its only pod, as soon as it has one.
+    #[track_caller]
+    pub(crate) fn uid(&self) -> String {
+        self.said_of_pod("uid")
+    }
+
+    #[track_caller]
+    fn said_of_pod(&self, field: &str) -> String {
+        until(&format!("there is a pod, with its {field}"), || {
             let pods = objects("pods", self.namespace);
             let [pod] = &pods[..] else {
                 return None;
             };
-            Some(pod["metadata"]["name"].as_str()?.to_owned())
+            Some(pod["metadata"][field].as_str()?.to_owned())
         })
     }
 

@@ -11,7 +11,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 from place import PROGRAMS, RELEASE, TARGET, XTASK, PlaceTest, files, run
 
-PLACES = {"disk-mounter": "usr/sbin/disk-mounter", "disk-builder": "usr/bin/disk-builder"}
+PLACES = {"disk-mounter": "usr/bin/disk-mounter", "disk-builder": "usr/bin/disk-builder"}
 # The root hash of a model with one empty JSON object in config.json, of layout 1.
 ROOT_HASH = "3f085d6cd47fc1e1ffd179c226d51e82f4edbcb5136ac35c81f9b213c6640db4"
 # dpkg gives files to root, which another user is in a namespace of its own.
@@ -122,7 +122,7 @@ class Packages(PlaceTest):
         (root / "tmp").mkdir()
         built = run(*inside, "/usr/bin/disk-builder", "build", "/model", "--output", "/tmp/image")
         self.assertIn(ROOT_HASH, built)
-        claims = run(*inside, "/usr/sbin/disk-mounter", "inspect", "/tmp/image")
+        claims = run(*inside, "/usr/bin/disk-mounter", "inspect", "/tmp/image")
         self.assertIn("erofs", claims.lower())
         # Without links in a model, /proc is not needed.
         (root / "model/link").symlink_to("config.json")

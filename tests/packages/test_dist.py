@@ -125,8 +125,8 @@ class Dist(PlaceTest):
                 for member in members
                 if member.isfile()
             }
-            for name, place in [("disk-mounter", "sbin"), ("disk-builder", "bin")]:
-                program = archive.extractfile(f"{top}/{place}/{name}").read()
+            for name in ["disk-mounter", "disk-builder"]:
+                program = archive.extractfile(f"{top}/bin/{name}").read()
                 self.assertEqual(program, (RELEASE / name).read_bytes())
         more = ["CHANGELOG.md", "LICENSE", "README.md", "THIRD-PARTY-NOTICES"]
         self.assertEqual(found, INSTALLED | dict.fromkeys(more, 0o644))

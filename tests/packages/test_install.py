@@ -6,7 +6,7 @@ from place import PROGRAMS, RELEASE, XTASK, PlaceTest, files, make, run
 
 INSTALLED = {
     "bin/disk-builder": 0o755,
-    "sbin/disk-mounter": 0o755,
+    "bin/disk-mounter": 0o755,
     "share/bash-completion/completions/disk-builder": 0o644,
     "share/bash-completion/completions/disk-mounter": 0o644,
     "share/doc/disk-builder/LICENSE": 0o644,
@@ -37,7 +37,7 @@ class Install(PlaceTest):
                 if folder.is_dir() and folder not in other.parents:
                     self.assertEqual(folder.stat().st_mode & 0o777, 0o755, folder)
             for program in PROGRAMS:
-                path = root / prefix / ("sbin" if program == "disk-mounter" else "bin") / program
+                path = root / prefix / "bin" / program
                 self.assertTrue(run(path, "--version").startswith(f"{program} "))
 
             make("uninstall", f"DESTDIR={root}", *variables)
@@ -45,6 +45,10 @@ class Install(PlaceTest):
             self.assertEqual(list((root / prefix / "share/doc").iterdir()), [])
             # There is nothing left to remove, which is no error.
             make("uninstall", f"DESTDIR={root}", *variables)
+
+    def test_the_mounter_is_small(self):
+        # It is in every image of a pod, and all of it has to be trusted.
+        self.assertLessEqual((RELEASE / "disk-mounter").stat().st_size, 3_000_000)
 
     def test_says_what_has_not_been_built(self):
         empty = self.folder / "empty"

@@ -21,6 +21,7 @@ use crate::{
 pub(crate) const TESTS: &[Test] = &[
     ("readme", || run(include_str!("../../README.md"))),
     ("auditing", || run(include_str!("../../docs/auditing.md"))),
+    ("fuse", || run(include_str!("../../docs/fuse.md"))),
     ("other_disks", || {
         run(include_str!("../../docs/other-disks.md"))
     }),

@@ -1,12 +1,22 @@
 //! A machine as a container sees it: no udev, no `/dev/mapper`, a `/dev` with little in it.
 
-use std::{fs, path::Path};
+use std::{
+    fs::{self, File},
+    path::Path,
+    process::Command,
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 
 use crate::{
     Test,
-    disk::TestDisk,
+    disk::{TestDisk, root_hash},
     machine::kernel_is_before,
-    run::{Outcome, run},
+    run::{Outcome, check, run, text},
+    sidecar::until,
 };
 
 /// The tests of this group.
@@ -25,6 +35,10 @@ pub(crate) const TESTS: &[Test] = &[
         a_visible_udev_that_cannot_answer,
     ),
     ("without_the_right", without_the_right),
+    (
+        "as_the_first_process_it_ends_when_it_is_asked",
+        as_the_first_process_it_ends_when_it_is_asked,
+    ),
     (
         "an_image_on_an_overlay_over_a_tmpfs",
         an_image_on_an_overlay_over_a_tmpfs,
@@ -209,4 +223,29 @@ fn an_image_on_an_overlay_over_a_tmpfs() {
     assert_eq!(said.count(), expected, "{outcome:?}");
     let model = &disk.files[Path::new("model.safetensors")];
     assert_eq!(outcome.stdout.matches(model).count(), 3, "{outcome:?}");
+}
+
+/// The kernel keeps from such a process the signals that it does not wait for.
+fn as_the_first_process_it_ends_when_it_is_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let [model, image, out] = ["model", "image", "out"].map(|name| folder.path().join(name));
+    fs::create_dir(&model).unwrap();
+    // It takes no room, and time to be read.
+    let zeros = File::create(model.join("zeros"));
+    zeros.unwrap().set_len(2 << 30).unwrap();
+    let arguments = ["build", text(&model), "--output", text(&image)];
+    let root_hash = root_hash(&check("disk-builder", arguments));
+    let mut unshare = Command::new("unshare")
+        .args(["--pid", "--fork", "disk-mounter", "extract", "--root-hash"])
+        .args([&root_hash, text(&image), text(&out)])
+        .spawn()
+        .unwrap();
+    let mark = out.join(".disk-mounter-extract");
+    until("it extracts", || mark.exists());
+    let children = format!("/proc/{0}/task/{0}/children", unshare.id());
+    let child = fs::read_to_string(children).unwrap();
+    let child = Pid::from_raw(child.trim().parse().unwrap());
+    kill(child, Signal::SIGTERM).unwrap();
+    assert_eq!(unshare.wait().unwrap().code(), Some(143));
+    assert!(mark.exists());
 }

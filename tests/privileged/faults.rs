@@ -23,6 +23,7 @@ pub(crate) const TESTS: &[Test] = &[
         a_read_error_below_an_image_file,
     ),
     ("read_errors_under_a_mount", read_errors_under_a_mount),
+    ("read_errors_without_a_mount", read_errors_without_a_mount),
     (
         "read_errors_are_no_corruption",
         read_errors_are_no_corruption,
@@ -155,6 +156,39 @@ fn read_errors_under_a_mount() {
         device.recover();
         read(&disk).unwrap();
         sidecar.terminate().is(0, &["is unmounted"]);
+    }
+}
+
+/// `cat` and `extract` read the device themselves.
+fn read_errors_without_a_mount() {
+    let mut disk = TestDisk::new();
+    let places = [
+        in_the_largest_file(&disk) / 4096 * 4096,
+        on_the_way_to_the_last_block(&disk),
+    ];
+    let device = FaultDevice::below(&mut disk);
+    let out = disk.path("extracted");
+    let line = |command: &str, last: &str| {
+        let (image, root_hash) = (text(&disk.image), &disk.root_hash);
+        format!("{command} {image} {last} --root-hash {root_hash}")
+    };
+    for place in places {
+        device.fail_in(place..place + 4096);
+        for line in [
+            line("cat", "model.safetensors"),
+            line("extract", text(&out)),
+        ] {
+            drop_caches();
+            let outcome = mounter(&line);
+            let said = ["cannot read model.safetensors", "Input/output error"];
+            outcome.is(1, &said);
+            assert!(!outcome.stderr.contains("corrupt"), "{}", outcome.stderr);
+        }
+        assert!(!out.join("model.safetensors").exists());
+        device.recover();
+        mounter(&line("extract", text(&out))).is(0, &["verified"]);
+        mounter(&line("check", text(&out))).is(0, &[]);
+        fs::remove_dir_all(&out).unwrap();
     }
 }
 

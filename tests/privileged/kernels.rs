@@ -126,8 +126,8 @@ fn filesystems_of_mkfs_erofs() {
     assert!(wrong.is_empty(), "{wrong:?}");
 }
 
-/// Whether the kernel mounts an image, and reads what is in it.
-fn mounts(image: &Path, model: &crate::disk::Files) -> String {
+/// A disk with one of these images.
+pub(crate) fn disk_of(image: &Path) -> TestDisk {
     let mut disk = TestDisk::filesystem();
     fs::copy(image, &disk.image).unwrap();
     // Data blocks are no larger than those of the filesystem.
@@ -135,6 +135,12 @@ fn mounts(image: &Path, model: &crate::disk::Files) -> String {
     let (image, block_size) = (disk.image.clone(), format!("{block_size}"));
     let hash = ["hash", text(&image), "--data-block-size", &block_size];
     disk.root_hash = root_hash(&check("disk-builder", hash));
+    disk
+}
+
+/// Whether the kernel mounts an image, and reads what is in it.
+fn mounts(image: &Path, model: &crate::disk::Files) -> String {
+    let disk = disk_of(image);
     let before = Leftovers::look();
     let outcome = mounter(&disk.mount_line(""));
     if outcome.code != 0 {

@@ -17,6 +17,7 @@ mod disk;
 mod fault_device;
 mod faults;
 mod foreign;
+mod fuse;
 mod geometry;
 mod hangs;
 mod hostile;
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
         ("hostile", hostile::TESTS),
         ("container", container::TESTS),
         ("sidecar", sidecar::TESTS),
+        ("fuse", fuse::TESTS),
         ("restart", restart::TESTS),
         ("foreign", foreign::TESTS),
         ("partitions", partitions::TESTS),

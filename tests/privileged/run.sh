@@ -20,8 +20,8 @@ rm -rf target/image/rootfs
 tests/deploy/rootfs.py target/image/disk-mounter.oci.tar target/image/rootfs >/dev/null
 
 programs=()
-for program in crun mkfs.erofs mksquashfs mke2fs mkfs.xfs systemd-repart veritysetup dmsetup losetup \
-    mount umount unshare setpriv fincore strace mknod sh cat cp mv find sleep sort; do
+for program in crun fusermount3 mkfs.erofs mksquashfs mke2fs mkfs.xfs systemd-repart veritysetup dmsetup losetup \
+    mount umount unshare setpriv fincore strace mknod sh cat cp env mv find sha256sum chmod sleep sort; do
     programs+=(--program "$program")
 done
 # mksquashfs loads this one by itself, where ldd does not see it.

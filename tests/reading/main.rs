@@ -11,3 +11,4 @@ mod foreign;
 mod killed;
 mod list;
 mod place;
+mod storage;

@@ -20,6 +20,7 @@
 //! | [`FileList`], [`RelativePath`] | the files of a model | no |
 //! | [`units`], [`VeritysetupFields`] | sizes as people write them, fields as `veritysetup` prints them | no |
 //! | [`FileError`], [`ErrorChain`], [`ExitCode`], [`Escaped`] | how both programs tell what is wrong | no |
+//! | [`AlignedBuffer`] | memory to write from past the page cache | no |
 //! | [`Progress`], [`ProgressLine`] | how far the work is, and how both programs show it at a terminal | the second |
 
 // No panic is reachable from input. What cannot happen says so, with its reason.
@@ -42,6 +43,7 @@
     )
 )]
 
+mod aligned_buffer;
 mod arguments;
 mod backing_file;
 mod binding;
@@ -69,6 +71,7 @@ pub mod units;
 mod verity_uuid;
 mod veritysetup;
 
+pub use aligned_buffer::AlignedBuffer;
 pub use arguments::{ArgumentsError, Contradiction, DiskArguments, ExpectedParams, ParamsSource};
 pub use backing_file::{BackingFile, BackingFileError, BackingKind, device_number};
 pub use binding::{Binding, BindingError};

@@ -3,15 +3,20 @@
 use std::{
     num::NonZero,
     ops::Range,
-    sync::mpsc::{self, Receiver, Sender, SyncSender},
+    sync::{
+        Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     thread,
 };
 
-/// How many bytes a thread reads at a time. It has at most two buffers of this size.
-pub const PART_BYTES: usize = 1 << 20;
+/// How many bytes a thread reads at a time. It has one buffer of this size; were it smaller, threads would
+/// wait more often for their turns.
+pub const PART_BYTES: usize = 2 << 20;
 
-/// Reads a range of bytes by so many threads, and hands it on part by part, in order. `read` fills a
-/// buffer from an offset; `take` is called by the caller's thread. Ends at the first error of either.
+/// Reads a range of bytes by so many threads, the caller's among them, and hands it on part by part, in
+/// order. `read` fills a buffer from an offset; `take` is called by the thread that has read the part
+/// whose turn it is, and by no two at a time. Ends at the first error of either.
 ///
 /// ```
 /// use std::num::NonZero;
@@ -33,50 +38,36 @@ pub fn in_order<E: Send>(
     range: Range<u64>,
     threads: NonZero<usize>,
     read: impl Fn(&mut [u8], u64) -> Result<(), E> + Sync,
-    mut take: impl FnMut(&[u8]) -> Result<(), E>,
+    take: impl FnMut(&[u8]) -> Result<(), E> + Send,
 ) -> Result<(), E> {
-    let parts = Parts {
-        range,
-        threads: threads.get(),
+    let parts = Parts(range);
+    let turns = Turns {
+        next_read: AtomicU64::new(0),
+        taking: Mutex::new(Taking {
+            next: 0,
+            take,
+            ended: None,
+        }),
+        changed: Condvar::new(),
     };
-    let threads = threads.get().min(parts.count() as usize);
-    if threads > 1 {
-        let parts = Parts {
-            threads,
-            ..parts.clone()
-        };
-        let taken = thread::scope(|scope| {
-            let mut readers = Vec::new();
-            for number in 0..threads {
-                let (reader, thread) = reader();
-                let (parts, read) = (&parts, &read);
-                let work = move || thread.run(parts, number, read);
-                // Where a thread is missing, the parts of none come in order.
-                thread::Builder::new().spawn_scoped(scope, work).ok()?;
-                readers.push(reader);
+    thread::scope(|scope| {
+        let others = (threads.get() as u64).min(parts.count());
+        for _ in 1..others {
+            let work = || turns.work(&parts, &read);
+            // Those that there are do it all, in more time.
+            if thread::Builder::new().spawn_scoped(scope, work).is_err() {
+                break;
             }
-            Some(take_in_order(&parts, &readers, &mut take))
-        });
-        if let Some(taken) = taken {
-            return taken;
         }
-    }
-    let mut buffer = Vec::new();
-    for number in 0..parts.count() {
-        let part = parts.get(number);
-        buffer.resize(length(&part), 0);
-        read(&mut buffer, part.start)?;
-        take(&buffer)?;
-    }
-    Ok(())
+        turns.work(&parts, &read);
+    });
+    let taking = turns.taking.into_inner();
+    let taking = taking.unwrap_or_else(PoisonError::into_inner);
+    taking.ended.unwrap_or(Ok(()))
 }
 
 /// A range in parts of one size, but for the last.
-#[derive(Clone)]
-struct Parts {
-    range: Range<u64>,
-    threads: usize,
-}
+struct Parts(Range<u64>);
 
 impl Parts {
     #[expect(
@@ -84,10 +75,10 @@ impl Parts {
         reason = "an empty range has no parts"
     )]
     fn count(&self) -> u64 {
-        if self.range.is_empty() {
+        if self.0.is_empty() {
             return 0;
         }
-        (self.range.end - self.range.start).div_ceil(PART_BYTES as u64)
+        (self.0.end - self.0.start).div_ceil(PART_BYTES as u64)
     }
 
     /// A part below the number of parts.
@@ -96,8 +87,8 @@ impl Parts {
         reason = "its start is before the end of the range"
     )]
     fn get(&self, number: u64) -> Range<u64> {
-        let start = self.range.start + number * PART_BYTES as u64;
-        start..start.saturating_add(PART_BYTES as u64).min(self.range.end)
+        let start = self.0.start + number * PART_BYTES as u64;
+        start..start.saturating_add(PART_BYTES as u64).min(self.0.end)
     }
 }
 
@@ -109,61 +100,75 @@ fn length(part: &Range<u64>) -> usize {
     (part.end - part.start) as usize
 }
 
-/// Where the parts of a thread come from, and its buffers go back to.
-struct Reader<E> {
-    parts: Receiver<Result<Vec<u8>, E>>,
-    buffers: Sender<Vec<u8>>,
+/// Whose turn it is.
+struct Turns<T, E> {
+    /// The first part that nobody reads yet.
+    next_read: AtomicU64,
+    taking: Mutex<Taking<T, E>>,
+    /// Told whenever another part is the next, or there are no more.
+    changed: Condvar,
 }
 
-/// The other end.
-struct ReaderThread<E> {
-    parts: SyncSender<Result<Vec<u8>, E>>,
-    buffers: Receiver<Vec<u8>>,
+/// Where parts are handed on.
+struct Taking<T, E> {
+    /// The part whose turn it is.
+    next: u64,
+    take: T,
+    /// Set when no more is taken.
+    ended: Option<Result<(), E>>,
 }
 
-/// One part can be ready while the next is read.
-fn reader<E>() -> (Reader<E>, ReaderThread<E>) {
-    let (sender, parts) = mpsc::sync_channel(1);
-    let (buffers, receiver) = mpsc::channel();
-    let thread = ReaderThread {
-        parts: sender,
-        buffers: receiver,
-    };
-    (Reader { parts, buffers }, thread)
-}
-
-impl<E> ReaderThread<E> {
-    /// Reads every part whose turn it is, for as long as somebody takes them.
-    fn run(self, parts: &Parts, number: usize, read: impl Fn(&mut [u8], u64) -> Result<(), E>) {
-        for number in (number as u64..parts.count()).step_by(parts.threads) {
+impl<E, T: FnMut(&[u8]) -> Result<(), E>> Turns<T, E> {
+    /// Reads parts for as long as there are any, and hands each on when its turn has come.
+    fn work(&self, parts: &Parts, read: &impl Fn(&mut [u8], u64) -> Result<(), E>) {
+        let _panic = EndAtPanic(self);
+        let mut buffer = Vec::new();
+        loop {
+            let number = self.next_read.fetch_add(1, Ordering::Relaxed);
+            if number >= parts.count() {
+                return;
+            }
             let part = parts.get(number);
-            let mut buffer = self.buffers.try_recv().unwrap_or_default();
             buffer.resize(length(&part), 0);
-            let result = read(&mut buffer, part.start).map(|()| buffer);
+            let result = read(&mut buffer, part.start);
+            let taking = self.changed.wait_while(self.lock(), |taking| {
+                taking.next != number && taking.ended.is_none()
+            });
+            let mut taking = taking.unwrap_or_else(PoisonError::into_inner);
+            if taking.ended.is_some() {
+                return;
+            }
+            let result = result.and_then(|()| (taking.take)(&buffer));
             let failed = result.is_err();
-            if self.parts.send(result).is_err() || failed {
+            if failed {
+                taking.ended = Some(result);
+            }
+            taking.next = taking.next.saturating_add(1);
+            drop(taking);
+            self.changed.notify_all();
+            if failed {
                 return;
             }
         }
     }
 }
 
-fn take_in_order<E>(
-    parts: &Parts,
-    readers: &[Reader<E>],
-    take: &mut impl FnMut(&[u8]) -> Result<(), E>,
-) -> Result<(), E> {
-    for (_, reader) in (0..parts.count()).zip(readers.iter().cycle()) {
-        // It sends all of its parts, or an error.
-        let Ok(part) = reader.parts.recv() else {
-            break;
-        };
-        let buffer = part?;
-        take(&buffer)?;
-        // A thread that has no more to read is no longer there to take it.
-        let _ = reader.buffers.send(buffer);
+impl<T, E> Turns<T, E> {
+    fn lock(&self) -> MutexGuard<'_, Taking<T, E>> {
+        self.taking.lock().unwrap_or_else(PoisonError::into_inner)
     }
-    Ok(())
+}
+
+/// Nobody waits for a turn that does not come.
+struct EndAtPanic<'a, T, E>(&'a Turns<T, E>);
+
+impl<T, E> Drop for EndAtPanic<'_, T, E> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.lock().ended.get_or_insert(Ok(()));
+            self.0.changed.notify_all();
+        }
+    }
 }
 
 #[cfg(test)]
@@ -217,7 +222,7 @@ mod tests {
     fn the_first_error_in_order_counts() {
         for threads in [1, 4] {
             let mut taken = 0;
-            let failing = |buffer: &mut [u8], offset: u64| match offset >> 20 {
+            let failing = |buffer: &mut [u8], offset: u64| match offset / PART_BYTES as u64 {
                 5.. => Err(Failed(offset)),
                 _ => fill(buffer, offset),
             };
@@ -230,8 +235,8 @@ mod tests {
                     Ok(())
                 },
             );
-            assert_eq!(result, Err(Failed(5 << 20)));
-            assert_eq!(taken, 5 << 20);
+            assert_eq!(result, Err(Failed(5 * PART_BYTES as u64)));
+            assert_eq!(taken, 5 * PART_BYTES);
         }
     }
 
@@ -247,6 +252,19 @@ mod tests {
             Err(Failed(1))
         });
         assert_eq!(result, Err(Failed(1)));
-        assert!(read.into_inner() <= 4 * 3);
+        assert!(read.into_inner() <= 4);
+    }
+
+    /// No other thread waits for one that is gone.
+    #[test]
+    fn a_panic_ends_it() {
+        let ended = std::panic::catch_unwind(|| {
+            let panicking = |buffer: &mut [u8], offset: u64| {
+                assert!(offset < 3 << 20, "as it should");
+                fill(buffer, offset)
+            };
+            in_order(0..1 << 40, NonZero::new(4).unwrap(), panicking, |_| Ok(()))
+        });
+        assert!(ended.is_err());
     }
 }

@@ -164,6 +164,15 @@ impl Destination {
 }
 
 impl PartFile<'_> {
+    /// Opens a file once more, to be written past the page cache. None where the filesystem has no such
+    /// way.
+    pub(super) fn open_direct(&self) -> Option<File> {
+        let flags = OFlags::WRONLY | OFlags::DIRECT | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let name = self.name.as_deref()?;
+        let opened = openat(&self.destination.parts, name, flags, Mode::empty());
+        opened.ok().map(File::from)
+    }
+
     /// Puts it where it belongs. What is there is replaced, if it is no directory.
     pub(super) fn put(mut self, path: &[u8]) -> Result<(), FileError> {
         let tree = &self.destination.tree;

@@ -4,6 +4,7 @@ mod destination;
 mod error;
 mod plan;
 mod report;
+mod sparse_file;
 mod write;
 
 use std::{

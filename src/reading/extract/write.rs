@@ -2,11 +2,8 @@
 
 use std::{
     collections::BTreeSet,
-    fs::File,
-    io,
     num::NonZero,
     ops::Range,
-    os::unix::fs::FileExt,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -14,7 +11,7 @@ use std::{
 };
 
 use model_disk::{
-    Progress,
+    AlignedBuffer, Progress,
     erofs::{ErofsKind, ErofsNode},
 };
 use rustix::fs::FileType;
@@ -30,12 +27,8 @@ use super::{
     ExtractError,
     destination::{Destination, PartFile},
     link_target,
+    sparse_file::{MIN_DIRECT, SparseFile},
 };
-
-/// Zeros of this size, where such a piece of a file starts, become a hole.
-const HOLE_BYTES: usize = 64 << 10;
-
-static ZEROS: [u8; HOLE_BYTES] = [0; HOLE_BYTES];
 
 /// What is written where.
 pub(super) struct Writing<'a> {
@@ -58,8 +51,8 @@ struct UnfinishedPart<'a> {
 struct UnfinishedFile<'a> {
     path: Vec<u8>,
     node: ErofsNode,
-    /// FoundDirectory by the thread that comes first; none when it is in its place.
-    part: Mutex<Option<(PartFile<'a>, Arc<File>)>>,
+    /// Made by the thread that comes first; none when it is in its place.
+    part: Mutex<Option<(PartFile<'a>, Arc<SparseFile>)>>,
     /// How many of its parts are to be written yet.
     left: AtomicU64,
 }
@@ -70,7 +63,7 @@ impl<'a> Writing<'a> {
         let mut kept: u64 = 0;
         run_jobs(
             threads,
-            || vec![0; BUFFER_BYTES],
+            AlignedBuffer::default,
             |buffer, part| self.part(&part, buffer),
             |queue| {
                 self.selection.visit(self.files, |path, node| {
@@ -134,7 +127,11 @@ impl<'a> Writing<'a> {
     }
 
     /// Writes a part of a file, and puts the file where it belongs if it was the last.
-    fn part(&self, part: &UnfinishedPart<'a>, buffer: &mut Vec<u8>) -> Result<(), ExtractError> {
+    fn part(
+        &self,
+        part: &UnfinishedPart<'a>,
+        buffer: &mut AlignedBuffer,
+    ) -> Result<(), ExtractError> {
         let file = &part.file;
         let out = self.open(file)?;
         let mut offset = part.range.start;
@@ -145,12 +142,13 @@ impl<'a> Writing<'a> {
             self.progress.advance(part.range.end - offset);
             offset = part.range.end;
         }
+        let mut out = out.part(offset..part.range.end);
         while offset < part.range.end {
             let length = (part.range.end - offset).min(BUFFER_BYTES as u64) as usize;
-            buffer.resize(length, 0);
-            let read = self.files.view.read(&file.node, buffer, offset);
+            let bytes = buffer.bytes(length);
+            let read = self.files.view.read(&file.node, bytes, offset);
             read.map_err(|error| self.files.file_failed(&file.path, error))?;
-            let written = write_sparse(&out, buffer, offset);
+            let written = out.write(bytes);
             written.map_err(self.destination.tree().failed("write", &file.path))?;
             offset += length as u64;
             self.progress.advance(length as u64);
@@ -165,7 +163,7 @@ impl<'a> Writing<'a> {
     }
 
     /// The file that takes the bytes, as long as it is going to be.
-    fn open(&self, file: &UnfinishedFile<'a>) -> Result<Arc<File>, ExtractError> {
+    fn open(&self, file: &UnfinishedFile<'a>) -> Result<Arc<SparseFile>, ExtractError> {
         let mut part = file.part.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, out)) = &*part {
             return Ok(Arc::clone(out));
@@ -173,45 +171,10 @@ impl<'a> Writing<'a> {
         let (new, out) = self.destination.create()?;
         let sized = out.set_len(file.node.size());
         sized.map_err(self.destination.tree().failed("write", &file.path))?;
-        let out = Arc::new(out);
+        let is_large = file.node.size() >= MIN_DIRECT as u64;
+        let direct = is_large.then(|| new.open_direct()).flatten();
+        let out = Arc::new(SparseFile::new(out, direct));
         *part = Some((new, Arc::clone(&out)));
         Ok(out)
-    }
-}
-
-/// Writes bytes to a place of a file where all is zero, but for long runs of zeros.
-fn write_sparse(out: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
-    let is_hole = |piece: &[u8]| ZEROS.starts_with(piece);
-    let pieces: Vec<&[u8]> = bytes.chunks(HOLE_BYTES).collect();
-    let mut at: usize = 0;
-    for run in pieces.chunk_by(|a, b| is_hole(a) == is_hole(b)) {
-        let length: usize = run.iter().map(|piece| piece.len()).sum();
-        if run.first().is_some_and(|piece| !is_hole(piece)) {
-            let run = bytes.get(at..).and_then(|rest| rest.get(..length));
-            out.write_all_at(run.unwrap_or_default(), offset + at as u64)?;
-        }
-        at += length;
-    }
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use std::os::unix::fs::MetadataExt;
-
-    use super::*;
-
-    #[test]
-    fn zeros_become_holes() {
-        let mut bytes = vec![0; 5 * HOLE_BYTES + 100];
-        bytes[HOLE_BYTES + 5] = 1;
-        bytes[2 * HOLE_BYTES..3 * HOLE_BYTES].fill(2);
-        let file = tempfile::tempfile().unwrap();
-        file.set_len(bytes.len() as u64).unwrap();
-        write_sparse(&file, &bytes, 0).unwrap();
-        let mut read = vec![9; bytes.len()];
-        file.read_exact_at(&mut read, 0).unwrap();
-        assert!(read == bytes);
-        assert!(file.metadata().unwrap().blocks() * 512 <= 2 * HOLE_BYTES as u64);
     }
 }

@@ -21,18 +21,34 @@ pub(crate) fn succeeds(command: &mut Command) -> bool {
     command.status().is_ok_and(|status| status.success())
 }
 
+/// Where what a program prints goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PrintedTo {
+    /// It is looked at. Files, unlike pipes, never make the program wait for their reader.
+    File,
+    /// It is only what is timed.
+    Null,
+}
+
 /// RunTimes a program to its end; it must succeed. Gives what it took and what it
-/// printed.
+/// printed to a file.
 ///
 /// The time is that from before it is started until it is reaped. Its memory has
 /// a floor, which is this program's own: a new process shares it for a moment.
 pub(crate) fn run(command: &mut Command) -> Result<(Sample, String)> {
+    run_to(PrintedTo::File, command)
+}
+
+/// As [`run`], with what it prints to somewhere else.
+pub(crate) fn run_to(to: PrintedTo, command: &mut Command) -> Result<(Sample, String)> {
     let name = command.get_program().display().to_string();
-    // Files, unlike pipes, never make the program wait for their reader.
     let (mut out, mut err) = (tempfile::tempfile()?, tempfile::tempfile()?);
     command
         .stdin(Stdio::null())
-        .stdout(out.try_clone()?)
+        .stdout(match to {
+            PrintedTo::File => Stdio::from(out.try_clone()?),
+            PrintedTo::Null => Stdio::null(),
+        })
         .stderr(err.try_clone()?);
     let read_before = read_by_children()?;
     let start = Instant::now();

@@ -27,7 +27,7 @@ pub(crate) enum BenchCommand {
     },
 }
 
-/// Compare disk-builder with veritysetup, mkfs.erofs and cp
+/// Compare disk-builder and disk-mounter with veritysetup, mkfs.erofs and cp
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -58,6 +58,9 @@ pub(crate) struct BenchRunArguments {
     /// The program disk-builder [default: the one beside this program]
     #[arg(long, value_name = "PATH")]
     pub(crate) builder: Option<PathBuf>,
+    /// The program disk-mounter [default: the one beside this program]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) mounter: Option<PathBuf>,
 }
 
 /// Compare disk-mounter with a shell script of veritysetup and mount
@@ -113,6 +116,10 @@ pub(crate) enum Comparison {
     Hub,
     /// `hash` of an image that is nine tenths holes
     Sparse,
+    /// `disk-mounter extract` and `cat` against `cp -r`, `veritysetup verify` and `verify`
+    Reading,
+    /// Reading a disk that is mounted by FUSE against `disk-mounter cat`
+    Fuse,
     /// How the cost of `hash` grows with the size
     Scaling,
 }

@@ -5,7 +5,8 @@ use std::{cell::RefCell, path::PathBuf, process::Command, time::Instant};
 use anyhow::{Context, Result, bail};
 
 use crate::{
-    cache, child,
+    cache,
+    child::{self, PrintedTo},
     report::{RunTimes, Sample},
 };
 
@@ -18,8 +19,10 @@ pub(crate) struct Contestant<'a> {
     /// The data that it goes through, without holes; 0 where the time is not for that.
     pub(crate) bytes: u64,
     pub(crate) memory_limit: Option<u64>,
+    pub(crate) seconds_limit: Option<f64>,
     /// One after the other; only they are timed.
     pub(crate) commands: Vec<Command>,
+    pub(crate) printed_to: PrintedTo,
     /// What is written to the disk after that. This gives a second list of runs, with
     /// the time that it takes added: for programs that leave it to the kernel.
     pub(crate) then_sync: Vec<PathBuf>,
@@ -53,6 +56,7 @@ pub(crate) fn run(contestants: Vec<Contestant<'_>>, rounds: u32) -> Result<Vec<R
             name: contestant.name,
             bytes: contestant.bytes,
             memory_limit: contestant.memory_limit,
+            seconds_limit: contestant.seconds_limit,
             samples: plain,
         };
         let synced = (!contestant.then_sync.is_empty()).then(|| RunTimes {
@@ -73,7 +77,7 @@ impl Contestant<'_> {
         let mut sum = Sample::default();
         let mut printed = String::new();
         for command in &mut self.commands {
-            let (sample, text) = child::run(command)?;
+            let (sample, text) = child::run_to(self.printed_to, command)?;
             sum = sum.then(sample);
             printed += &text;
             printed.push('\n');
@@ -144,7 +148,9 @@ mod tests {
             name: word.into(),
             bytes: 1,
             memory_limit: None,
+            seconds_limit: None,
             commands: vec![command],
+            printed_to: PrintedTo::File,
             then_sync: vec![],
             prepare: Box::new(|| {
                 log.borrow_mut().push("prepare".into());

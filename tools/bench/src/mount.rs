@@ -13,7 +13,8 @@ use nix::sys::personality::{self, Persona};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    cache, child,
+    cache,
+    child::{self, PrintedTo},
     cli::MountArguments,
     experiment::{self, Agreement, Contestant},
     machine::MachineReport,
@@ -32,6 +33,11 @@ find "$4" -type f -exec cat {} + >/dev/null"#;
 const ABOUT_MOUNT: &str = "From the start of the program to a mounted filesystem. The caches of \
     the whole machine are dropped before each run. The script is run by `sh` and mounts with the \
     same flags.";
+
+/// The same of a disk that is mounted by FUSE; the program's arguments are those of this script.
+const FUSE_THEN_CAT: &str = r#"set -e
+disk-mounter mount --fuse --root-hash "$2" "$1" "$4"
+find "$4" -type f -exec cat {} + >/dev/null"#;
 
 const ABOUT_READ: &str = "From the start of the program until all files are in the page cache, \
     which is checked by reading them once more. The caches are dropped before each run.";
@@ -109,9 +115,15 @@ impl BenchDisk<'_> {
             MountMethod::Script,
             self.script(THEN_CAT),
         );
+        let mut fuse = self.contestant(
+            "disk-mounter mount --fuse, cat of all files",
+            MountMethod::Mounter,
+            self.shell(FUSE_THEN_CAT),
+        );
         for (contestant, way) in [
             (&mut ours, MountMethod::Mounter),
             (&mut other, MountMethod::Script),
+            (&mut fuse, MountMethod::Mounter),
         ] {
             contestant.bytes = self.bytes;
             contestant.finish = Box::new(move |_| {
@@ -119,13 +131,11 @@ impl BenchDisk<'_> {
                 self.check_and_unmount(way)
             });
         }
-        let runs = experiment::run(vec![ours, other], self.arguments.read_rounds)?;
+        let runs = experiment::run(vec![ours, other, fuse], self.arguments.read_rounds)?;
         Ok(
-            Section::new("All files in the page cache", ABOUT_READ, runs).compare(
-                0,
-                1,
-                Measure::Faster(None),
-            ),
+            Section::new("All files in the page cache", ABOUT_READ, runs)
+                .compare(0, 1, Measure::Faster(None))
+                .compare(2, 1, Measure::Cost(None)),
         )
     }
 
@@ -134,7 +144,9 @@ impl BenchDisk<'_> {
             name: name.into(),
             bytes: 0,
             memory_limit: None,
+            seconds_limit: None,
             commands: vec![command],
+            printed_to: PrintedTo::File,
             then_sync: Vec::new(),
             prepare: Box::new(|| {
                 nix::unistd::sync();
@@ -155,9 +167,13 @@ impl BenchDisk<'_> {
     }
 
     fn script(&self, more: &str) -> Command {
+        self.shell(&format!("{SCRIPT}{more}"))
+    }
+
+    fn shell(&self, script: &str) -> Command {
         let mut command = Command::new("sh");
         command
-            .args(["-c", &format!("{SCRIPT}{more}"), "sh"])
+            .args(["-c", script, "sh"])
             .arg(&self.arguments.device)
             .arg(self.arguments.root_hash.to_string())
             .arg(self.arguments.hash_offset.to_string())

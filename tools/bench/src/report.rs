@@ -35,6 +35,8 @@ pub(crate) struct RunTimes {
     pub(crate) bytes: u64,
     /// The most memory that it may take, where there is such a goal, in bytes.
     pub(crate) memory_limit: Option<u64>,
+    /// The most time that it may take, where there is such a goal, in seconds.
+    pub(crate) seconds_limit: Option<f64>,
     /// In the order of the rounds; never empty.
     pub(crate) samples: Vec<Sample>,
 }
@@ -195,6 +197,7 @@ pub(crate) mod tests {
             name: name.into(),
             bytes,
             memory_limit: None,
+            seconds_limit: None,
             samples: seconds.iter().map(sample).collect(),
         }
     }

@@ -34,6 +34,11 @@ pub(crate) fn markdown(report: &Report) -> String {
         &["peak memory of", "MiB", "goal", "met"],
         report.sections.iter().filter_map(memory),
     ));
+    let runs_with_goal = report.sections.iter().flat_map(|section| &section.runs);
+    lines.extend(table(
+        &["time of", "median s", "goal", "met"],
+        runs_with_goal.filter_map(time),
+    ));
     for section in &report.sections {
         lines.push(format!("### {}", section.title));
         lines.push(String::new());
@@ -107,6 +112,17 @@ fn memory(section: &Section) -> Option<[String; 4]> {
     ])
 }
 
+/// A run with a goal for its own time.
+fn time(runs: &RunTimes) -> Option<[String; 4]> {
+    let limit = runs.seconds_limit?;
+    Some([
+        runs.name.clone(),
+        number(runs.seconds()),
+        format!("≤ {limit}"),
+        answer(Some(runs.seconds() <= limit)).into(),
+    ])
+}
+
 fn answer(met: Option<bool>) -> &'static str {
     match met {
         Some(true) => "yes",
@@ -162,6 +178,7 @@ mod tests {
     fn report() -> Report {
         let ours = RunTimes {
             memory_limit: Some(4 << 20),
+            seconds_limit: Some(1.5),
             ..runs("ours", 1 << 30, &[1.0, 1.5, 2.0])
         };
         let section = Section::new(
@@ -207,6 +224,10 @@ Commit abc, SHA-256 kernel portable; veritysetup 2; cp 9
 | peak memory of | MiB | goal | met |
 |---|---|---|---|
 | Hashing: ours | 5 | ≤ 4 | **no** |
+
+| time of | median s | goal | met |
+|---|---|---|---|
+| ours | 1.50 | ≤ 1.5 | yes |
 
 ### Hashing
 

@@ -14,12 +14,12 @@ fn bench() -> Command {
     Command::new(env!("CARGO_BIN_EXE_bench"))
 }
 
-/// The program under test. Cargo puts it beside this package's own when it builds the
+/// A program under test. Cargo puts it beside this package's own when it builds the
 /// whole workspace; a test of this package alone has to make it.
-fn builder() -> PathBuf {
-    let path = Path::new(env!("CARGO_BIN_EXE_bench")).with_file_name("disk-builder");
+fn program(name: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_BIN_EXE_bench")).with_file_name(name);
     if !path.exists() {
-        let arguments = ["build", "--quiet", "--package", "disk-builder"];
+        let arguments = ["build", "--quiet", "--package", name];
         Command::new(env!("CARGO"))
             .args(arguments)
             .assert()
@@ -38,7 +38,9 @@ fn all_comparisons_run() {
         .args(["run", "--quick", "--size", "4M", "--rounds", "1", "--dir"])
         .arg(directory.path())
         .arg("--builder")
-        .arg(builder())
+        .arg(program("disk-builder"))
+        .arg("--mounter")
+        .arg(program("disk-mounter"))
         .arg("--json")
         .arg(&json)
         .output()
@@ -48,7 +50,7 @@ fn all_comparisons_run() {
     let table = String::from_utf8(output.stdout).unwrap();
     let report: Value = serde_json::from_slice(&fs::read(&json).unwrap()).unwrap();
     let sections = report["sections"].as_array().unwrap();
-    assert_eq!(sections.len(), 11);
+    assert_eq!(sections.len(), 13);
     for section in sections {
         let title = section["title"].as_str().unwrap();
         assert!(table.contains(&format!("### {title}\n")), "{table}");
@@ -84,6 +86,8 @@ fn a_program_that_gets_it_wrong_ends_it() {
         ])
         .arg(directory.path())
         .arg("--builder")
+        .arg(&bad)
+        .arg("--mounter")
         .arg(&bad)
         .output()
         .unwrap();

@@ -63,6 +63,7 @@ err=$!
 # The boot was quiet, as the console is slow. From here on its log tells the host
 # what happened, should the guest crash.
 dmesg -n 8
+echo "<0>testvm: COMMAND begins" >/dev/kmsg
 code=0
 cd /root
 env -i /bin/sh /testvm/command </dev/null >/testvm/out 2>/testvm/err || code=$?

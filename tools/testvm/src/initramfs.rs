@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Loaded before COMMAND starts, with all that they depend on. ext4 is built in.
-const MODULES: [&str; 16] = [
+const MODULES: [&str; 17] = [
     "virtio_pci",
     "virtio_blk",
     "virtio_console",
@@ -37,6 +37,7 @@ const MODULES: [&str; 16] = [
     "squashfs",
     "xfs",
     "overlay",
+    "fuse",
 ];
 
 const HOME: &str = "/root";
@@ -88,7 +89,7 @@ fn add_directories(archive: &mut Archive<BufWriter<File>>) -> Result<()> {
     Ok(())
 }
 
-/// What a small system has: a shell, busybox's other programs, root's account.
+/// What a small system has: a shell, busybox's other programs, the accounts of root and of nobody.
 fn add_base(archive: &mut Archive<BufWriter<File>>) -> Result<()> {
     let search = std::env::var_os("PATH").unwrap_or_default();
     // Not busybox's shell: that one prefers busybox's programs to those on PATH.
@@ -106,12 +107,20 @@ fn add_base(archive: &mut Archive<BufWriter<File>>) -> Result<()> {
         }
     }
     for (path, content) in [
-        ("/etc/passwd", "root:x:0:0:root:/root:/bin/sh\n"),
-        ("/etc/group", "root:x:0:\n"),
+        (
+            "/etc/passwd",
+            "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n",
+        ),
+        ("/etc/group", "root:x:0:\nnogroup:x:65534:\n"),
     ] {
         if !archive.has(Path::new(path)) {
             archive.file(Path::new(path), 0o644, content.as_bytes())?;
         }
+    }
+    // For mount programs that look there.
+    let mount_table = Path::new("/etc/mtab");
+    if !archive.has(mount_table) {
+        archive.symlink(mount_table, "../proc/self/mounts".as_ref())?;
     }
     // Where the loader finds libraries outside of its own directories.
     let loader_cache = Path::new("/etc/ld.so.cache");

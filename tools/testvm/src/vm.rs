@@ -4,6 +4,7 @@ use std::{
     fs::{self, File},
     io::{self, Write},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use anyhow::{Context, Result, bail};
@@ -19,6 +20,9 @@ use crate::{
 
 /// How much of the kernel's log a failure shows.
 const LOG_LINES: usize = 40;
+
+/// What the kernel's log has from the moment that COMMAND begins.
+const BEGINS: &str = "testvm: COMMAND begins";
 
 /// The virtual machine.
 #[derive(Args, Clone)]
@@ -51,36 +55,88 @@ pub(crate) fn run(
     let size = initramfs::write(&files.initramfs, &kernel, job, &names)
         .context("cannot make the guest's initramfs")?;
     let memory = machine.memory + memory_for(size);
+    let boot = || boot(&kernel, &files, &disks, &machine.accel, memory, job.timeout);
+    match boot()? {
+        GuestEnd::Ended(code) => Ok(code),
+        // An emulated processor that has to wait for a busy host has made a kernel crash at its start.
+        // Nothing of COMMAND has been there by then.
+        GuestEnd::Crashed { log, begun: false } => {
+            eprintln!(
+                "testvm: the guest crashed before COMMAND began, and is started again:\n{log}"
+            );
+            boot()?.code()
+        }
+        crashed => crashed.code(),
+    }
+}
 
+/// How a guest ended.
+enum GuestEnd {
+    /// COMMAND ended with this code.
+    Ended(u8),
+    /// COMMAND did not end.
+    Crashed {
+        /// The end of the kernel's log.
+        log: String,
+        /// Whether COMMAND has begun.
+        begun: bool,
+    },
+}
+
+impl GuestEnd {
+    fn code(self) -> Result<u8> {
+        match self {
+            Self::Ended(code) => Ok(code),
+            Self::Crashed { log, .. } => bail!(
+                "the guest ended before COMMAND did: it crashed or was powered off\nthe end of the \
+                 kernel's log:\n{log}"
+            ),
+        }
+    }
+}
+
+/// Runs the guest once.
+fn boot(
+    kernel: &Kernel,
+    files: &qemu::Files,
+    disks: &[qemu::VirtualDisk],
+    accelerator: &str,
+    memory: u64,
+    timeout: Duration,
+) -> Result<GuestEnd> {
     // QEMU writes to files, which always take what comes: nothing is lost, even
     // where the guest ends at once. They are read as they grow.
     let mut out = Follow::new(&files.out, io::stdout())?;
     let mut err = Follow::new(&files.err, io::stderr())?;
-    let mut command = qemu::command(&kernel, &files, &disks, &machine.accel, memory);
+    File::create(&files.closing)?;
+    let mut command = qemu::command(kernel, files, disks, accelerator, memory);
     command.stderr(File::create(&files.messages)?);
     let mut qemu = ProcessGroup::spawn(&mut command).context("cannot start QEMU")?;
-    let end = qemu.wait(job.timeout, || {
+    let end = qemu.wait(timeout, || {
         out.copy()?;
         err.copy()
     })?;
 
-    let failure = match end {
+    let log = || fs::read(&files.kernel_log).unwrap_or_default();
+    match end {
         End::Exited(status) if !status.success() => bail!(
             "QEMU failed ({status}): {}",
             String::from_utf8_lossy(&fs::read(&files.messages)?).trim()
         ),
         End::Exited(_) => match exit_code(&fs::read(&files.closing)?) {
-            Some(code) => return Ok(code),
-            None => "the guest ended before COMMAND did: it crashed or was powered off".into(),
+            Some(code) => Ok(GuestEnd::Ended(code)),
+            None => Ok(GuestEnd::Crashed {
+                log: tail(&log()),
+                begun: String::from_utf8_lossy(&log()).contains(BEGINS),
+            }),
         },
-        End::TimedOut => format!(
-            "timed out after {} s while COMMAND ran",
-            job.timeout.as_secs()
+        End::TimedOut => bail!(
+            "timed out after {} s while COMMAND ran\nthe end of the kernel's log:\n{}",
+            timeout.as_secs(),
+            tail(&log())
         ),
         End::Interrupted => bail!("interrupted"),
-    };
-    let log = fs::read(&files.kernel_log).unwrap_or_default();
-    bail!("{failure}\nthe end of the kernel's log:\n{}", tail(&log));
+    }
 }
 
 /// The MiB that an initramfs of this many bytes takes: it is in memory twice,

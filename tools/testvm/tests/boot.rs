@@ -107,6 +107,20 @@ fn a_panic_is_a_failure_with_the_kernels_log() {
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(125), "{stderr}");
     assert!(stderr.contains("sysrq triggered crash"), "{stderr}");
+    assert!(!stderr.contains("is started again"), "{stderr}");
+}
+
+#[test]
+fn a_kernel_that_crashes_at_its_start_is_started_once_more() {
+    let output = shell(&["--memory", "1"], "echo never").output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(125), "{stderr}");
+    assert_eq!(stderr.matches("is started again").count(), 1, "{stderr}");
+    assert!(
+        stderr.contains("the guest ended before COMMAND did"),
+        "{stderr}"
+    );
+    assert!(output.stdout.is_empty());
 }
 
 #[test]

@@ -14,8 +14,6 @@ pub(crate) const ZSH_FUNCTIONS: &str = "share/zsh/site-functions";
 pub(crate) struct PublishedProgram {
     /// Its name.
     pub(crate) name: &'static str,
-    /// The folder for it below a prefix.
-    folder: &'static str,
     /// The section of its manual page.
     pub(crate) section: &'static str,
 }
@@ -24,12 +22,10 @@ pub(crate) struct PublishedProgram {
 pub(crate) const PROGRAMS: [PublishedProgram; 2] = [
     PublishedProgram {
         name: "disk-mounter",
-        folder: "sbin",
         section: "8",
     },
     PublishedProgram {
         name: "disk-builder",
-        folder: "bin",
         section: "1",
     },
 ];
@@ -59,7 +55,7 @@ impl PublishedProgram {
 
     /// Where the program itself belongs, below a prefix.
     pub(crate) fn place(&self) -> PathBuf {
-        Path::new(self.folder).join(self.name)
+        Path::new("bin").join(self.name)
     }
 
     /// Where a document belongs, below `share`.
@@ -126,7 +122,7 @@ mod tests {
             place(Document::ManualPage),
             Path::new("share/man/man8/disk-mounter.8")
         );
-        assert_eq!(program.place(), Path::new("sbin/disk-mounter"));
+        assert_eq!(program.place(), Path::new("bin/disk-mounter"));
         assert!(PublishedProgram::find("disk-unmaker").is_err());
     }
 }

@@ -116,6 +116,7 @@ const PACKAGES: &[(Purpose, &str, Sign)] = &[
     (Tests, "dpkg-dev", PublishedProgram("dpkg-source")),
     (Tests, "dmsetup", PublishedProgram("dmsetup")),
     (Tests, "e2fsprogs", PublishedProgram("mke2fs")),
+    (Tests, "fuse3", PublishedProgram("fusermount3")),
     (Tests, "squashfs-tools", PublishedProgram("mksquashfs")),
     (Tests, "strace", PublishedProgram("strace")),
     (Tests, "systemd", PublishedProgram("systemd-repart")),

@@ -42,7 +42,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let place = |name: &str| folder.path().join(name);
         for name in [
-            "sbin/disk-mounter",
+            "bin/disk-mounter",
             "share/doc/disk-mounter/other",
             "zsh/_other",
         ] {
@@ -50,7 +50,7 @@ mod tests {
         }
         let names = [String::from("disk-mounter")];
         uninstall(folder.path(), &names, Path::new("zsh")).unwrap();
-        assert!(!place("sbin/disk-mounter").exists());
+        assert!(!place("bin/disk-mounter").exists());
         assert!(place("share/doc/disk-mounter/other").exists() && place("zsh/_other").exists());
     }
 }

@@ -3,7 +3,7 @@
 use std::{error::Error, ops::Range};
 
 use super::{
-    COMPACT_INODE_SIZE, EXTENDED_INODE_SIZE, ErofsError, ErofsNode, ErofsSuperblock,
+    COMPACT_INODE_SIZE, DIRENT_SIZE, EXTENDED_INODE_SIZE, ErofsError, ErofsNode, ErofsSuperblock,
     INODE_SLOT_SIZE, SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE,
     directory::{self, BadBlock},
     inode::Inode,
@@ -166,6 +166,24 @@ impl DirectoryPlace {
     pub(super) fn move_to(&mut self, block: u64, block_size: u32) {
         self.offset = block * u64::from(block_size);
         self.entry = 0;
+    }
+
+    /// Moves to a place that [`DirectoryPlace::position`] has told. Any other is one too, if only the
+    /// directory's end.
+    pub(super) fn move_to_position(&mut self, position: u64, block_size: u32) {
+        let within = position.checked_rem(block_size.into()).unwrap_or_default();
+        self.offset = position.saturating_sub(within);
+        self.entry = within as usize / DIRENT_SIZE;
+    }
+
+    /// Where the next entry stands in the directory's data, in bytes. Names are not empty, so that it
+    /// is in the same block as the one before, also after the last.
+    #[expect(
+        clippy::arithmetic_side_effects,
+        reason = "a directory's data lies within the image, and its blocks have few entries"
+    )]
+    pub(super) fn position(&self) -> u64 {
+        self.offset + (self.entry * DIRENT_SIZE) as u64
     }
 
     /// Whether the next entry is in another block than the first that follows

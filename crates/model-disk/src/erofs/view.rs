@@ -146,6 +146,18 @@ impl<D: ReadAt> ErofsView<D> {
         })
     }
 
+    /// Lists the rest of a directory, from a [position](ErofsEntries::position) on.
+    pub fn entries_from(
+        &self,
+        directory: &ErofsNode,
+        position: u64,
+    ) -> Result<ErofsEntries<'_, D>, ErofsError<D::Error>> {
+        let mut entries = self.entries(directory)?;
+        let block_size = self.superblock.block_size;
+        entries.place.move_to_position(position, block_size);
+        Ok(entries)
+    }
+
     /// Starts a walk over a node, whose own path is empty, and all that is below it.
     pub fn walk(&self, node: ErofsNode) -> Walk<impl ReadImage<D::Error> + use<'_, D>> {
         Walk::below(self.reader(), node)
@@ -269,6 +281,11 @@ pub struct ErofsEntry<'a> {
 }
 
 impl<D: ReadAt> ErofsEntries<'_, D> {
+    /// Where the next entry is, for whoever goes on later. It is 0 before the first one alone.
+    pub fn position(&self) -> u64 {
+        self.place.position()
+    }
+
     /// The next one; none when all have been told. `.` and `..` are left out.
     pub fn next_entry(&mut self) -> Result<Option<ErofsEntry<'_>>, ErofsError<D::Error>> {
         let mut reader = self.view.reader();

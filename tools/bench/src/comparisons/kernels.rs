@@ -71,6 +71,7 @@ pub(super) fn section(_: &Bench) -> Result<Section> {
             name: candidate.name.clone(),
             bytes: repeat * blocks.len() as u64,
             memory_limit: None,
+            seconds_limit: None,
             samples,
         });
     let mut section = Section::new("SHA-256 kernels", ABOUT, runs.collect());

@@ -1,10 +1,12 @@
 //! What is compared with what, and the goals.
 
 mod filesystems;
+mod fuse;
 mod hash;
 mod hub;
 mod kernels;
 mod model;
+mod reading;
 mod scaling;
 mod small_files;
 mod sparse;
@@ -23,7 +25,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     cache::{self, CachedFile, Caches},
-    child,
+    child::{self, PrintedTo},
     cli::{BenchRunArguments, Comparison, Settings},
     data::{self, Data},
     experiment::Contestant,
@@ -65,6 +67,8 @@ pub(crate) fn run(arguments: &BenchRunArguments) -> Result<Report> {
             Comparison::SmallFiles => small_files::section(&bench),
             Comparison::Hub => hub::section(&bench),
             Comparison::Sparse => sparse::section(&bench),
+            Comparison::Reading => reading::section(&bench),
+            Comparison::Fuse => fuse::section(&bench),
             Comparison::Scaling => scaling::section(&bench),
         };
         section.with_context(|| format!("{comparison:?}"))
@@ -82,22 +86,15 @@ struct Bench {
     /// Where the programs put what they make. It is empty between runs.
     outputs: PathBuf,
     builder: PathBuf,
+    mounter: PathBuf,
     /// Whether filesystems can be made.
     namespace: nix::Result<()>,
 }
 
 impl Bench {
     fn new(arguments: &BenchRunArguments) -> Result<Self> {
-        let builder = match &arguments.builder {
-            Some(path) => path.clone(),
-            None => std::env::current_exe()?.with_file_name("disk-builder"),
-        };
-        let builder = builder.canonicalize().with_context(|| {
-            format!(
-                "there is no {}: `make build` makes it, or name it with --builder",
-                builder.display()
-            )
-        })?;
+        let builder = program("builder", arguments.builder.as_deref())?;
+        let mounter = program("mounter", arguments.mounter.as_deref())?;
         let settings = Settings::new(arguments);
         // Before anything is made in it, and before there are threads.
         let namespace = filesystem::enter_namespace();
@@ -108,6 +105,7 @@ impl Bench {
             data,
             outputs,
             builder,
+            mounter,
             namespace,
         };
         bench.check_room()?;
@@ -126,6 +124,7 @@ impl Bench {
             outputs: data.outputs()?,
             data,
             builder: self.builder.clone(),
+            mounter: self.mounter.clone(),
             namespace: self.namespace,
         })
     }
@@ -133,8 +132,17 @@ impl Bench {
     fn check_room(&self) -> Result<()> {
         let size = self.settings.size;
         let mut needed = self.image_bytes() + size / 10;
-        if self.settings.has(Comparison::RootHash) || self.settings.has(Comparison::Build) {
+        let of_models = [
+            Comparison::RootHash,
+            Comparison::Build,
+            Comparison::Reading,
+            Comparison::Fuse,
+        ];
+        if of_models.into_iter().any(|it| self.settings.has(it)) {
             needed += size / 10 * 22;
+        }
+        if self.settings.has(Comparison::Reading) {
+            needed += reading::room(size);
         }
         if self.settings.has(Comparison::Reflink) || self.settings.has(Comparison::Filesystems) {
             needed += 3 * size.min(1 << 30);
@@ -175,6 +183,12 @@ impl Bench {
         builder
     }
 
+    fn mounter(&self, command: &str) -> Command {
+        let mut mounter = Command::new(&self.mounter);
+        mounter.arg(command);
+        mounter
+    }
+
     /// A contestant that reads `inputs` and leaves files in the outputs. After each run
     /// `check` gets what was printed; then the outputs are removed.
     fn contestant<'a>(
@@ -192,7 +206,9 @@ impl Bench {
             name: name.into(),
             bytes,
             memory_limit: None,
+            seconds_limit: None,
             commands,
+            printed_to: PrintedTo::File,
             then_sync: Vec::new(),
             prepare: Box::new(move || {
                 cache::flush(&self.outputs)?;
@@ -222,6 +238,20 @@ impl Bench {
         }
         Ok(())
     }
+}
+
+/// One of this project's programs, `disk-` before its name.
+fn program(name: &str, named: Option<&Path>) -> Result<PathBuf> {
+    let path = match named {
+        Some(path) => path.to_owned(),
+        None => std::env::current_exe()?.with_file_name(format!("disk-{name}")),
+    };
+    path.canonicalize().with_context(|| {
+        format!(
+            "there is no {}: `make build` makes it, or name it with --{name}",
+            path.display()
+        )
+    })
 }
 
 /// Whether data of this size stays in the page cache, with a tenth to spare.

@@ -89,6 +89,11 @@ impl<'a> ModelContest<'a> {
         })
     }
 
+    /// The model directory.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     fn warm(&self) -> (&[CachedFile], Caches) {
         (&self.inputs, Caches::Warm)
     }
@@ -101,11 +106,11 @@ impl<'a> ModelContest<'a> {
         self.bench.output("model.tree")
     }
 
-    fn copy(&self) -> PathBuf {
+    pub(super) fn copy(&self) -> PathBuf {
         self.bench.output("copy")
     }
 
-    fn build_command(&self, image: &Path) -> Command {
+    pub(super) fn build_command(&self, image: &Path) -> Command {
         let mut command = self.bench.builder("build");
         command.arg(&self.path).arg("--output").arg(image);
         command
@@ -159,7 +164,7 @@ impl<'a> ModelContest<'a> {
             })
     }
 
-    fn cp(&self) -> Result<Contestant<'_>> {
+    pub(super) fn cp(&self) -> Result<Contestant<'_>> {
         let mut cp = Command::new("cp");
         cp.arg("-r").arg(&self.path).arg(self.copy());
         self.bench.contestant("cp -r", self.warm(), vec![cp], |_| {
@@ -192,7 +197,7 @@ impl<'a> ModelContest<'a> {
     }
 
     /// There are as many bytes as in the model at least.
-    fn check_bytes(&self, made: &Path) -> Result<()> {
+    pub(super) fn check_bytes(&self, made: &Path) -> Result<()> {
         let files = cache::files(made)?;
         let bytes = files
             .iter()

@@ -3,8 +3,9 @@
 use std::{ops::Range, time::Instant};
 
 use dm_verity::{BlockHasher, BlockSize, VerityParams};
+use model_disk::AlignedBuffer;
 
-use super::{Source, SourceError, buffer::Buffer, pace::Pace};
+use super::{Source, SourceError, pace::Pace};
 
 /// About how many bytes of data are read and hashed at once: they stay in the processor's cache.
 const WINDOW_BYTES: usize = 1 << 20;
@@ -73,7 +74,7 @@ impl Digester {
         &self,
         source: &dyn Source,
         blocks: &Range<u64>,
-        buffer: &mut Buffer,
+        buffer: &mut AlignedBuffer,
         take: Option<Take<'_, E>>,
     ) -> Result<Vec<u8>, E> {
         let size = self.data_block_size;

@@ -3,12 +3,11 @@
 use std::sync::{Mutex, PoisonError};
 
 use dm_verity::{Digest, RootHash, VerityParams};
-use model_disk::{ExitCode, HasExitCode, Interrupted};
+use model_disk::{AlignedBuffer, ExitCode, HasExitCode, Interrupted};
 
 use super::{
     Sink, SinkError, Source, SourceError, Workers,
     blocks::{Digester, Levels, Take},
-    buffer::Buffer,
     kept::KeptDigests,
     runs::{Run, Runs},
 };
@@ -68,13 +67,13 @@ pub fn hash_tree(
         source,
         sink,
     };
-    let one = |buffer: &mut Buffer, index| {
+    let one = |buffer: &mut AlignedBuffer, index| {
         let run = runs.get(index);
         builder.run(&run, buffer)?;
         workers.progress().advance(run.bytes(params));
         Ok::<_, HashTreeError>(())
     };
-    workers.for_each(runs.count(), Buffer::default, one, || source.give_up())?;
+    workers.for_each(runs.count(), AlignedBuffer::default, one, || source.give_up())?;
     workers.install(|| source.check_unchanged())?;
 
     let kept = builder
@@ -115,7 +114,7 @@ struct Builder<'a> {
 }
 
 impl Builder<'_> {
-    fn run(&self, run: &Run, buffer: &mut Buffer) -> Result<(), HashTreeError> {
+    fn run(&self, run: &Run, buffer: &mut AlignedBuffer) -> Result<(), HashTreeError> {
         let full = run.blocks.end - run.blocks.start == self.run_blocks;
         if full && self.is_hole(run)? {
             return self.finish(run, &self.zero_run);

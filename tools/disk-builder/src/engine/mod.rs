@@ -8,7 +8,6 @@
 //! size / 16,384; odd pairs of block sizes take up to eight times that.
 
 mod blocks;
-mod buffer;
 mod extents;
 mod findings;
 mod gather;

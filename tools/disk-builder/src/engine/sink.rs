@@ -190,9 +190,9 @@ mod tests {
     use std::fs;
 
     use dm_verity::{BlockSize, HashAlgorithm, Salt, VerityParams};
+    use model_disk::AlignedBuffer;
 
     use super::*;
-    use crate::engine::buffer::Buffer;
 
     /// Large and small, aligned and not, past the page cache and through it.
     #[test]
@@ -207,7 +207,7 @@ mod tests {
         let sink = ImageSink::new(&file, &path, area);
 
         let mut expected = vec![0; (4 << 20) + 8192];
-        let mut buffer = Buffer::default();
+        let mut buffer = AlignedBuffer::default();
         for (byte, (offset, length)) in [
             (0, 1 << 20),
             (1 << 20, 4096),

@@ -6,12 +6,11 @@ use std::{
 };
 
 use dm_verity::{Digest, HashArea, Level, RootHash, VerityParams};
-use model_disk::Interrupted;
+use model_disk::{AlignedBuffer, Interrupted};
 
 use super::{
     Source, SourceError, Workers,
     blocks::Digester,
-    buffer::Buffer,
     findings::{Findings, HashBlock},
     runs::{Run, Runs},
 };
@@ -98,13 +97,13 @@ pub fn verify_tree(
         let all = 0..runs.layout().levels()[level].blocks;
         above = verifier.hash_blocks(level, all, &above)?;
     }
-    let one = |buffer: &mut Buffer, index| {
+    let one = |buffer: &mut AlignedBuffer, index| {
         let run = runs.get(index);
         verifier.run(&run, &above, buffer)?;
         workers.progress().advance(run.bytes(params));
         Ok::<_, VerifyTreeError>(())
     };
-    workers.for_each(runs.count(), Buffer::default, one, || ())?;
+    workers.for_each(runs.count(), AlignedBuffer::default, one, || ())?;
     data.check_unchanged()?;
     hashes.check_unchanged()?;
 
@@ -157,7 +156,7 @@ impl Verifier<'_> {
                 self.hashes.read_exact_at(&mut block, offset)?;
                 self.digester.hash_blocks(&block)
             }
-            None => self.data_digests(&(0..1), &mut Buffer::default())?,
+            None => self.data_digests(&(0..1), &mut AlignedBuffer::default())?,
         };
         Ok(Digest::new(params.algorithm(), &digests).into())
     }
@@ -165,7 +164,7 @@ impl Verifier<'_> {
     fn data_digests(
         &self,
         blocks: &Range<u64>,
-        buffer: &mut Buffer,
+        buffer: &mut AlignedBuffer,
     ) -> Result<Vec<u8>, SourceError> {
         self.digester.data(self.data, blocks, buffer, None)
     }
@@ -175,7 +174,7 @@ impl Verifier<'_> {
         &self,
         run: &Run,
         units: &ExpectedDigests,
-        buffer: &mut Buffer,
+        buffer: &mut AlignedBuffer,
     ) -> Result<(), VerifyTreeError> {
         let mut lowest = None;
         for level in (0..self.runs.lower_levels()).rev() {

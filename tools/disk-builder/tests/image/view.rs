@@ -43,7 +43,16 @@ fn read_all(view: &ImageView<'_>, node: &ErofsNode) -> Result<Vec<u8>, ErofsErro
 fn listed(view: &ImageView<'_>, directory: &ErofsNode, path: &str) -> Vec<String> {
     let mut entries = view.entries(directory).unwrap();
     let mut found = Vec::new();
-    while let Some(entry) = entries.next_entry().unwrap() {
+    loop {
+        // Whoever comes back with the position goes on there.
+        let position = entries.position();
+        let mut again = view.entries_from(directory, position).unwrap();
+        let Some(entry) = entries.next_entry().unwrap() else {
+            assert_eq!(again.next_entry().unwrap(), None);
+            break;
+        };
+        assert_eq!(again.next_entry().unwrap(), Some(entry));
+        assert_eq!(position == 0, found.is_empty());
         let path = format!("{path}/{}", entry.name.escape_ascii());
         let node = view.node(entry.nid).unwrap();
         assert_eq!(
@@ -109,6 +118,16 @@ proptest! {
             return Ok(());
         };
         let mut buffer = vec![0; 10_000];
+        let root = view.root();
+        // Nor does a position that nobody has told: it comes from whoever reads a directory.
+        for position in [1, 13, 4095, 4096, (1 << 63) + 5, u64::MAX - 4095, u64::MAX] {
+            if let Ok(mut entries) = root.as_ref().map_err(drop).and_then(|root| {
+                view.entries_from(root, position).map_err(drop)
+            }) {
+                while let Ok(Some(_)) = entries.next_entry() {}
+                prop_assert!(entries.position() > 0);
+            }
+        }
         for file in files.iter() {
             if let Ok(Some(node)) = view.find(file.path.names()) {
                 for offset in [0, 4096, node.size().saturating_sub(1), u64::MAX] {

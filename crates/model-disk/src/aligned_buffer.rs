@@ -1,4 +1,4 @@
-//! A worker's buffer.
+//! Memory for reads and writes past the page cache.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -9,14 +9,14 @@ const PAGE_BYTES: usize = 4096;
 #[repr(C, align(4096))]
 struct BufferPage([u8; PAGE_BYTES]);
 
-/// Memory that starts at a page, so that it can be written past the page cache.
+/// A thread's memory that starts at a page, so that it can be written past the page cache.
 #[derive(Default)]
-pub(super) struct Buffer(Vec<BufferPage>);
+pub struct AlignedBuffer(Vec<BufferPage>);
 
-impl Buffer {
+impl AlignedBuffer {
     /// So many bytes of it; what is in them is of no meaning.
     #[expect(clippy::indexing_slicing, reason = "grown to that length just before")]
-    pub(super) fn bytes(&mut self, length: usize) -> &mut [u8] {
+    pub fn bytes(&mut self, length: usize) -> &mut [u8] {
         let pages = length.div_ceil(PAGE_BYTES);
         if self.0.len() < pages {
             self.0.resize(pages, BufferPage([0; PAGE_BYTES]));
@@ -31,7 +31,7 @@ mod tests {
 
     #[test]
     fn aligned_and_as_long_as_asked() {
-        let mut buffer = Buffer::default();
+        let mut buffer = AlignedBuffer::default();
         for length in [0, 1, 512, 4096, 1 << 20, 5000] {
             let bytes = buffer.bytes(length);
             assert_eq!((bytes.len(), bytes.as_ptr().addr() % 4096), (length, 0));
