@@ -3,7 +3,7 @@
 
 use std::{io, path::Path, time::Duration};
 
-use rustix::fs::lgetxattr;
+use rustix::{fs::lgetxattr, io::Errno};
 use serde::{Deserialize, Serialize};
 
 use crate::watchdog::run_with_timeout;
@@ -60,8 +60,7 @@ pub(crate) fn ask(path: &Path) -> Result<Answer, NoAnswer> {
     }
 }
 
-fn of_errno(error: rustix::io::Errno) -> NoAnswer {
-    use rustix::io::Errno;
+fn of_errno(error: Errno) -> NoAnswer {
     match error {
         Errno::NOTCONN | Errno::CONNABORTED => NoAnswer::Dead,
         Errno::NODATA | Errno::OPNOTSUPP => NoAnswer::Other,

@@ -1,11 +1,10 @@
 //! What is mounted already where a disk is to be mounted by FUSE.
 
-use model_disk::Escaped;
+use model_disk::{Escaped, FileError};
+use rustix::process::geteuid;
 
 use super::{FuseError, MOUNT_OPTIONS, answer::NoAnswer, found::FuseMount};
 use crate::{MountError, log, mount_point::MountPoint, mountinfo, reading::VerifiedFiles};
-use model_disk::FileError;
-use rustix::process::geteuid;
 
 /// What is mounted at a directory.
 pub(super) enum ExistingFuse {

@@ -164,11 +164,7 @@ impl Server {
             };
             erofs::paths_in(read, range).ok()
         })??;
-        let shown = |path: &Vec<u8>| Escaped::bytes(path).to_string();
-        match &*found.paths {
-            [] => found.all_known.then(|| "no file".to_owned()),
-            paths => Some(paths.iter().map(shown).collect::<Vec<_>>().join(", ")),
-        }
+        found.shown()
     }
 }
 

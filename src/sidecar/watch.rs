@@ -181,11 +181,7 @@ impl Watch<'_> {
             let read = |buffer: &mut [u8], offset| File::read_exact_at(&device, buffer, offset);
             erofs::paths_in(read, range).ok()
         })??;
-        let shown = |path: &Vec<u8>| Escaped::bytes(path).to_string();
-        match &*found.paths {
-            [] => found.all_known.then(|| "no file".to_owned()),
-            paths => Some(paths.iter().map(shown).collect::<Vec<_>>().join(", ")),
-        }
+        found.shown()
     }
 }
 

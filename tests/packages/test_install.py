@@ -46,9 +46,10 @@ class Install(PlaceTest):
             # There is nothing left to remove, which is no error.
             make("uninstall", f"DESTDIR={root}", *variables)
 
-    def test_the_mounter_is_small(self):
-        # It is in every image of a pod, and all of it has to be trusted.
-        self.assertLessEqual((RELEASE / "disk-mounter").stat().st_size, 3_000_000)
+    def test_the_programs_are_small(self):
+        # The mounter is in every image of a pod, and all of it has to be trusted.
+        for program, most in [("disk-mounter", 3_000_000), ("disk-builder", 4_000_000)]:
+            self.assertLessEqual((RELEASE / program).stat().st_size, most)
 
     def test_says_what_has_not_been_built(self):
         empty = self.folder / "empty"

@@ -252,7 +252,12 @@ Note: Beware.
     fn documents_quote_the_results() {
         let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
         let read = |path: &str| std::fs::read_to_string(format!("{root}/{path}")).unwrap();
-        let measured = ["docs/benchmarks.json", "docs/benchmarks-mount.json"].map(|path| {
+        let measured = [
+            "docs/benchmarks.json",
+            "docs/benchmarks-mount.json",
+            "docs/benchmarks-reading.json",
+        ]
+        .map(|path| {
             let report: Report = serde_json::from_str(&read(path)).unwrap();
             markdown(&report)
         });

@@ -6,6 +6,7 @@ use super::{
     ErofsError, ErofsNode,
     reader::{DirectoryBlock, DirectoryPlace, ImageReader},
 };
+use crate::Escaped;
 
 /// How many directory entries, `.` and `..` among them, an image may have. Beyond
 /// them a walk gives up, and no disk is made: more than in any model, and still
@@ -160,6 +161,17 @@ pub struct PathsInRange {
     /// Whether the place of all data is known. Then no path at all means that the range
     /// holds inodes, padding, or what lies after the filesystem.
     pub all_known: bool,
+}
+
+impl PathsInRange {
+    /// The paths for people, escaped. None where there is none but some may have been missed.
+    pub fn shown(&self) -> Option<String> {
+        let shown = |path: &Vec<u8>| Escaped::bytes(path).to_string();
+        match &*self.paths {
+            [] => self.all_known.then(|| "no file".to_owned()),
+            paths => Some(paths.iter().map(shown).collect::<Vec<_>>().join(", ")),
+        }
+    }
 }
 
 /// Looks for what has data in a range of an image's bytes.
