@@ -9,6 +9,7 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
+        mpsc::{self, RecvTimeoutError},
     },
     thread,
     time::Duration,
@@ -184,8 +185,28 @@ impl Client {
         Ok(())
     }
 
-    /// All of what is there, and what the server says of it.
-    pub(super) fn read_all(&self, url: &Url) -> Result<(Vec<u8>, HeaderMap), FetchError> {
+    /// All of what is there, and what the server says of it. Nobody waits for a server who has been
+    /// asked to stop.
+    pub(super) fn read_all(
+        self: &Arc<Self>,
+        url: &Url,
+    ) -> Result<(Vec<u8>, HeaderMap), FetchError> {
+        let (answer, answered) = mpsc::sync_channel(1);
+        let (client, url) = (Arc::clone(self), url.clone());
+        // It ends with the answer, or with the process.
+        thread::Builder::new()
+            .spawn(move || answer.send(client.wait_for_all(&url)))
+            .map_err(FetchError::Threads)?;
+        loop {
+            match answered.recv_timeout(POLL) {
+                Ok(answer) => return answer,
+                Err(RecvTimeoutError::Timeout) => self.check_stopped()?,
+                Err(RecvTimeoutError::Disconnected) => return Err(Interrupted.into()),
+            }
+        }
+    }
+
+    fn wait_for_all(&self, url: &Url) -> Result<(Vec<u8>, HeaderMap), FetchError> {
         self.patiently(|| {
             let mut answer = self.ask(url, None)?;
             let mut bytes = Vec::new();
@@ -310,6 +331,11 @@ fn next_place(at: &Url, headers: &HeaderMap) -> Result<Url, FetchError> {
     let place = place
         .and_then(|place| place.to_str().ok())
         .unwrap_or_default();
+    follow(at, place)
+}
+
+/// Another place that an answer names. What was encrypted stays so.
+pub(super) fn follow(at: &Url, place: &str) -> Result<Url, FetchError> {
     let next = at.join(place).map_err(|source| FetchError::Redirect {
         url: at.clone(),
         source,
@@ -321,4 +347,26 @@ fn next_place(at: &Url, headers: &HeaderMap) -> Result<Url, FetchError> {
         });
     }
     Ok(next)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Where a redirect leads, and where the next page of a list is.
+    #[test]
+    fn what_was_encrypted_stays_so() {
+        let https = Url::parse("https://hub.example/a").unwrap();
+        let http = Url::parse("http://hub.example/a").unwrap();
+        for (at, place) in [
+            (&https, "/b"),
+            (&https, "https://cdn.example/b"),
+            (&http, "http://cdn.example/b"),
+            (&http, "https://cdn.example/b"),
+        ] {
+            follow(at, place).unwrap();
+        }
+        let error = follow(&https, "http://hub.example/b").unwrap_err();
+        assert!(matches!(error, FetchError::Downgrade { .. }), "{error}");
+    }
 }

@@ -1,12 +1,14 @@
 //! What the hub says of a model: which commit a revision is, and which files it has.
 
+use std::sync::Arc;
+
 use model_disk::{Escaped, erofs::MAX_ENTRIES};
 use serde::{Deserialize, de::DeserializeOwned};
 use ureq::http::{HeaderMap, header};
 
 use super::{
     ListedFile,
-    client::Client,
+    client::{Client, follow},
     digest::ContentDigest,
     error::FetchError,
     hub_address::HubAddress,
@@ -95,7 +97,7 @@ struct LfsEntry {
 
 impl HubModel {
     /// Asks which commit the revision is.
-    pub(super) fn resolve(client: &Client, address: &HubAddress) -> Result<Self, HubError> {
+    pub(super) fn resolve(client: &Arc<Client>, address: &HubAddress) -> Result<Self, HubError> {
         let revision = percent_encoded(address.revision.as_bytes(), b"");
         let page = below(client.endpoint(), &address.name)?;
         let api = format!("api/models/{}/revision/{revision}", address.name);
@@ -119,7 +121,7 @@ impl HubModel {
     /// Asks which files it has, page by page.
     pub(super) fn list(
         &self,
-        client: &Client,
+        client: &Arc<Client>,
         address: &HubAddress,
     ) -> Result<Vec<ListedFile>, HubError> {
         let api = format!(
@@ -136,8 +138,9 @@ impl HubModel {
             for entry in page.into_iter().filter(|entry| entry.kind != "directory") {
                 files.push(entry.into_file()?);
             }
-            let more = next_page(&headers).map(|place| url.join(place)).transpose();
-            next = more.map_err(|source| HubError::Address { url, source })?;
+            next = next_page(&headers)
+                .map(|place| follow(&url, place))
+                .transpose()?;
         }
         Ok(files)
     }

@@ -96,7 +96,7 @@ impl fmt::Display for RemotePlace {
 
 /// A model that is not on this machine.
 pub struct RemoteModel {
-    client: Client,
+    client: Arc<Client>,
     files: FileList,
     /// Of each file.
     digests: Vec<ContentDigest>,
@@ -180,7 +180,7 @@ impl RemoteModel {
         if settings.offline {
             return Err(RemoteModelError::Offline(place.to_string()));
         }
-        let client = Client::new(settings, interrupted);
+        let client = Arc::new(Client::new(settings, interrupted));
         let mut notes = Vec::new();
         let (listed, each, origin) = match place {
             RemotePlace::Hub(address) => {

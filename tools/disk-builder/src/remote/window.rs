@@ -149,11 +149,11 @@ impl FetchWindow {
         state.next.0 == file && state.ranges == Some(false)
     }
 
-    /// Memory for a piece of so many bytes; what is in it is of no meaning.
+    /// Memory for a piece of so many bytes; what is in it is of no meaning. A short piece gets its
+    /// own: many of them count as few bytes, and would each hold the memory of a long one.
     pub(super) fn memory(&self, length: u64) -> Vec<u8> {
-        let mut memory = self.lock().free.pop().unwrap_or_default();
-        memory.resize(length as usize, 0);
-        memory
+        let free = (length == PIECE).then(|| self.lock().free.pop());
+        free.flatten().unwrap_or_else(|| vec![0; length as usize])
     }
 
     /// A piece is there, of a part that was claimed.
@@ -336,6 +336,19 @@ mod tests {
         // What has gone is used again.
         assert_eq!(window.lock().free.len(), 1);
         assert_eq!(window.memory(PIECE).capacity() as u64, PIECE);
+    }
+
+    /// However small and large files follow each other.
+    #[test]
+    fn short_pieces_hold_no_more_than_they_count() {
+        let window = FetchWindow::new(vec![PIECE, 1, PIECE]);
+        use_up(&window, &window.claim().unwrap());
+        let short = window.claim().unwrap();
+        assert_eq!(short, part(1, 0..1).unwrap());
+        assert_eq!(window.memory(1).capacity(), 1);
+        assert_eq!(window.lock().free.len(), 1);
+        window.memory(PIECE);
+        assert!(window.lock().free.is_empty());
     }
 
     #[test]

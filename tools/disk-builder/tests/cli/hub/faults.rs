@@ -1,6 +1,6 @@
 //! What can go wrong on the way.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use nix::{
     sys::signal::{Signal, kill},
@@ -90,7 +90,7 @@ fn a_server_that_asks_for_time_gets_it() {
             return reply;
         }
         let mut times = times.lock().unwrap();
-        times.push(std::time::Instant::now());
+        times.push(Instant::now());
         match times.len() {
             1 => HttpReply::bytes(429, "").with("Retry-After", "2"),
             _ => reply,
@@ -241,24 +241,33 @@ fn places_that_lead_in_a_circle() {
     );
 }
 
-/// A server that goes silent, and somebody who has enough.
+/// A server that goes silent, and somebody who has enough: while the files are listed, and while they
+/// come.
 #[test]
 fn signals_leave_nothing() {
     for sent in [Signal::SIGINT, Signal::SIGTERM] {
-        let place = HubPlace::faulty(&files(), |_, path, mut reply| {
-            if path == Some(LARGE) && reply.status != 302 {
-                reply.stalls_after = Some(2 << 20);
-            }
-            reply
-        });
-        let child = place.spawn(&format!("build {} --output disk", address()));
-        place
-            .server
-            .storage
-            .wait_for(|request| request.target.contains(LARGE));
-        kill(Pid::from_raw(child.id() as i32), sent).unwrap();
-        let ended = Ended::of(child.wait_with_output().unwrap());
-        ended.refused(1, "disk-builder: interrupted");
-        assert_eq!(place.place.names(), ["model"]);
+        for silent in ["/revision/", "/tree/", LARGE] {
+            let place = HubPlace::faulty(&files(), move |request, _, mut reply| {
+                if request.target.contains(silent) && reply.status != 302 {
+                    reply.stalls_after = Some(reply.length.min(2 << 20) / 2);
+                }
+                reply
+            });
+            let child = place.spawn(&format!("build {} --output disk", address()));
+            let server = &place.server;
+            let asked = if silent == LARGE {
+                &server.storage
+            } else {
+                &server.hub
+            };
+            asked.wait_for(|request| request.target.contains(silent));
+            kill(Pid::from_raw(child.id() as i32), sent).unwrap();
+            let killed = Instant::now();
+            let ended = Ended::of(child.wait_with_output().unwrap());
+            ended.refused(1, "disk-builder: interrupted");
+            assert_eq!(place.place.names(), ["model"]);
+            // A server may be silent for 30 seconds before it is given up.
+            assert!(killed.elapsed().as_secs() < 15, "{silent}");
+        }
     }
 }
