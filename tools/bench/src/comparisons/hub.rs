@@ -31,7 +31,7 @@ const MEMORY: u64 = 256 << 20;
 
 pub(super) fn section(bench: &Bench) -> Result<Section> {
     let file = HubFile::filled(1, bench.settings.size);
-    let server = Server::start(bench, &file, "", None)?;
+    let server = FileServer::start(bench, &file, "", None)?;
     let agreed = Agreement::default();
     let mut pipe = Command::new("sh");
     let script = r#"curl --silent --show-error "$0" | openssl dgst -sha256 -r"#;
@@ -51,7 +51,7 @@ pub(super) fn section(bench: &Bench) -> Result<Section> {
     ];
     let limited: Vec<_> = RATES
         .into_iter()
-        .map(|(rate, bytes)| Server::start(bench, &file, &format!(", {rate}"), Some(bytes)))
+        .map(|(rate, bytes)| FileServer::start(bench, &file, &format!(", {rate}"), Some(bytes)))
         .collect::<Result<_>>()?;
     for server in &limited {
         contestants.extend([server.root_hash(bench, &agreed)?, server.curl(bench)?]);
@@ -71,7 +71,7 @@ pub(super) fn section(bench: &Bench) -> Result<Section> {
 }
 
 /// A server with the file.
-struct Server {
+struct FileServer {
     _http: HttpServer,
     /// What it is called, behind the names of those who fetch from it.
     name: String,
@@ -81,7 +81,7 @@ struct Server {
     list: TempPath,
 }
 
-impl Server {
+impl FileServer {
     fn start(bench: &Bench, file: &HubFile, name: &str, rate: Option<u64>) -> Result<Self> {
         let HubFile {
             fill, size, digest, ..

@@ -284,3 +284,32 @@ fn a_start_of_another_revision_is_not_kept() {
     assert!(later.place.ranges_of(LARGE).contains(&0));
     is_whole(&later.place);
 }
+
+/// What came wrong is not taken for a start because there are zeros in the file.
+#[test]
+fn what_came_wrong_is_not_kept() {
+    let mut files = files();
+    let mut bytes = data(9 * MIB, 18);
+    bytes[2 * MIB..4 * MIB].fill(0);
+    files.insert(LARGE.to_owned(), HubFile::new(bytes, true));
+    let is_wrong = Arc::new(AtomicBool::new(true));
+    let wrong = Arc::clone(&is_wrong);
+    let place = HubPlace::faulty(&files, move |_, path, mut reply| {
+        if path == Some(LARGE) && reply.status != 302 && wrong.load(Ordering::Relaxed) {
+            let fill = Arc::clone(&reply.fill);
+            reply.fill = Arc::new(move |offset, bytes: &mut [u8]| {
+                fill(offset, bytes);
+                bytes[0] ^= u8::from(offset == 0);
+            });
+        }
+        reply
+    });
+    let expected = "model-1.safetensors is not what it should be: expected SHA-256 ";
+    place.run(&resume()).refused(3, expected);
+    is_wrong.store(false, Ordering::Relaxed);
+    let before = place.ranges_of(LARGE).len();
+    place.run(&resume()).ok();
+    let asked = place.ranges_of(LARGE).split_off(before);
+    assert!(asked.contains(&0), "{asked:?}");
+    is_whole(&place);
+}
