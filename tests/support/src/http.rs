@@ -8,10 +8,14 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread,
+    time::{Duration, Instant},
 };
 
 /// How much of a body is written at once.
 const PIECE: usize = 64 << 10;
+
+/// How much time a limited server makes up for, at most, in which it sent less than it may.
+const BURST: Duration = Duration::from_millis(10);
 
 /// What somebody asks for.
 #[derive(Clone, Debug)]
@@ -131,6 +135,7 @@ pub struct HttpServer {
 
 struct ServerState {
     handler: Box<Handler>,
+    limit: Option<RateLimit>,
     requests: Mutex<Vec<HttpRequest>>,
     asked: Condvar,
     open: Mutex<Vec<TcpStream>>,
@@ -140,10 +145,19 @@ struct ServerState {
 impl HttpServer {
     /// Answers with what `handler` gives.
     pub fn start(handler: impl Fn(&HttpRequest) -> HttpReply + Send + Sync + 'static) -> Self {
+        Self::limited(None, handler)
+    }
+
+    /// The same, as fast as a network of so many bytes a second, for all connections together.
+    pub fn limited(
+        rate: Option<u64>,
+        handler: impl Fn(&HttpRequest) -> HttpReply + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         let state = Arc::new(ServerState {
             handler: Box::new(handler),
+            limit: rate.map(RateLimit::new),
             requests: Mutex::default(),
             asked: Condvar::new(),
             open: Mutex::default(),
@@ -205,12 +219,41 @@ impl ServerState {
             self.requests.lock().unwrap().push(request.clone());
             self.asked.notify_all();
             let reply = (self.handler)(&request);
-            match write_reply(stream, &reply, request.method != "HEAD") {
+            let has_body = request.method != "HEAD";
+            match write_reply(stream, &reply, has_body, self.limit.as_ref()) {
                 Ok(true) => {}
                 _ => break,
             }
         }
         drop(stream.shutdown(Shutdown::Both));
+    }
+}
+
+/// How fast a server sends.
+struct RateLimit {
+    /// In bytes a second.
+    rate: f64,
+    /// When all has been sent that was promised.
+    free: Mutex<Instant>,
+}
+
+impl RateLimit {
+    fn new(rate: u64) -> Self {
+        Self {
+            rate: rate as f64,
+            free: Mutex::new(Instant::now()),
+        }
+    }
+
+    /// Waits until so many bytes more may have been sent.
+    fn wait_for(&self, bytes: u64) {
+        let mut free = self.free.lock().unwrap();
+        let now = Instant::now();
+        let start = (*free).max(now.checked_sub(BURST).unwrap_or(now));
+        *free = start + Duration::from_secs_f64(bytes as f64 / self.rate);
+        let left = free.saturating_duration_since(now);
+        drop(free);
+        thread::sleep(left);
     }
 }
 
@@ -238,7 +281,12 @@ fn read_request(reader: &mut impl BufRead) -> io::Result<Option<HttpRequest>> {
 }
 
 /// Whether the connection is to stay.
-fn write_reply(stream: &TcpStream, reply: &HttpReply, has_body: bool) -> io::Result<bool> {
+fn write_reply(
+    stream: &TcpStream,
+    reply: &HttpReply,
+    has_body: bool,
+    limit: Option<&RateLimit>,
+) -> io::Result<bool> {
     let mut out = BufWriter::with_capacity(PIECE, stream);
     write!(out, "HTTP/1.1 {} Said\r\n", reply.status)?;
     for (name, value) in &reply.headers {
@@ -261,6 +309,9 @@ fn write_reply(stream: &TcpStream, reply: &HttpReply, has_body: bool) -> io::Res
     while done < sent {
         let length = (sent - done).min(PIECE as u64) as usize;
         (reply.fill)(reply.start + done, &mut piece[..length]);
+        if let Some(limit) = limit {
+            limit.wait_for(length as u64);
+        }
         out.write_all(&piece[..length])?;
         done += length as u64;
     }
@@ -271,4 +322,22 @@ fn write_reply(stream: &TcpStream, reply: &HttpReply, has_body: bool) -> io::Res
     }
     let is_whole = sent == all && reply.told_length == Some(all);
     Ok(is_whole)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Nor faster by two connections.
+    #[test]
+    fn a_limited_server_is_not_faster() {
+        let limit = RateLimit::new(10 << 20);
+        let started = Instant::now();
+        thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| (0..16).for_each(|_| limit.wait_for(64 << 10)));
+            }
+        });
+        assert!(started.elapsed() >= Duration::from_millis(200) - BURST);
+    }
 }

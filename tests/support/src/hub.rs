@@ -21,6 +21,10 @@ pub const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 /// The model on it.
 pub const MODEL: &str = "org/model";
 
+/// Of what is made up, in bytes: in each stands its place, and so much is made at once.
+const BLOCK: u64 = 4096;
+const MADE_UP_PIECE: u64 = 1 << 20;
+
 /// How many entries a page of a listing has.
 const PAGE: usize = 3;
 
@@ -76,6 +80,39 @@ impl HubFile {
         }
     }
 
+    /// A large file of so many bytes that are made up as they are asked for: in each block of 4096 bytes
+    /// stands where it is. Its digest takes as long as that of any file, where it is not known.
+    pub fn made_up(size: u64, digest: Option<String>) -> Self {
+        let fill = |offset: u64, to: &mut [u8]| {
+            to.fill(1);
+            let end = offset + to.len() as u64;
+            for block in (offset - offset % BLOCK..end).step_by(BLOCK as usize) {
+                for (at, byte) in (block..end).zip(block.to_le_bytes()) {
+                    if at >= offset {
+                        to[(at - offset) as usize] = byte;
+                    }
+                }
+            }
+        };
+        let mut file = Self {
+            fill: Arc::new(fill),
+            size,
+            is_large: true,
+            digest: digest.unwrap_or_default(),
+        };
+        if file.digest.is_empty() {
+            let mut hasher = Sha256::new();
+            let mut bytes = vec![0; MADE_UP_PIECE as usize];
+            for offset in (0..size).step_by(MADE_UP_PIECE as usize) {
+                let bytes = &mut bytes[..MADE_UP_PIECE.min(size - offset) as usize];
+                (file.fill)(offset, bytes);
+                hasher.update(bytes);
+            }
+            file.digest = digits(&hasher.finalize());
+        }
+        file
+    }
+
     fn reply(&self) -> HttpReply {
         HttpReply::filled(200, self.size, Arc::clone(&self.fill))
     }
@@ -106,15 +143,28 @@ impl HubServer {
         Self::faulty(files, |_, _, reply| reply)
     }
 
+    /// A hub whose large files come as fast as by a network of so many bytes a second.
+    pub fn limited(files: BTreeMap<String, HubFile>, rate: Option<u64>) -> Self {
+        Self::with(files, rate, |_, _, reply| reply)
+    }
+
     /// A hub whose answers are what `fault` makes of them.
     pub fn faulty(
         files: BTreeMap<String, HubFile>,
         fault: impl Fn(&HttpRequest, Option<&str>, HttpReply) -> HttpReply + Send + Sync + 'static,
     ) -> Self {
+        Self::with(files, None, fault)
+    }
+
+    fn with(
+        files: BTreeMap<String, HubFile>,
+        rate: Option<u64>,
+        fault: impl Fn(&HttpRequest, Option<&str>, HttpReply) -> HttpReply + Send + Sync + 'static,
+    ) -> Self {
         let files = Arc::new(files);
         let fault: Arc<Fault> = Arc::new(fault);
         let (of_storage, fault_of_storage) = (Arc::clone(&files), Arc::clone(&fault));
-        let storage = HttpServer::start(move |request| {
+        let storage = HttpServer::limited(rate, move |request| {
             let path = request
                 .target
                 .trim_start_matches('/')
@@ -241,5 +291,27 @@ impl Times {
         let count = times.entry(what.to_owned()).or_default();
         *count += 1;
         *count - 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_made_up_is_the_same_however_it_is_asked_for() {
+        let size = (1 << 20) + 5000;
+        let file = HubFile::made_up(size, None);
+        let mut whole = vec![0; size as usize];
+        (file.fill)(0, &mut whole);
+        assert_eq!(whole[8192..8202], [0, 32, 0, 0, 0, 0, 0, 0, 1, 1]);
+        for (start, length) in [(1, 4096), (4095, 2), (8193, 3), (100_000, 300_000)] {
+            let mut part = vec![0; length];
+            (file.fill)(start, &mut part);
+            let start = start as usize;
+            assert!(part == whole[start..start + length], "{start}");
+        }
+        assert_eq!(file.digest, HubFile::new(whole, true).digest);
+        assert_eq!(HubFile::made_up(1, Some("x".into())).digest, "x");
     }
 }

@@ -1,5 +1,5 @@
-//! Serves a directory as a model on a hub, for clients that are no tests of this workspace: prints the
-//! address, and ends with its standard input.
+//! Serves a model on a hub, for clients that are no tests of this workspace: a directory, or one large
+//! file that is made up. Prints the hub's address, and ends with its standard input.
 
 #![allow(clippy::unwrap_used)] // as any test
 
@@ -7,11 +7,31 @@ use std::{collections::BTreeMap, env, fs, io, path::Path};
 
 use test_support::hub::{HubFile, HubServer};
 
+const USAGE: &str =
+    "hub-server DIRECTORY | --made-up BYTES [--digest SHA256], and [--rate BYTES-A-SECOND]";
+
 fn main() {
-    let directory = env::args_os().nth(1).expect("the directory");
+    let mut arguments = env::args().skip(1);
+    let (mut directory, mut made_up, mut digest, mut rate) = (None, None, None, None);
+    while let Some(argument) = arguments.next() {
+        let mut value = || arguments.next().expect(USAGE);
+        match argument.as_str() {
+            "--made-up" => made_up = Some(value().parse().expect(USAGE)),
+            "--digest" => digest = Some(value()),
+            "--rate" => rate = Some(value().parse().expect(USAGE)),
+            _ => directory = Some(argument),
+        }
+    }
     let mut files = BTreeMap::new();
-    collect(Path::new(&directory), "", &mut files);
-    let server = HubServer::start(files);
+    match (&directory, made_up) {
+        (Some(directory), None) => collect(Path::new(directory), "", &mut files),
+        (None, Some(size)) => {
+            let file = HubFile::made_up(size, digest);
+            files.insert("model.safetensors".to_owned(), file);
+        }
+        _ => panic!("{USAGE}"),
+    }
+    let server = HubServer::limited(files, rate);
     println!("{}", server.hub.url());
     io::copy(&mut io::stdin(), &mut io::sink()).unwrap();
 }

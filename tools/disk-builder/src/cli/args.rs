@@ -105,8 +105,8 @@ pub(super) struct BuildArguments {
     #[arg(long)]
     pub(super) force: bool,
 
-    /// Leave what was written if it fails, and go on with what a run that failed left: only of a model
-    /// that is fetched
+    /// Leave what was written if it fails, and go on with what a run that failed left, in the middle of
+    /// a file too: only of a model that is fetched
     #[arg(long)]
     pub(super) resume: bool,
 

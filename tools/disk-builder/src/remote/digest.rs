@@ -15,6 +15,7 @@ pub enum ContentDigest {
 }
 
 /// Takes the bytes of a file, in order.
+#[derive(Clone, Debug)]
 pub(crate) enum ContentHasher {
     Sha256(Sha256),
     GitBlob(Sha1),

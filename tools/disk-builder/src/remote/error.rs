@@ -122,12 +122,28 @@ pub enum FetchError {
         /// What it is.
         found: ContentDigest,
     },
+    /// A file is another one, and only its end has just been fetched.
+    #[error(
+        "{path} is not what it should be, with the start of it that an earlier run left: run the \
+         same again, and all of it is fetched"
+    )]
+    Kept {
+        /// The file.
+        path: RelativePath,
+    },
     /// Somebody asked to stop.
     #[error(transparent)]
     Interrupted(#[from] Interrupted),
     /// There are no threads to be had.
     #[error("cannot start threads")]
     Threads(#[source] io::Error),
+}
+
+impl FetchError {
+    /// Whether all came, and is not what it should be.
+    pub(crate) fn is_of_content(&self) -> bool {
+        matches!(self, Self::Content { .. } | Self::Kept { .. })
+    }
 }
 
 impl HasExitCode for FetchError {

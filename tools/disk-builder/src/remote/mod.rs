@@ -37,7 +37,8 @@ pub use settings::{HubSettings, SettingsError};
 pub use url::{Url, UrlError};
 pub use url_list::{UrlLineError, UrlListError};
 
-pub(crate) use stream::RemoteStream;
+pub(crate) use stream::{KeptStart, KeptStarts, RemoteStream};
+pub(crate) use window::PIECE;
 
 use crate::model::{ListedModel, Note, ScanError, ScanOptions, Signs};
 use client::Client;

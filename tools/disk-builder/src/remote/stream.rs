@@ -4,7 +4,7 @@
 //! reads is the engine, through [`RemoteStream::read_exact_at`].
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     io::{self, Read},
     ops::Range,
     sync::{Arc, Mutex, PoisonError},
@@ -17,6 +17,7 @@ use ureq::http::{HeaderMap, header};
 use super::{
     RemoteModel,
     client::{Client, FailedTry, HttpAnswer, failed},
+    digest::ContentHasher,
     error::FetchError,
     retries::Retries,
     url::Url,
@@ -34,24 +35,35 @@ pub(crate) struct RemoteStream {
     shared: Arc<StreamState>,
 }
 
+/// The start of a file that need not come: all of it, or whole pieces.
+#[derive(Clone, Debug)]
+pub(crate) struct KeptStart {
+    /// How many bytes it has.
+    pub(crate) bytes: u64,
+    /// Has taken them.
+    pub(crate) hasher: ContentHasher,
+}
+
+/// Those of files, by their places in the list.
+pub(crate) type KeptStarts = BTreeMap<usize, KeptStart>;
+
 struct StreamState {
     model: Arc<RemoteModel>,
     window: FetchWindow,
-    /// Files that do not come.
-    kept: BTreeSet<usize>,
+    kept: KeptStarts,
     /// Where files are to which others lead.
     places: Mutex<BTreeMap<usize, Url>>,
 }
 
 impl RemoteStream {
-    /// Has the files of a model come, but for those that are `kept`.
-    pub(crate) fn start(model: &Arc<RemoteModel>, kept: &BTreeSet<usize>) -> Self {
-        let sizes = model.files().iter().enumerate();
-        let is_kept = |place| kept.contains(&place);
-        let sizes = sizes.map(|(place, file)| if is_kept(place) { 0 } else { file.size });
+    /// Has the files of a model come, but for what is `kept`.
+    pub(crate) fn start(model: &Arc<RemoteModel>, kept: &KeptStarts) -> Self {
+        let files = model.files().iter().enumerate();
+        let start = |place| kept.get(&place).map_or(0, |kept| kept.bytes);
+        let coming = files.map(|(place, file)| start(place)..file.size);
         let shared = Arc::new(StreamState {
             model: Arc::clone(model),
-            window: FetchWindow::new(sizes.collect()),
+            window: FetchWindow::new(coming.collect()),
             kept: kept.clone(),
             places: Mutex::default(),
         });
@@ -133,11 +145,15 @@ impl StreamState {
 
     /// Takes the digest of each file, in order.
     fn check(&self) {
-        let files = self.model.files().iter().enumerate();
-        for (index, file) in files.filter(|(index, _)| !self.kept.contains(index)) {
+        for (index, file) in self.model.files().iter().enumerate() {
             let expected = self.model.digest(index);
-            let mut hasher = expected.hasher(file.size);
-            for start in (0..file.size).step_by(PIECE as usize) {
+            let kept = self.kept.get(&index).cloned();
+            let is_from_earlier = kept.is_some();
+            let KeptStart { bytes, mut hasher } = kept.unwrap_or_else(|| KeptStart {
+                bytes: 0,
+                hasher: expected.hasher(file.size),
+            });
+            for start in (bytes..file.size).step_by(PIECE as usize) {
                 // Whoever reads gets the error.
                 let Ok(piece) = self.piece(index, start) else {
                     return;
@@ -149,10 +165,14 @@ impl StreamState {
             let found = hasher.finish();
             if found != expected {
                 let path = file.path.clone();
-                self.window.fail(FetchError::Content {
-                    path,
-                    expected,
-                    found,
+                self.window.fail(if is_from_earlier {
+                    FetchError::Kept { path }
+                } else {
+                    FetchError::Content {
+                        path,
+                        expected,
+                        found,
+                    }
                 });
                 return;
             }

@@ -15,7 +15,7 @@ use std::{
 use super::error::FetchError;
 
 /// How many bytes a piece has; only the last one of a file has fewer.
-pub(super) const PIECE: u64 = 1 << 20;
+pub(crate) const PIECE: u64 = 1 << 20;
 
 /// How many bytes are asked for at once, at most.
 const PART: u64 = 8 << 20;
@@ -32,8 +32,8 @@ const POLL: Duration = Duration::from_millis(100);
 
 /// The pieces that are on their way.
 pub(super) struct FetchWindow {
-    /// Of each file.
-    sizes: Vec<u64>,
+    /// What is to come of each file, from the start of a piece to its end.
+    files: Vec<Range<u64>>,
     state: Mutex<WindowState>,
     arrived: Condvar,
     room: Condvar,
@@ -69,15 +69,15 @@ struct Piece {
 }
 
 impl FetchWindow {
-    /// For files of these sizes.
-    pub(super) fn new(sizes: Vec<u64>) -> Self {
+    /// For what is to come of each file: from the start of a piece to its end.
+    pub(super) fn new(files: Vec<Range<u64>>) -> Self {
         let window = Self {
-            sizes,
+            files,
             state: Mutex::default(),
             arrived: Condvar::new(),
             room: Condvar::new(),
         };
-        window.lock().next = (window.first_with_bytes(0), 0);
+        window.lock().next = window.start_from(0);
         window
     }
 
@@ -99,20 +99,20 @@ impl FetchWindow {
         let mut state = self.lock();
         loop {
             let (file, start) = state.next;
-            let size = *self.sizes.get(file)?;
+            let all = self.files.get(file)?;
             if state.failure.is_some() || whole.is_some_and(|whole| whole != file) {
                 return None;
             }
-            let end = size.min(start + PART);
+            let end = all.end.min(start + PART);
             let has_room = state.pieces.is_empty()
                 || (state.bytes + (end - start) <= MAX_BYTES && state.pieces.len() < MAX_PIECES);
             // The first part of a file tells whether others can be had besides.
-            let is_free = start == 0 || whole.is_some() || state.ranges == Some(true);
+            let is_free = start == all.start || whole.is_some() || state.ranges == Some(true);
             if has_room && is_free {
                 let bytes = start..end;
                 state.claim(file, &bytes);
-                if end == size {
-                    state.next = (self.first_with_bytes(file + 1), 0);
+                if end == all.end {
+                    state.next = self.start_from(file + 1);
                     state.ranges = None;
                 }
                 // Others may go on from there.
@@ -126,12 +126,11 @@ impl FetchWindow {
         }
     }
 
-    /// The first file from this one on of which there is anything.
-    fn first_with_bytes(&self, from: usize) -> usize {
-        let mut sizes = self.sizes.iter().skip(from);
-        sizes
-            .position(|size| *size > 0)
-            .map_or(self.sizes.len(), |after| from + after)
+    /// The first byte that is to come, of this file or one after it.
+    fn start_from(&self, file: usize) -> (usize, u64) {
+        let mut files = self.files.iter().enumerate().skip(file);
+        let next = files.find(|(_, bytes)| !bytes.is_empty());
+        next.map_or((self.files.len(), 0), |(file, bytes)| (file, bytes.start))
     }
 
     /// What the first part of a file has shown: whether the server gives ranges of it.
@@ -283,6 +282,10 @@ mod tests {
         Some(FilePart { file, bytes })
     }
 
+    fn whole(sizes: &[u64]) -> Vec<Range<u64>> {
+        sizes.iter().map(|size| 0..*size).collect()
+    }
+
     fn use_up(window: &FetchWindow, part: &FilePart) {
         for start in part.bytes.clone().step_by(PIECE as usize) {
             let length = PIECE.min(part.bytes.end - start);
@@ -294,7 +297,7 @@ mod tests {
 
     #[test]
     fn parts_follow_each_other_and_cover_all() {
-        let window = FetchWindow::new(vec![0, 5, 0, PART + 7, 0]);
+        let window = FetchWindow::new(whole(&[0, 5, 0, PART + 7, 0]));
         assert_eq!(window.claim(), part(1, 0..5));
         assert_eq!(window.claim(), part(3, 0..PART));
         window.know_ranges(3, true);
@@ -302,9 +305,24 @@ mod tests {
         assert_eq!(window.claim(), None);
     }
 
+    /// The first part of what is left tells of ranges, wherever it starts.
+    #[test]
+    fn what_is_there_does_not_come() {
+        let rest = 3 * PIECE..3 * PIECE + PART + 1;
+        let window = FetchWindow::new(vec![5..5, rest, PIECE..PIECE + 9]);
+        assert_eq!(window.claim(), part(1, 3 * PIECE..3 * PIECE + PART));
+        window.know_ranges(1, true);
+        assert_eq!(
+            window.claim(),
+            part(1, 3 * PIECE + PART..3 * PIECE + PART + 1)
+        );
+        assert_eq!(window.claim(), part(2, PIECE..PIECE + 9));
+        assert_eq!(window.claim(), None);
+    }
+
     #[test]
     fn a_file_that_comes_as_a_whole_has_one_fetcher() {
-        let window = FetchWindow::new(vec![3 * PART, 1]);
+        let window = FetchWindow::new(whole(&[3 * PART, 1]));
         assert_eq!(window.claim(), part(0, 0..PART));
         window.know_ranges(0, false);
         assert!(window.is_whole(0));
@@ -321,7 +339,7 @@ mod tests {
     #[test]
     fn memory_is_bounded() {
         let size = 40 * PART + 11;
-        let window = FetchWindow::new(vec![size]);
+        let window = FetchWindow::new(whole(&[size]));
         let mut claimed = vec![window.claim().unwrap()];
         window.know_ranges(0, true);
         while claimed.len() < (MAX_BYTES / PART) as usize {
@@ -341,7 +359,7 @@ mod tests {
     /// However small and large files follow each other.
     #[test]
     fn short_pieces_hold_no_more_than_they_count() {
-        let window = FetchWindow::new(vec![PIECE, 1, PIECE]);
+        let window = FetchWindow::new(whole(&[PIECE, 1, PIECE]));
         use_up(&window, &window.claim().unwrap());
         let short = window.claim().unwrap();
         assert_eq!(short, part(1, 0..1).unwrap());
@@ -353,7 +371,7 @@ mod tests {
 
     #[test]
     fn a_piece_goes_when_it_was_read_and_checked() {
-        let window = FetchWindow::new(vec![10]);
+        let window = FetchWindow::new(whole(&[10]));
         window.claim();
         window.put(0, 0, vec![7; 10]);
         window.was_read(0, 0, 4);
@@ -368,7 +386,7 @@ mod tests {
 
     #[test]
     fn the_first_failure_ends_it_for_all() {
-        let window = FetchWindow::new(vec![PART + 1, 1]);
+        let window = FetchWindow::new(whole(&[PART + 1, 1]));
         window.claim();
         let failure = |status| FetchError::Status {
             url: crate::remote::url::Url::parse("http://x").unwrap(),

@@ -1,18 +1,18 @@
 //! The disk of a model, before it is made.
 
-use std::path::Path;
 #[cfg(feature = "hub")]
 use std::sync::Arc;
+use std::{fs::File, path::Path};
 
 use dm_verity::RootHash;
-#[cfg(feature = "hub")]
-use model_disk::erofs::ExtentSource;
-use model_disk::{BackingKind, FileList, erofs::ImagePlan};
+use model_disk::{BackingKind, FileError, FileList, erofs::ImagePlan};
 use serde_json::{Map, Value};
 
-use super::{BuildError, local_files::LocalFiles, shared_parts::SharedParts, source::PlanSource};
+use super::{BuildError, local_files::LocalFiles, reflink::Reflinked, source::PlanSource};
 #[cfg(feature = "hub")]
-use super::{kept_files::kept_files, remote_files::RemoteFiles};
+use super::{kept_files::kept_files, remote_files::RemoteFiles, resume_marker::ResumeMarker};
+#[cfg(feature = "hub")]
+use crate::engine::SourceError;
 #[cfg(feature = "hub")]
 use crate::remote::{HubSettings, RemoteModel, RemoteModelError, RemotePlace, RemoteReport};
 use crate::{
@@ -147,21 +147,14 @@ impl DiskPlan {
     /// The image. Holes need not be found where they must be written too. Nobody reads here what of
     /// it is `there` already.
     #[cfg_attr(not(feature = "hub"), expect(unused_variables))]
-    pub(super) fn source(&self, find_holes: bool, there: &SharedParts) -> PlanSource<'_> {
+    pub(super) fn source(&self, find_holes: bool, there: &Reflinked) -> PlanSource<'_> {
         match &self.model {
             PlannedModel::Directory(model) => {
                 PlanSource::new(&self.image, LocalFiles::new(model, find_holes))
             }
             #[cfg(feature = "hub")]
             PlannedModel::Remote(model) => {
-                let extents = self.image.extents().iter();
-                let files = extents.filter_map(|extent| match extent.source {
-                    ExtentSource::File(file) if there.has(extent.offset..extent.end()) => {
-                        Some(file)
-                    }
-                    _ => None,
-                });
-                PlanSource::new(&self.image, RemoteFiles::new(model, files.collect()))
+                PlanSource::new(&self.image, RemoteFiles::new(model, there.starts.clone()))
             }
         }
     }
@@ -172,13 +165,47 @@ impl DiskPlan {
         &self,
         image: &FileSource<'_>,
         workers: &Workers,
-    ) -> Result<Option<SharedParts>, HashTreeError> {
+    ) -> Result<Option<Reflinked>, HashTreeError> {
         match &self.model {
             PlannedModel::Directory(_) => Ok(None),
             #[cfg(feature = "hub")]
             PlannedModel::Remote(model) => {
-                kept_files(self.image.extents(), model, image, workers).map(Some)
+                let is_of_this = ResumeMarker::of(&self.image, model).is_on(image)?;
+                kept_files(self.image.extents(), model, image, is_of_this, workers).map(Some)
             }
+        }
+    }
+
+    /// Leaves of a file only what is kept, and has the next run know that what it finds there is of
+    /// this image, if this one does not come to its end.
+    #[cfg_attr(not(feature = "hub"), expect(unused_variables))]
+    pub(super) fn keep_only(
+        &self,
+        kept: &Reflinked,
+        file: &File,
+        path: &Path,
+    ) -> Result<(), FileError> {
+        match &self.model {
+            PlannedModel::Directory(_) => Ok(()),
+            #[cfg(feature = "hub")]
+            PlannedModel::Remote(model) => {
+                let marker = ResumeMarker::of(&self.image, model);
+                marker
+                    .put(file, &kept.parts, self.bytes())
+                    .map_err(FileError::new("write", path))
+            }
+        }
+    }
+
+    /// Has the next run go on with no file in its middle, where this one has failed because a file is
+    /// not what it should be. What fails here is left out: the error is what the user must know.
+    #[cfg_attr(not(feature = "hub"), expect(unused_variables))]
+    pub(super) fn keep_no_starts(&self, error: &BuildError, file: &File) {
+        #[cfg(feature = "hub")]
+        if let BuildError::Tree(HashTreeError::Source(SourceError::Fetch(error))) = error
+            && error.is_of_content()
+        {
+            let _ = ResumeMarker::remove(file);
         }
     }
 
@@ -230,7 +257,7 @@ pub fn root_hash(
     tell: impl FnMut(&Note),
 ) -> Result<RootHashReport, BuildError> {
     let planned = DiskPlan::new(&model.into(), options, workers, tell)?;
-    let source = planned.source(true, &SharedParts::default());
+    let source = planned.source(true, &Reflinked::default());
     let root_hash = hash_tree(&planned.tree.params, &source, &NullSink, workers)?;
     Ok(RootHashReport {
         root_hash,

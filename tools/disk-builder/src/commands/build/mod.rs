@@ -15,6 +15,8 @@ mod preallocate;
 mod reflink;
 #[cfg(feature = "hub")]
 mod remote_files;
+#[cfg(feature = "hub")]
+mod resume_marker;
 mod shared_image;
 mod shared_parts;
 mod source;
@@ -241,8 +243,9 @@ impl Build {
                 self.start_file(place, *replace, &planned, workers)?
             }
         };
+        let written = self.write(&planned, &target, &reflinked, &output, workers);
         let (root_hash, first_block) =
-            self.write(&planned, &target, &reflinked, &output, workers)?;
+            written.inspect_err(|error| planned.keep_no_starts(error, target.file()))?;
         let superblock = Superblock {
             uuid: derived_uuid(&root_hash),
             params: planned.tree.params.clone(),
@@ -315,7 +318,7 @@ impl Build {
     ) -> Result<(RootHash, Vec<u8>), BuildError> {
         // On a device there is something where a new file has zeros.
         let find_holes = matches!(output, Output::File { .. });
-        let plan = planned.source(find_holes, &reflinked.parts);
+        let plan = planned.source(find_holes, reflinked);
         let (file, path, bytes) = (target.file(), target.path(), planned.image.bytes());
         let source = SharedSource {
             plan,
@@ -342,11 +345,14 @@ impl Build {
     ) -> Result<(TreeOutput<'a>, Reflinked), BuildError> {
         let target = self.new_file(place, replace, planned)?;
         let reflinked = match self.kept_on(&target, planned, workers)? {
-            Some(kept) => kept,
+            Some(kept) => {
+                planned.keep_only(&kept, target.file(), target.path())?;
+                kept
+            }
             None => reflink(planned, target.file(), workers)?,
         };
         let tree = planned.image.bytes()..planned.bytes();
-        let source = planned.source(true, &reflinked.parts);
+        let source = planned.source(true, &reflinked);
         preallocate(target.file(), place.path(), &source, &reflinked.parts, tree)?;
         Ok((target, reflinked))
     }
@@ -377,8 +383,7 @@ impl Build {
         }
         let bytes = planned.image.bytes();
         let image = FileSource::new(target.file(), target.path(), bytes, None);
-        let kept = planned.kept_in(&image, workers)?;
-        Ok(kept.map(Reflinked::kept))
+        planned.kept_in(&image, workers)
     }
 
     fn manifest_output(&self, output: &Output) -> Result<Option<ManifestOutput>, BuildError> {

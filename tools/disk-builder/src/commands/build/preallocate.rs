@@ -24,10 +24,8 @@ pub(super) fn preallocate(
 ) -> Result<(), BuildError> {
     for range in data(source).chain([Ok(tree)]) {
         let pieces = shared.cut(range.map_err(HashTreeError::from)?);
-        for (Range { start, end }, _) in pieces.filter(|(_, shared)| !shared) {
-            // Sizes are below 2^45.
-            let (offset, length) = (start as i64, (end - start) as i64);
-            match allocate(file, offset, length) {
+        for (piece, _) in pieces.filter(|(_, shared)| !shared) {
+            match allocate(file, FallocateFlags::empty(), piece) {
                 Ok(()) => {}
                 Err(Errno::EOPNOTSUPP | Errno::ENOSYS) => return Ok(()),
                 Err(errno) => return Err(FileError::new("reserve space for", path)(errno).into()),
@@ -37,9 +35,12 @@ pub(super) fn preallocate(
     Ok(())
 }
 
-fn allocate(file: &File, offset: i64, length: i64) -> Result<(), Errno> {
+/// `fallocate`, whatever signals come.
+pub(super) fn allocate(file: &File, flags: FallocateFlags, bytes: Range<u64>) -> Result<(), Errno> {
+    // Sizes are below 2^45.
+    let (offset, length) = (bytes.start as i64, (bytes.end - bytes.start) as i64);
     loop {
-        match fallocate(file, FallocateFlags::empty(), offset, length) {
+        match fallocate(file, flags, offset, length) {
             Err(Errno::EINTR) => {}
             result => return result,
         }

@@ -11,6 +11,8 @@ use std::{fs::File, io};
 use model_disk::erofs::{BLOCK_SIZE, ExtentSource};
 
 use super::{disk_plan::DiskPlan, local_files::failed, shared_parts::SharedParts};
+#[cfg(feature = "hub")]
+use crate::remote::KeptStarts;
 use crate::{
     engine::{HashTreeError, SourceError, Workers},
     model::SourceFile,
@@ -23,13 +25,16 @@ use crate::{
 /// A smaller file is copied sooner than shared.
 const MIN_SHARED: u64 = 64 << 10;
 
-/// What could be shared.
+/// What of an image is there before it is written.
 #[derive(Debug, Default)]
 pub(super) struct Reflinked {
     /// These parts of the image are there.
     pub(super) parts: SharedParts,
     /// They are of these files.
     files: Vec<SharedFile>,
+    /// Or they are these starts of files, from an earlier run.
+    #[cfg(feature = "hub")]
+    pub(super) starts: KeptStarts,
     /// The filesystem tells which blocks a file has.
     tells: bool,
     /// Why the rest could not be shared, where that was tried.
@@ -97,10 +102,12 @@ impl Reflinked {
         }
     }
 
-    /// What an earlier run has written.
-    pub(super) fn kept(parts: SharedParts) -> Self {
+    /// What an earlier run has written: starts of files, on these parts of the image.
+    #[cfg(feature = "hub")]
+    pub(super) fn kept(parts: SharedParts, starts: KeptStarts) -> Self {
         Self {
             parts,
+            starts,
             ..Self::default()
         }
     }

@@ -1,29 +1,26 @@
 //! The files of a model that is not on this machine.
 
-use std::{
-    collections::BTreeSet,
-    sync::{Arc, OnceLock},
-};
+use std::sync::{Arc, OnceLock};
 
 use super::file_bytes::FileBytes;
 use crate::{
     engine::SourceError,
-    remote::{RemoteModel, RemoteStream},
+    remote::{KeptStarts, RemoteModel, RemoteStream},
 };
 
 /// Reads the files of a model while they come. Each byte can be read once, and in about the order of
 /// the disk, as the engine does.
 pub(super) struct RemoteFiles<'a> {
     model: &'a Arc<RemoteModel>,
-    /// Those that nobody reads here, by their places in the list.
-    kept: BTreeSet<usize>,
+    /// What nobody reads here.
+    kept: KeptStarts,
     /// They come when the first byte is read.
     stream: OnceLock<RemoteStream>,
 }
 
 impl<'a> RemoteFiles<'a> {
-    /// All but those that are `kept`.
-    pub(super) fn new(model: &'a Arc<RemoteModel>, kept: BTreeSet<usize>) -> Self {
+    /// All but what is `kept`.
+    pub(super) fn new(model: &'a Arc<RemoteModel>, kept: KeptStarts) -> Self {
         Self {
             model,
             kept,

@@ -18,12 +18,6 @@ impl SharedParts {
         self.0.iter().map(|part| part.end - part.start).sum()
     }
 
-    /// Whether all of a range is shared.
-    #[cfg(feature = "hub")]
-    pub(super) fn has(&self, range: Range<u64>) -> bool {
-        self.cut(range).all(|(_, shared)| shared)
-    }
-
     /// A range cut where a part starts or ends: the pieces in order, each with whether it is
     /// shared.
     pub(super) fn cut(&self, range: Range<u64>) -> impl Iterator<Item = (Range<u64>, bool)> {
