@@ -59,7 +59,7 @@ pub(super) struct Client {
 }
 
 /// What a server says.
-pub(super) struct Answer {
+pub(super) struct HttpAnswer {
     /// 200, 206 or 416.
     pub(super) status: u16,
     pub(super) headers: HeaderMap,
@@ -120,7 +120,11 @@ impl Client {
     }
 
     /// Asks for all of something, or for a range of its bytes, once.
-    pub(super) fn ask(&self, url: &Url, range: Option<&Range<u64>>) -> Result<Answer, FailedTry> {
+    pub(super) fn ask(
+        &self,
+        url: &Url,
+        range: Option<&Range<u64>>,
+    ) -> Result<HttpAnswer, FailedTry> {
         let mut at = url.clone();
         for _ in 0..=MAX_REDIRECTS {
             let mut response = self.send(&at, range)?;
@@ -129,7 +133,7 @@ impl Client {
             match status {
                 200 | 206 | 416 => {
                     let (parts, body) = response.into_parts();
-                    return Ok(Answer {
+                    return Ok(HttpAnswer {
                         status,
                         headers: parts.headers,
                         url: at,
@@ -268,7 +272,7 @@ impl Client {
     }
 }
 
-impl Answer {
+impl HttpAnswer {
     /// What it says, byte by byte.
     pub(super) fn into_reader(self) -> impl Read + use<> {
         self.body.into_with_config().limit(u64::MAX).reader()

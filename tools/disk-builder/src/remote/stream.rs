@@ -16,7 +16,7 @@ use ureq::http::{HeaderMap, header};
 
 use super::{
     RemoteModel,
-    client::{Answer, Client, FailedTry, failed},
+    client::{Client, FailedTry, HttpAnswer, failed},
     digest::ContentHasher,
     error::FetchError,
     retries::Retries,
@@ -289,7 +289,7 @@ impl StreamState {
     }
 
     /// Asks where the file was the last time; where it is not there any more, where it should be.
-    fn ask(&self, file: usize, range: Option<&Range<u64>>) -> Result<Answer, FailedTry> {
+    fn ask(&self, file: usize, range: Option<&Range<u64>>) -> Result<HttpAnswer, FailedTry> {
         let known = self.places().get(&file).cloned();
         if let Some(place) = known {
             match self.client().ask(&place, range) {
@@ -331,7 +331,7 @@ struct Incoming {
 }
 
 impl Incoming {
-    fn of(answer: Answer, ends_where_it_ends: bool) -> Self {
+    fn of(answer: HttpAnswer, ends_where_it_ends: bool) -> Self {
         Self {
             url: answer.url.clone(),
             reader: Box::new(answer.into_reader()),
