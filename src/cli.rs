@@ -2,6 +2,7 @@
 
 mod disk;
 mod drop_in;
+mod fec;
 mod read;
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
@@ -11,6 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 use crate::{FuseRequest, MappingName, MountRequest, ReadRequest, log::LogFormat};
 use disk::DiskOptions;
 use dm_verity::{OnCorruption, OnReadError, RootHash};
+use fec::FecOptions;
 use model_disk::{
     ArgumentsError, Escaped, ExitCode, HasExitCode, PartitionChoice, PathError, filesystem::FsType,
     units::Size,
@@ -159,7 +161,7 @@ struct FuseOptions {
     /// Mount by FUSE, as any user and without device-mapper: a process serves the disk, and verifies
     /// what is read of it; EROFS alone
     #[arg(long, conflicts_with_all = [
-        "on_corruption", "on_error", "name", "prefetch", "read_ahead", "min_free_kbytes",
+        "on_corruption", "on_error", "name", "prefetch", "read_ahead", "min_free_kbytes", "fec",
     ])]
     fuse: bool,
     /// How many threads of --fuse read and verify [default: one per processor, at most 16]
@@ -181,6 +183,8 @@ pub enum MountForm {
 struct MountOptions {
     #[command(flatten)]
     disk: DiskOptions,
+    #[command(flatten)]
+    fec: FecOptions,
     /// The filesystem on the disk: erofs, squashfs, ext4 or xfs
     #[arg(long, value_name = "TYPE", default_value_t)]
     fs_type: FsType,
@@ -373,6 +377,7 @@ impl MountOptions {
             hash_device: disk.hash_device,
             partitions: disk.partitions,
             params: disk.params,
+            fec: self.fec.arguments(),
             mount_point,
             fs_type: self.fs_type,
             wait: Duration::from_secs(self.wait),

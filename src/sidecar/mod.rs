@@ -7,6 +7,7 @@
 
 mod channel;
 mod confine;
+mod corrections;
 mod helper;
 mod split;
 mod watch;
@@ -24,6 +25,7 @@ use crate::{
 use channel::{Reply, Request};
 pub use confine::ConfineError;
 pub(crate) use confine::confine_server;
+use corrections::Corrections;
 use helper::Helper;
 use model_disk::{ErrorChain, Escaped, ExitCode, HasExitCode};
 use split::{Asked, split};
@@ -177,12 +179,14 @@ pub fn sidecar(request: &MountRequest, tell: &dyn Fn(&SidecarError)) -> Result<(
         }
     };
     let here = Helper::new(&mounted).inspect_err(tell)?;
+    let corrections = Corrections::default();
     let watch_by = |asked| Watch {
         request,
         mounted: &mounted,
         signals: &signals,
         uevents: uevents.as_ref(),
         asked,
+        corrections: &corrections,
         tell,
     };
     if asked_to_end.get() {

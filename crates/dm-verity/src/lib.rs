@@ -68,6 +68,7 @@ extern crate alloc;
 
 mod block_size;
 mod digest;
+mod fec;
 mod hasher;
 mod layout;
 mod params;
@@ -78,12 +79,15 @@ mod table;
 
 pub use block_size::{BlockSize, BlockSizeError};
 pub use digest::{Digest, HashAlgorithm, RootHash, RootHashError, UnknownAlgorithm};
+pub use fec::{FecLayout, FecLayoutError, FecRoots, FecRootsError};
 pub use hasher::BlockHasher;
 pub use layout::{HashArea, HashAreaError, Level, TreeLayout};
 pub use params::{MAX_BYTES, ParamsError, VerityParams};
 pub use salt::{MAX_SALT_SIZE, Salt, SaltError};
 pub use superblock::{SUPERBLOCK_SIZE, Superblock, SuperblockError};
-pub use table::{DeviceNumber, LoadedTable, NotATable, OnCorruption, OnReadError, VerityTable};
+pub use table::{
+    DeviceNumber, FecTable, LoadedTable, NotATable, OnCorruption, OnReadError, VerityTable,
+};
 
 /// The examples of the README are run as tests.
 #[cfg(doctest)]

@@ -9,8 +9,8 @@ use dm_verity::{
 use uuid::Uuid;
 
 use crate::{
-    BackingFile, Binding, BindingError, Contradiction, DiskArguments, Escaped, ExitCode, FileError,
-    HasExitCode, ParamsSource, ReadAt,
+    BackingFile, Binding, BindingError, Contradiction, DiskArguments, DiskFec, Escaped, ExitCode,
+    FecArguments, FecError, FileError, HasExitCode, ParamsSource, ReadAt,
     filesystem::{FsType, NoFilesystem},
     superblocks::{FoundSuperblock, NoSuperblock, header, superblock_after, superblock_at},
 };
@@ -101,6 +101,9 @@ pub enum DiskError {
         /// Where the data ends.
         data_end: u64,
     },
+    /// No FEC area can be where the arguments say.
+    #[error(transparent)]
+    Fec(#[from] FecError),
     /// The filesystem is one that no hash tree can cover, or none that can be.
     #[error("the filesystem on {} is refused", Escaped::path(path))]
     Filesystem {
@@ -134,6 +137,7 @@ impl HasExitCode for DiskError {
     fn exit_code(&self) -> ExitCode {
         match self {
             Self::File(error) => error.exit_code(),
+            Self::Fec(error) => error.exit_code(),
             // The place after a filesystem is always aligned: this one was named.
             Self::HashArea {
                 source: HashAreaError::Misaligned { .. },
@@ -160,6 +164,7 @@ pub struct Disk {
     /// How many data blocks the arguments name.
     data_blocks: Option<u64>,
     binding: Binding,
+    fec: Option<DiskFec>,
 }
 
 impl Disk {
@@ -201,6 +206,25 @@ impl Disk {
         hash: Option<BackingFile>,
         arguments: &DiskArguments,
     ) -> Result<Self, DiskError> {
+        Self::check_all(data, hash, arguments, None)
+    }
+
+    /// The same of a disk with an FEC area, which is on `file` if the arguments name a device for it.
+    pub fn check_with_fec(
+        data: BackingFile,
+        hash: Option<BackingFile>,
+        arguments: &DiskArguments,
+        (file, fec): (Option<BackingFile>, &FecArguments),
+    ) -> Result<Self, DiskError> {
+        Self::check_all(data, hash, arguments, Some((file, fec)))
+    }
+
+    fn check_all(
+        data: BackingFile,
+        hash: Option<BackingFile>,
+        arguments: &DiskArguments,
+        fec: Option<(Option<BackingFile>, &FecArguments)>,
+    ) -> Result<Self, DiskError> {
         let header = header(&data)?;
         let tree = Tree::find(&data, hash.as_ref(), &header, arguments)?;
         let mut disk = Self {
@@ -212,8 +236,13 @@ impl Disk {
             uuid: tree.uuid,
             data_blocks: tree.data_blocks,
             binding: Binding::Arguments,
+            fec: None,
         };
         disk.check_sizes()?;
+        if let Some(fec) = fec {
+            let tree = (&disk.params, &disk.hash_area);
+            disk.fec = Some(DiskFec::find(&disk.data, disk.hash_file(), tree, fec)?);
+        }
         disk.binding = disk.bind(&header)?;
         if let Some(root_hash) = &arguments.root_hash {
             disk.check_root_block(root_hash)?;
@@ -304,6 +333,11 @@ impl Disk {
     /// What holds the tree; it may be the data's.
     pub fn hash_file(&self) -> &BackingFile {
         self.hash.as_ref().unwrap_or(&self.data)
+    }
+
+    /// Its FEC area, if the arguments ask for one.
+    pub fn fec(&self) -> Option<&DiskFec> {
+        self.fec.as_ref()
     }
 
     /// What holds the tree, if that is not what holds the data.

@@ -1,0 +1,189 @@
+//! Where the FEC area of a disk is. Nothing of it needs trust: what is corrected by it is hashed again.
+
+use std::path::PathBuf;
+
+use dm_verity::{FecLayout, FecLayoutError, FecRoots, HashArea, TreeLayout, VerityParams};
+
+use crate::{BackingFile, BackingKind, Escaped, ExitCode, HasExitCode, ReadAt};
+
+/// What the arguments of a program say of a disk's forward error correction.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FecArguments {
+    /// The device with the FEC area; if not given, it is that with the tree.
+    pub device: Option<PathBuf>,
+    /// Where the area starts, in bytes; if not given, right after the tree, or at byte 0 of a device of
+    /// its own.
+    pub offset: Option<u64>,
+    /// How many bytes of a codeword are parity.
+    pub roots: FecRoots,
+}
+
+/// The FEC area of a disk: one that can be there, whatever is in it.
+#[derive(Debug)]
+pub struct DiskFec {
+    /// None where it is on the device with the tree.
+    file: Option<BackingFile>,
+    layout: FecLayout,
+    start: u64,
+}
+
+/// Why no FEC area can be where the arguments say.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FecError {
+    /// The disk can have none.
+    #[error("{} can have no FEC area", Escaped::path(path))]
+    Layout {
+        /// The data device.
+        path: PathBuf,
+        /// Why.
+        source: FecLayoutError,
+    },
+    /// It does not start with a block.
+    #[error("FEC offset {offset} is not a multiple of the block size of {block_size} bytes")]
+    Misaligned {
+        /// The offset in bytes.
+        offset: u64,
+        /// The block size.
+        block_size: u64,
+    },
+    /// It lies within the tree, or within the data.
+    #[error(
+        "the FEC area at byte {offset} of {} lies within {what}, which ends at byte {end}",
+        Escaped::path(path)
+    )]
+    Overlap {
+        /// The device.
+        path: PathBuf,
+        /// Where the area starts.
+        offset: u64,
+        /// What else is there.
+        what: &'static str,
+        /// Where that ends.
+        end: u64,
+    },
+    /// The device ends before the area does.
+    #[error(
+        "{} has no whole FEC area at byte {offset}: with {roots} roots it would end at byte {end}, and \
+         there are {bytes} bytes (--fec-offset names another place, --fec-roots another number)",
+        Escaped::path(path)
+    )]
+    CutShort {
+        /// The device.
+        path: PathBuf,
+        /// Where the area starts.
+        offset: u64,
+        /// How many bytes of a codeword are parity.
+        roots: FecRoots,
+        /// Where it would end.
+        end: u64,
+        /// How long the device is.
+        bytes: u64,
+    },
+}
+
+impl HasExitCode for FecError {
+    fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Misaligned { .. } => ExitCode::Usage,
+            Self::Layout { .. } | Self::Overlap { .. } | Self::CutShort { .. } => {
+                ExitCode::Integrity
+            }
+        }
+    }
+}
+
+impl DiskFec {
+    /// Finds the area of a disk whose data and tree fit onto their devices. `file` is open where the
+    /// arguments name a device.
+    ///
+    /// The area covers the data and what is on the device of the tree from its first block on: up to
+    /// the area itself, or, if that is on another device, to the end. So `veritysetup` counts.
+    #[expect(
+        clippy::arithmetic_side_effects,
+        reason = "numbers of blocks on devices, which have less than 2^63 bytes"
+    )]
+    pub(crate) fn find(
+        data: &BackingFile,
+        hash: &BackingFile,
+        (params, area): (&VerityParams, &HashArea),
+        (file, arguments): (Option<BackingFile>, &FecArguments),
+    ) -> Result<Self, FecError> {
+        let block_size = params.data_block_size().bytes();
+        let tree_end = area.end(&TreeLayout::new(params));
+        // A device may be named twice.
+        let file = file.filter(|file| !is_same(file, hash));
+        let first = if arguments.device.is_some() {
+            0
+        } else {
+            tree_end
+        };
+        let offset = arguments.offset.unwrap_or(first);
+        let covered_end = if file.is_none() { offset } else { hash.bytes() };
+        let of_tree = (covered_end / block_size).saturating_sub(area.first_block());
+        let covered = params.data_blocks() + of_tree;
+        let layout = FecLayout::covering(params, covered, arguments.roots).map_err(|source| {
+            FecError::Layout {
+                path: data.path().to_owned(),
+                source,
+            }
+        })?;
+        if !offset.is_multiple_of(block_size) {
+            return Err(FecError::Misaligned { offset, block_size });
+        }
+        let on = file.as_ref().unwrap_or(hash);
+        let overlap = if file.is_none() && offset < tree_end {
+            Some(("the hash tree", tree_end))
+        } else if is_same(on, data) && offset < params.data_bytes() {
+            Some(("the data", params.data_bytes()))
+        } else {
+            None
+        };
+        if let Some((what, end)) = overlap {
+            return Err(FecError::Overlap {
+                path: on.path().to_owned(),
+                offset,
+                what,
+                end,
+            });
+        }
+        let end = offset.saturating_add(layout.parity_blocks().saturating_mul(block_size));
+        if end > on.bytes() {
+            return Err(FecError::CutShort {
+                path: on.path().to_owned(),
+                offset,
+                roots: arguments.roots,
+                end,
+                bytes: on.bytes(),
+            });
+        }
+        Ok(Self {
+            file,
+            layout,
+            start: offset / block_size,
+        })
+    }
+
+    /// What holds it, if that is not what holds the tree.
+    pub fn separate_file(&self) -> Option<&BackingFile> {
+        self.file.as_ref()
+    }
+
+    /// Which block is in which codewords.
+    pub fn layout(&self) -> &FecLayout {
+        &self.layout
+    }
+
+    /// Its first block, counted from the start of what holds it.
+    pub fn start_block(&self) -> u64 {
+        self.start
+    }
+}
+
+/// Whether two open files are one storage.
+fn is_same(one: &BackingFile, other: &BackingFile) -> bool {
+    let kind = match (one.kind(), other.kind()) {
+        (BackingKind::File, BackingKind::File) => one.stamp().is_same_file(&other.stamp()),
+        (one, other) => one == other,
+    };
+    kind && one.place() == other.place()
+}
