@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use dm_verity::FecRoots;
+use dm_verity::fec::FecRoots;
 use model_disk::{FecArguments, units::Size};
 
 /// Whether corrupt blocks are corrected, and by what.

@@ -375,7 +375,7 @@ fn table_of(disk: &Disk, request: &MountRequest, devices: DeviceNumbers) -> Veri
         fec: disk.fec().map(|fec| FecTable {
             device: devices.fec,
             blocks: fec.layout().covered_blocks(),
-            start: fec.start_block(),
+            start: fec.area().start_block(),
             roots: fec.layout().roots(),
         }),
     }

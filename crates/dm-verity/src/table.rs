@@ -3,7 +3,7 @@
 use alloc::{borrow::ToOwned, string::String, vec::Vec};
 use core::fmt;
 
-use super::{BlockSize, FecRoots, HashArea, RootHash, VerityParams};
+use super::{BlockSize, HashArea, RootHash, VerityParams, fec::FecRoots};
 
 /// The number of a block device, written `major:minor`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

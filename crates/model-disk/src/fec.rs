@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
-use dm_verity::{FecLayout, FecLayoutError, FecRoots, HashArea, TreeLayout, VerityParams};
+use dm_verity::{
+    HashArea, TreeLayout, VerityParams,
+    fec::{FecArea, FecAreaError, FecLayout, FecLayoutError, FecRoots},
+};
 
 use crate::{BackingFile, BackingKind, Escaped, ExitCode, HasExitCode, ReadAt};
 
@@ -24,7 +27,7 @@ pub struct DiskFec {
     /// None where it is on the device with the tree.
     file: Option<BackingFile>,
     layout: FecLayout,
-    start: u64,
+    area: FecArea,
 }
 
 /// Why no FEC area can be where the arguments say.
@@ -38,14 +41,9 @@ pub enum FecError {
         /// Why.
         source: FecLayoutError,
     },
-    /// It does not start with a block.
-    #[error("FEC offset {offset} is not a multiple of the block size of {block_size} bytes")]
-    Misaligned {
-        /// The offset in bytes.
-        offset: u64,
-        /// The block size.
-        block_size: u64,
-    },
+    /// No area can start there.
+    #[error("--fec-offset")]
+    Offset(#[from] FecAreaError),
     /// It lies within the tree, or within the data.
     #[error(
         "the FEC area at byte {offset} of {} lies within {what}, which ends at byte {end}",
@@ -84,7 +82,7 @@ pub enum FecError {
 impl HasExitCode for FecError {
     fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Misaligned { .. } => ExitCode::Usage,
+            Self::Offset(_) => ExitCode::Usage,
             Self::Layout { .. } | Self::Overlap { .. } | Self::CutShort { .. } => {
                 ExitCode::Integrity
             }
@@ -100,7 +98,7 @@ impl DiskFec {
     /// the area itself, or, if that is on another device, to the end. So `veritysetup` counts.
     #[expect(
         clippy::arithmetic_side_effects,
-        reason = "numbers of blocks on devices, which have less than 2^63 bytes"
+        reason = "block sizes are at least 512 bytes"
     )]
     pub(crate) fn find(
         data: &BackingFile,
@@ -109,7 +107,8 @@ impl DiskFec {
         (file, arguments): (Option<BackingFile>, &FecArguments),
     ) -> Result<Self, FecError> {
         let block_size = params.data_block_size().bytes();
-        let tree_end = area.end(&TreeLayout::new(params));
+        let tree = TreeLayout::new(params);
+        let tree_end = area.end(&tree);
         // A device may be named twice.
         let file = file.filter(|file| !is_same(file, hash));
         let first = if arguments.device.is_some() {
@@ -120,16 +119,14 @@ impl DiskFec {
         let offset = arguments.offset.unwrap_or(first);
         let covered_end = if file.is_none() { offset } else { hash.bytes() };
         let of_tree = (covered_end / block_size).saturating_sub(area.first_block());
-        let covered = params.data_blocks() + of_tree;
-        let layout = FecLayout::covering(params, covered, arguments.roots).map_err(|source| {
-            FecError::Layout {
-                path: data.path().to_owned(),
-                source,
-            }
+        // What is not covered to its end is answered below.
+        let of_tree = of_tree.max(tree.blocks());
+        let layout = FecLayout::with_hash_blocks(params, arguments.roots, of_tree);
+        let layout = layout.map_err(|source| FecError::Layout {
+            path: data.path().to_owned(),
+            source,
         })?;
-        if !offset.is_multiple_of(block_size) {
-            return Err(FecError::Misaligned { offset, block_size });
-        }
+        let fec_area = FecArea::new(&layout, offset)?;
         let on = file.as_ref().unwrap_or(hash);
         let overlap = if file.is_none() && offset < tree_end {
             Some(("the hash tree", tree_end))
@@ -146,20 +143,19 @@ impl DiskFec {
                 end,
             });
         }
-        let end = offset.saturating_add(layout.parity_blocks().saturating_mul(block_size));
-        if end > on.bytes() {
+        if fec_area.end() > on.bytes() {
             return Err(FecError::CutShort {
                 path: on.path().to_owned(),
                 offset,
                 roots: arguments.roots,
-                end,
+                end: fec_area.end(),
                 bytes: on.bytes(),
             });
         }
         Ok(Self {
             file,
             layout,
-            start: offset / block_size,
+            area: fec_area,
         })
     }
 
@@ -173,9 +169,9 @@ impl DiskFec {
         &self.layout
     }
 
-    /// Its first block, counted from the start of what holds it.
-    pub fn start_block(&self) -> u64 {
-        self.start
+    /// Where it is on what holds it.
+    pub fn area(&self) -> FecArea {
+        self.area
     }
 }
 
