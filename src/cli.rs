@@ -12,7 +12,6 @@ use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 use crate::{FuseRequest, MappingName, MountRequest, ReadRequest, log::LogFormat};
 use disk::DiskOptions;
 use dm_verity::{OnCorruption, OnReadError, RootHash};
-use fec::FecOptions;
 use model_disk::{
     ArgumentsError, Escaped, ExitCode, HasExitCode, PartitionChoice, PathError, filesystem::FsType,
     units::Size,
@@ -161,7 +160,7 @@ struct FuseOptions {
     /// Mount by FUSE, as any user and without device-mapper: a process serves the disk, and verifies
     /// what is read of it; EROFS alone
     #[arg(long, conflicts_with_all = [
-        "on_corruption", "on_error", "name", "prefetch", "read_ahead", "min_free_kbytes", "fec",
+        "on_corruption", "on_error", "name", "prefetch", "read_ahead", "min_free_kbytes",
     ])]
     fuse: bool,
     /// How many threads of --fuse read and verify [default: one per processor, at most 16]
@@ -183,8 +182,6 @@ pub enum MountForm {
 struct MountOptions {
     #[command(flatten)]
     disk: DiskOptions,
-    #[command(flatten)]
-    fec: FecOptions,
     /// The filesystem on the disk: erofs, squashfs, ext4 or xfs
     #[arg(long, value_name = "TYPE", default_value_t)]
     fs_type: FsType,
@@ -344,6 +341,7 @@ impl MountArgs {
                 hash_device: request.hash_device,
                 partitions: request.partitions,
                 params: request.params,
+                fec: request.fec,
             },
             mount_point: request.mount_point,
             wait: request.wait,
@@ -377,7 +375,7 @@ impl MountOptions {
             hash_device: disk.hash_device,
             partitions: disk.partitions,
             params: disk.params,
-            fec: self.fec.arguments(),
+            fec: disk.fec,
             mount_point,
             fs_type: self.fs_type,
             wait: Duration::from_secs(self.wait),

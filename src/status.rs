@@ -300,8 +300,8 @@ fn status_of_server(mount: &FuseMount, expected: Option<&RootHash>) -> Result<St
             Some(_) => VerityStatus::Corrupt,
         },
         corrupt: answer.corrupt,
-        fec: false,
-        fec_corrected: None,
+        fec: answer.fec_corrected.is_some(),
+        fec_corrected: answer.fec_corrected,
     })
 }
 

@@ -297,15 +297,11 @@ fn find_disk(
         let hash = hash.map(|path| device::find(path, deadline, pause));
         (device, hash.transpose()?)
     };
-    let fec_device = request.fec.as_ref().and_then(|fec| fec.device.as_ref());
-    let fec_file = fec_device.map(|path| device::find(path, deadline, pause));
-    let fec_file = fec_file.transpose()?;
+    let fec = request.fec.as_ref();
+    let fec = fec.map(|fec| fec.open(|path| device::find(path, deadline, pause)));
+    let fec = fec.transpose()?;
     steps.begin("reading its superblocks and the root block of its tree")?;
-    let arguments = request.disk_arguments();
-    let disk = match &request.fec {
-        None => Disk::check(data, hash, &arguments)?,
-        Some(fec) => Disk::check_with_fec(data, hash, &arguments, (fec_file, fec))?,
-    };
+    let disk = Disk::check_with_fec(data, hash, &request.disk_arguments(), fec)?;
     check_block_sizes(&disk)?;
     Ok(disk)
 }

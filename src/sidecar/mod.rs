@@ -7,7 +7,6 @@
 
 mod channel;
 mod confine;
-mod corrections;
 mod helper;
 mod split;
 mod watch;
@@ -15,6 +14,7 @@ mod watch;
 use std::{cell::Cell, io, path::PathBuf, time::Duration};
 
 use crate::{
+    corrections::Corrections,
     device_mapper::MappingError,
     log,
     mount::{MountError, MountRequest, Mounted, left_behind, mount_watched},
@@ -25,7 +25,6 @@ use crate::{
 use channel::{Reply, Request};
 pub use confine::ConfineError;
 pub(crate) use confine::confine_server;
-use corrections::Corrections;
 use helper::Helper;
 use model_disk::{ErrorChain, Escaped, ExitCode, HasExitCode};
 use split::{Asked, split};

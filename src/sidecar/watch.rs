@@ -3,16 +3,16 @@
 use std::{
     fs::File,
     os::{fd::AsFd, unix::fs::FileExt},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use super::{
     SidecarError,
     channel::{DiskState, Reply, Request},
-    corrections::Corrections,
     split::Asked,
 };
 use crate::{
+    corrections::Corrections,
     log,
     mount::{MountRequest, Mounted},
     signals::{Signals, wait_for},
@@ -122,12 +122,8 @@ impl Watch<'_> {
             Reply::State(state, corrected) => (state, corrected),
             other => return Err(SidecarError::unexpected(other)),
         };
-        if let Some(count) = self.corrections.news(corrected, Instant::now(), is_last) {
-            log::warn(format_args!(
-                "{}: blocks corrected so far (FEC): {count}",
-                Escaped::path(&self.mounted.mount_point)
-            ));
-        }
+        let mount_point = &self.mounted.mount_point;
+        self.corrections.tell(mount_point, corrected, is_last);
         match state {
             DiskState::Verified => Ok(Step::Well),
             DiskState::Corrupt if is_known => Ok(Step::Well),

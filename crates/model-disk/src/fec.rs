@@ -1,10 +1,10 @@
 //! Where the FEC area of a disk is. Nothing of it needs trust: what is corrected by it is hashed again.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use dm_verity::{
     HashArea, TreeLayout, VerityParams,
-    fec::{FecArea, FecAreaError, FecLayout, FecLayoutError, FecRoots},
+    fec::{FecArea, FecAreaError, FecDecoder, FecLayout, FecLayoutError, FecRoots},
 };
 
 use crate::{BackingFile, BackingKind, Escaped, ExitCode, HasExitCode, ReadAt};
@@ -19,6 +19,27 @@ pub struct FecArguments {
     pub offset: Option<u64>,
     /// How many bytes of a codeword are parity.
     pub roots: FecRoots,
+}
+
+impl FecArguments {
+    /// Opens the device that they name, if they name one.
+    pub fn open<E>(
+        &self,
+        open: impl FnOnce(&Path) -> Result<BackingFile, E>,
+    ) -> Result<FecSource<'_>, E> {
+        let file = self.device.as_deref().map(open).transpose()?;
+        let arguments = self;
+        Ok(FecSource { file, arguments })
+    }
+}
+
+/// Where an FEC area is looked for.
+#[derive(Debug)]
+pub struct FecSource<'a> {
+    /// The device that the arguments name for it, open, if they name one.
+    pub file: Option<BackingFile>,
+    /// What the arguments say of it.
+    pub arguments: &'a FecArguments,
 }
 
 /// The FEC area of a disk: one that can be there, whatever is in it.
@@ -91,8 +112,7 @@ impl HasExitCode for FecError {
 }
 
 impl DiskFec {
-    /// Finds the area of a disk whose data and tree fit onto their devices. `file` is open where the
-    /// arguments name a device.
+    /// Finds the area of a disk whose data and tree fit onto their devices.
     ///
     /// The area covers the data and what is on the device of the tree from its first block on: up to
     /// the area itself, or, if that is on another device, to the end. So `veritysetup` counts.
@@ -104,8 +124,9 @@ impl DiskFec {
         data: &BackingFile,
         hash: &BackingFile,
         (params, area): (&VerityParams, &HashArea),
-        (file, arguments): (Option<BackingFile>, &FecArguments),
+        source: FecSource<'_>,
     ) -> Result<Self, FecError> {
+        let FecSource { file, arguments } = source;
         let block_size = params.data_block_size().bytes();
         let tree = TreeLayout::new(params);
         let tree_end = area.end(&tree);
@@ -159,6 +180,28 @@ impl DiskFec {
         })
     }
 
+    /// What a block of the covered sequence should be, if all others of its row are what they should be;
+    /// None where they cannot be read. Whoever asks has to verify it.
+    pub(crate) fn propose(
+        &self,
+        data: &BackingFile,
+        (hash, hash_area): (&BackingFile, &HashArea),
+        block: u64,
+    ) -> Option<Vec<u8>> {
+        let block_size = self.layout.block_size().bytes();
+        let area = self.file.as_ref().unwrap_or(hash);
+        let read_area = |buffer: &mut [u8], offset| area.read_exact_at(buffer, offset).is_ok();
+        let read_block = |buffer: &mut [u8], block: u64| {
+            let read = match block.checked_sub(self.layout.data_blocks()) {
+                None => data.read_exact_at(buffer, block.saturating_mul(block_size)),
+                Some(block) => hash.read_exact_at(buffer, hash_area.block_offset(block)),
+            };
+            read.is_ok()
+        };
+        let decoder = FecDecoder::new(&self.layout);
+        proposed_block(&decoder, self.area, block, read_area, read_block)
+    }
+
     /// What holds it, if that is not what holds the tree.
     pub fn separate_file(&self) -> Option<&BackingFile> {
         self.file.as_ref()
@@ -173,6 +216,48 @@ impl DiskFec {
     pub fn area(&self) -> FecArea {
         self.area
     }
+}
+
+/// What a block of the sequence that an FEC area covers should be, by the others of its row; None where
+/// they do not tell. It is a proposal: it is right if it has the digest that it should have.
+///
+/// `read_area` fills a buffer from a place of what holds the area, and `read_block` one with a block of
+/// the sequence; both say whether they could, the second also whether the block can be right. No more is
+/// kept of a row than the size of its parity, which is that of 24 blocks at most.
+pub fn proposed_block(
+    decoder: &FecDecoder,
+    area: FecArea,
+    block: u64,
+    read_area: impl FnOnce(&mut [u8], u64) -> bool,
+    read_block: impl Fn(&mut [u8], u64) -> bool,
+) -> Option<Vec<u8>> {
+    let layout = decoder.layout();
+    let place = layout.place(block)?;
+    let range = layout.row_parity_range(place.row)?;
+    let mut parity = vec![0; layout.row_parity_bytes()];
+    if !read_area(&mut parity, area.offset().checked_add(range.start)?) {
+        return None;
+    }
+    let mut row = decoder.row(place.row);
+    row.add_parity(&parity);
+    let mut bad = vec![place.column];
+    let mut bytes = vec![0; layout.block_size().as_usize()];
+    for column in (0..layout.columns()).filter(|column| *column != place.column) {
+        // The rest are zeros.
+        let Some(other) = layout.block_at(place.row, column) else {
+            break;
+        };
+        if read_block(&mut bytes, other) {
+            row.add(column, &bytes);
+            continue;
+        }
+        bad.push(column);
+        if bad.len() > layout.roots().get() {
+            return None;
+        }
+    }
+    let corrections = row.correct(&bad).ok()?;
+    corrections.change(place.column).map(<[u8]>::to_vec)
 }
 
 /// Whether two open files are one storage.

@@ -3,23 +3,36 @@
 
 use std::{
     cell::Cell,
+    path::Path,
     time::{Duration, Instant},
 };
+
+use model_disk::Escaped;
+
+use crate::log;
 
 /// How often it is told at most.
 const INTERVAL: Duration = Duration::from_secs(60);
 
 /// What has been told of it.
 #[derive(Default)]
-pub(super) struct Corrections {
+pub(crate) struct Corrections {
     told: Cell<u64>,
     when: Cell<Option<Instant>>,
 }
 
 impl Corrections {
-    /// How many blocks are to be told of, if any are, where so many were `corrected`. The last time
-    /// all are.
-    pub(super) fn news(&self, corrected: Option<u64>, now: Instant, is_last: bool) -> Option<u64> {
+    /// Tells of the blocks of a mount that were corrected, where that is due; the last time all are told.
+    pub(crate) fn tell(&self, mount_point: &Path, corrected: Option<u64>, is_last: bool) {
+        if let Some(count) = self.news(corrected, Instant::now(), is_last) {
+            log::warn(format_args!(
+                "{}: blocks corrected so far (FEC): {count}",
+                Escaped::path(mount_point)
+            ));
+        }
+    }
+
+    fn news(&self, corrected: Option<u64>, now: Instant, is_last: bool) -> Option<u64> {
         let count = corrected.filter(|count| *count > self.told.get())?;
         let is_due = |when| now.saturating_duration_since(when) >= INTERVAL;
         if !is_last && !self.when.get().is_none_or(is_due) {
