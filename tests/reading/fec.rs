@@ -10,13 +10,13 @@ const BLOCK: usize = 4096;
 
 /// Where `veritysetup` puts things: on the disk itself, or on others.
 #[derive(Clone, Copy, PartialEq)]
-enum FecPlace {
+enum AreaPlace {
     Disk,
     Others,
 }
 
 /// A disk with an FEC area, and the options that say where that is.
-fn disk(place: FecPlace, roots: u32) -> (DiskFolder, Vec<String>) {
+fn disk(place: AreaPlace, roots: u32) -> (DiskFolder, Vec<String>) {
     let folder = DiskFolder::new(disk_of(&model()));
     let (end, data_end) = (folder.image.bytes.len(), folder.image.data_end());
     let salt = folder.image.params.salt();
@@ -30,13 +30,13 @@ fn disk(place: FecPlace, roots: u32) -> (DiskFolder, Vec<String>) {
         .arg(format!("--fec-roots={roots}"));
     let mut options = vec!["--fec".to_owned(), format!("--fec-roots={roots}")];
     match place {
-        FecPlace::Disk => {
+        AreaPlace::Disk => {
             format
                 .args(["disk.img", "--fec-device=disk.img"])
                 .arg(format!("--hash-offset={data_end}"))
                 .arg(format!("--fec-offset={end}"));
         }
-        FecPlace::Others => {
+        AreaPlace::Others => {
             format.args(["tree.img", "--fec-device=fec.img"]);
             options.extend(["--hash-device=tree.img", "--fec-device=fec.img"].map(str::to_owned));
         }
@@ -69,7 +69,7 @@ fn spoil(folder: &DiskFolder, file: &str, offset: usize) {
 
 #[test]
 fn what_is_corrupt_is_corrected_and_counted() {
-    for place in [FecPlace::Disk, FecPlace::Others] {
+    for place in [AreaPlace::Disk, AreaPlace::Others] {
         let (folder, options) = disk(place, 3);
         let shard = &model()["shards/1.safetensors"];
         // Nothing is said of a disk that is well.
@@ -106,7 +106,7 @@ fn what_is_corrupt_is_corrected_and_counted() {
 /// The first block of the data, and the block that the root hash is of.
 #[test]
 fn what_a_disk_is_judged_by_is_corrected() {
-    let (folder, options) = disk(FecPlace::Others, 2);
+    let (folder, options) = disk(AreaPlace::Others, 2);
     spoil(&folder, "disk.img", 0);
     // The superblock is before it, and no FEC area covers that.
     spoil(&folder, "tree.img", BLOCK);
@@ -128,7 +128,7 @@ fn what_a_disk_is_judged_by_is_corrected() {
 
 #[test]
 fn more_than_can_be_corrected() {
-    let (folder, options) = disk(FecPlace::Disk, 2);
+    let (folder, options) = disk(AreaPlace::Disk, 2);
     let layout_blocks = (folder.image.bytes.len() - BLOCK) / BLOCK;
     let rounds = layout_blocks.div_ceil(253);
     let start = folder.start_of("shards/1.safetensors") + 4 * BLOCK;
@@ -149,7 +149,7 @@ fn more_than_can_be_corrected() {
 
 #[test]
 fn areas_that_cannot_be() {
-    let (folder, _) = disk(FecPlace::Disk, 2);
+    let (folder, _) = disk(AreaPlace::Disk, 2);
     let end = folder.image.bytes.len();
     let (within, unaligned) = (
         format!("--fec-offset={}", end - BLOCK),

@@ -344,6 +344,45 @@ fn some_of_the_parity_is_wrong() {
     assert_eq!(image.read().unwrap(), 3);
 }
 
+/// What is wrong differs from one read to the next, also while a block is corrected.
+#[test]
+fn storage_that_changes_while_it_is_corrected() {
+    let image = FecImage::new(1100, 512, 24);
+    let state = Cell::new(1_u64);
+    let random = || {
+        let mut next = state.get();
+        next ^= next << 13;
+        next ^= next >> 7;
+        next ^= next << 17;
+        state.set(next);
+        next
+    };
+    let disk = image.disk(|buffer, _| {
+        if random().is_multiple_of(20) {
+            let place = random() as usize % buffer.len();
+            buffer[place] ^= 1 << (random() % 8);
+        }
+        Ok(())
+    });
+    let (mut right, mut refused) = (0, 0);
+    for _ in 0..150 {
+        let block = random() as usize % 1100 * 512;
+        let mut buffer = [0xee; 2048];
+        let length = buffer.len().min(image.image.data_end() - block);
+        match disk.read_exact_at(&mut buffer[..length], block as u64) {
+            Ok(()) => right += 1,
+            Err(_) => refused += 1,
+        }
+        let expected = &image.image.data()[block..][..length];
+        let mut bytes = buffer.iter().zip(expected);
+        assert!(bytes.all(|(byte, expected)| byte == expected || matches!(byte, 0 | 0xee)));
+    }
+    assert!(
+        right > 100 && disk.corrected() > Some(3),
+        "{right} {refused}"
+    );
+}
+
 /// No corrupt block takes more to be read than its row and what that is verified by.
 #[test]
 fn what_a_corrupt_block_costs() {
