@@ -3,16 +3,26 @@
 use std::{fs, os::unix::fs::FileExt, process::Command};
 
 use model_disk::ExitCode;
+use test_support::model::bytes;
 
 use crate::place::{DiskFolder, Read, disk_of, files_in, model};
 
 const BLOCK: usize = 4096;
 
-/// Where `veritysetup` puts things: on the disk itself, or on others.
+/// More than the blocks that a row of the disk has.
+const GAP: usize = 300 * BLOCK;
+
+/// Where `veritysetup` puts things.
 #[derive(Clone, Copy, PartialEq)]
 enum AreaPlace {
+    /// Right after the tree.
     Disk,
+    /// The tree on one device, and the area on another.
     Others,
+    /// After a gap behind the tree, with bytes that count as well.
+    Gap,
+    /// On another device, and the tree on one that goes on behind it.
+    LongTree,
 }
 
 /// A disk with an FEC area, and the options that say where that is.
@@ -36,7 +46,23 @@ fn disk(place: AreaPlace, roots: u32) -> (DiskFolder, Vec<String>) {
                 .arg(format!("--hash-offset={data_end}"))
                 .arg(format!("--fec-offset={end}"));
         }
-        AreaPlace::Others => {
+        AreaPlace::Gap => {
+            let disk = fs::File::options()
+                .write(true)
+                .open(folder.path("disk.img"));
+            let noise = bytes(GAP, 9);
+            disk.unwrap().write_all_at(&noise, end as u64).unwrap();
+            let offset = format!("--fec-offset={}", end + GAP);
+            format
+                .args(["disk.img", "--fec-device=disk.img", &offset])
+                .arg(format!("--hash-offset={data_end}"));
+            options.push(offset);
+        }
+        AreaPlace::Others | AreaPlace::LongTree => {
+            if place == AreaPlace::LongTree {
+                // A part of a block at its end does not count.
+                fs::write(folder.path("tree.img"), bytes(GAP + 100, 9)).unwrap();
+            }
             format.args(["tree.img", "--fec-device=fec.img"]);
             options.extend(["--hash-device=tree.img", "--fec-device=fec.img"].map(str::to_owned));
         }
@@ -69,7 +95,12 @@ fn spoil(folder: &DiskFolder, file: &str, offset: usize) {
 
 #[test]
 fn what_is_corrupt_is_corrected_and_counted() {
-    for place in [AreaPlace::Disk, AreaPlace::Others] {
+    for place in [
+        AreaPlace::Disk,
+        AreaPlace::Others,
+        AreaPlace::Gap,
+        AreaPlace::LongTree,
+    ] {
         let (folder, options) = disk(place, 3);
         let shard = &model()["shards/1.safetensors"];
         // Nothing is said of a disk that is well.
