@@ -7,7 +7,11 @@ use core::{fmt, str::FromStr};
 #[cfg(feature = "std")]
 use std::{env, ffi::OsStr, sync::OnceLock};
 
+#[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+use super::neon;
 use super::portable;
+#[cfg(target_arch = "x86_64")]
+use super::{avx2, gfni_avx2, gfni_avx512, ssse3};
 
 /// The environment variable that `FecBackend::choose_from_env` reads.
 #[cfg(feature = "std")]
@@ -20,6 +24,16 @@ pub struct FecBackend(FecInstructions);
 /// All backends for this architecture, the fastest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum FecInstructions {
+    #[cfg(target_arch = "x86_64")]
+    GfniAvx512,
+    #[cfg(target_arch = "x86_64")]
+    GfniAvx2,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    #[cfg(target_arch = "x86_64")]
+    Ssse3,
+    #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+    Neon,
     Portable,
 }
 
@@ -122,19 +136,18 @@ impl FecBackend {
             return;
         }
         let mut planes = planes
-            .chunks_exact_mut(stride)
+            .chunks_mut(stride)
             .map(|plane| &mut plane[at..][..data.len()]);
         // As many as vector registers are enough for: the data is read once for all of them.
         let (fours, rest) = coefficients.as_chunks::<4>();
         for four in fours {
             self.add_to(*four, data, &mut planes);
         }
-        let (twos, rest) = rest.as_chunks::<2>();
-        for two in twos {
-            self.add_to(*two, data, &mut planes);
-        }
-        for one in rest {
-            self.add_to([*one], data, &mut planes);
+        match *rest {
+            [a, b, c] => self.add_to([a, b, c], data, &mut planes),
+            [a, b] => self.add_to([a, b], data, &mut planes),
+            [a] => self.add_to([a], data, &mut planes),
+            _ => {}
         }
     }
 
@@ -146,17 +159,65 @@ impl FecBackend {
         planes: &mut impl Iterator<Item = &'a mut [u8]>,
     ) {
         let planes = core::array::from_fn(|_| planes.next().unwrap_or_default());
+        // Each call crosses from code for every CPU to code for some.
         match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            FecInstructions::GfniAvx512 => {
+                // SAFETY: this backend exists, so the CPU has GFNI and AVX-512 F.
+                unsafe { gfni_avx512::multiply_add(coefficients, data, planes) }
+            }
+            #[cfg(target_arch = "x86_64")]
+            FecInstructions::GfniAvx2 => {
+                // SAFETY: this backend exists, so the CPU has GFNI and AVX2.
+                unsafe { gfni_avx2::multiply_add(coefficients, data, planes) }
+            }
+            #[cfg(target_arch = "x86_64")]
+            FecInstructions::Avx2 => {
+                // SAFETY: this backend exists, so the CPU has AVX2.
+                unsafe { avx2::multiply_add(coefficients, data, planes) }
+            }
+            #[cfg(target_arch = "x86_64")]
+            FecInstructions::Ssse3 => {
+                // SAFETY: this backend exists, so the CPU has SSSE3.
+                unsafe { ssse3::multiply_add(coefficients, data, planes) }
+            }
+            #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+            FecInstructions::Neon => {
+                // SAFETY: this backend exists, so the CPU has these vectors.
+                unsafe { neon::multiply_add(coefficients, data, planes) }
+            }
             FecInstructions::Portable => portable::multiply_add(coefficients, data, planes),
         }
     }
 }
 
 impl FecInstructions {
-    const ALL: &[Self] = &[Self::Portable];
+    const ALL: &[Self] = &[
+        #[cfg(target_arch = "x86_64")]
+        Self::GfniAvx512,
+        #[cfg(target_arch = "x86_64")]
+        Self::GfniAvx2,
+        #[cfg(target_arch = "x86_64")]
+        Self::Avx2,
+        #[cfg(target_arch = "x86_64")]
+        Self::Ssse3,
+        #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+        Self::Neon,
+        Self::Portable,
+    ];
 
     fn name(self) -> &'static str {
         match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::GfniAvx512 => "gfni-avx512",
+            #[cfg(target_arch = "x86_64")]
+            Self::GfniAvx2 => "gfni-avx2",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Self::Ssse3 => "ssse3",
+            #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+            Self::Neon => "neon",
             Self::Portable => "portable",
         }
     }
@@ -165,6 +226,24 @@ impl FecInstructions {
     #[cfg(feature = "std")]
     fn is_supported(self) -> bool {
         match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::GfniAvx512 => {
+                std::is_x86_feature_detected!("gfni") && std::is_x86_feature_detected!("avx512f")
+            }
+            #[cfg(target_arch = "x86_64")]
+            Self::GfniAvx2 => {
+                std::is_x86_feature_detected!("gfni") && std::is_x86_feature_detected!("avx2")
+            }
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => {
+                std::is_x86_feature_detected!("avx2")
+            }
+            #[cfg(target_arch = "x86_64")]
+            Self::Ssse3 => {
+                std::is_x86_feature_detected!("ssse3")
+            }
+            #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+            Self::Neon => std::arch::is_aarch64_feature_detected!("neon"),
             Self::Portable => true,
         }
     }
