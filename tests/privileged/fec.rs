@@ -398,7 +398,7 @@ fn areas_that_cannot_be() {
     refused(&disk, &within, 3, &["within the hash tree"]);
     refused(&disk, "--fec --fec-offset 0", 3, &["within the hash tree"]);
     let unaligned = format!("--fec --fec-offset {}", start + 512);
-    refused(&disk, &unaligned, 2, &["multiple of the block size"]);
+    refused(&disk, &unaligned, 2, &["not a multiple of 4096 bytes"]);
     refused(&disk, "--fec --fec-roots 25", 2, &["2 to 24"]);
     refused(&disk, "--fec-roots 2", 2, &["--fec"]);
     let absent = "--wait 0 --fec --fec-device /nowhere";
@@ -456,20 +456,31 @@ fn what_a_corrupt_block_costs() {
     mounter(&disk.disk.line("unmount")).is(0, &[]);
 }
 
-/// The first block of the data, which binds nothing here but tells where the superblock is, and the
-/// block that the root hash is of.
+/// The first block of the data, which tells the size of the filesystem, and so binds the geometry; and the
+/// block that the root hash is of. All of the data is verified by that: the kernel calls the disk corrupt
+/// while it corrects it, and what is not served by the kernel is served.
 fn what_a_disk_is_judged_by_is_corrected() {
     let disk = FecDisk::with(4096, 2, FecDevices::HashDevice);
     let (hash, start) = &disk.hash;
+    let with = disk.disk.mount_line(&disk.options);
+    let without = disk
+        .disk
+        .mount_line(&format!("--hash-device {}", text(hash)));
+    let reads_right = |line: &str, word: &str| {
+        mounter(line).is(0, &[word]);
+        assert_eq!(files(&disk.disk.mount_point()), disk.disk.files);
+        mounter(&disk.disk.line("status")).is(0, &["verified"]);
+        mounter(&disk.disk.line("unmount")).is(0, &[]);
+    };
     disk.spoil(0);
+    reads_right(&with, "geometry bound by filesystem");
+    mounter(&without).is(3, &["nothing binds"]);
     spoil(hash, *start, 4096);
-    mounter(&disk.disk.mount_line(&disk.options)).is(0, &["geometry bound by filesystem"]);
-    assert_eq!(files(&disk.disk.mount_point()), disk.disk.files);
-    mounter(&disk.disk.line("unmount")).is(0, &[]);
-    let without = format!("--hash-device {}", text(hash));
-    mounter(&disk.disk.mount_line(&without)).is(3, &[]);
-    let other = disk.disk.mount_line(&disk.options);
-    let other = other.replace(&disk.disk.root_hash, &"7".repeat(64));
+    let before = Leftovers::look();
+    mounter(&with).is(3, &["the disk is corrupt: dm-verity says so"]);
+    before.check();
+    reads_right(&format!("{with} --fuse"), "by FUSE");
+    let other = with.replace(&disk.disk.root_hash, &"7".repeat(64));
     mounter(&other).is(3, &["the root hash does not match"]);
 }
 
