@@ -17,6 +17,7 @@ mod disk;
 mod fault_device;
 mod faults;
 mod fetched;
+mod fec;
 mod foreign;
 mod fuse;
 mod geometry;
@@ -57,6 +58,7 @@ fn main() -> ExitCode {
         ("hostile", hostile::TESTS),
         ("container", container::TESTS),
         ("sidecar", sidecar::TESTS),
+        ("fec", fec::TESTS),
         ("fuse", fuse::TESTS),
         ("restart", restart::TESTS),
         ("foreign", foreign::TESTS),

@@ -7,6 +7,7 @@
 //! - [`TreeLayout`] and [`HashArea`]: which digest stands where.
 //! - [`BlockHasher`]: digests of blocks.
 //! - [`VerityTable`]: the line that the kernel's device-mapper is given.
+//! - [`fec`]: parity of blocks, and bad blocks made good by it.
 //! - [`sha256`]: the ways to compute SHA-256, and which one is used.
 //!
 //! A root hash from these parts, of data in memory. (`disk-builder`'s engine does the same for
@@ -68,6 +69,7 @@ extern crate alloc;
 
 mod block_size;
 mod digest;
+pub mod fec;
 mod hasher;
 mod layout;
 mod params;
@@ -83,7 +85,9 @@ pub use layout::{HashArea, HashAreaError, Level, TreeLayout};
 pub use params::{MAX_BYTES, ParamsError, VerityParams};
 pub use salt::{MAX_SALT_SIZE, Salt, SaltError};
 pub use superblock::{SUPERBLOCK_SIZE, Superblock, SuperblockError};
-pub use table::{DeviceNumber, LoadedTable, NotATable, OnCorruption, OnReadError, VerityTable};
+pub use table::{
+    DeviceNumber, FecTable, LoadedTable, NotATable, OnCorruption, OnReadError, VerityTable,
+};
 
 /// The examples of the README are run as tests.
 #[cfg(doctest)]
