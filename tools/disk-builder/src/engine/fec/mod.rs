@@ -128,7 +128,7 @@ impl<'a> ParityArea<'a> {
             }
             tree.hash(&mut memory.whole)?;
             if any {
-                self.write(&mut memory.parity)?;
+                self.write(memory.parity.unfinished(), memory.parity.offset())?;
                 self.set_begun(index);
             }
             Ok::<_, HashTreeError>(())
@@ -144,11 +144,10 @@ impl<'a> ParityArea<'a> {
     pub fn cover(&self, parts: &[CoveredPart<'_>], workers: &Workers) -> Result<(), HashTreeError> {
         let strip = |memory: &mut StripMemory, index| {
             let rows = self.strips.get(index);
+            memory.parity.begin(rows.clone());
+            let offset = memory.parity.offset();
             if self.is_begun(index) {
-                let read = |bytes: &mut [u8], offset| self.read(bytes, offset);
-                memory.parity.begin_with(rows.clone(), read)?;
-            } else {
-                memory.parity.begin(rows.clone());
+                self.read(memory.parity.unfinished_mut(), offset)?;
             }
             for part in parts {
                 for (column, blocks) in self.strips.pieces(&rows, &part.blocks) {
@@ -157,7 +156,7 @@ impl<'a> ParityArea<'a> {
                     workers.progress().advance(self.bytes_of(blocks));
                 }
             }
-            Ok::<_, HashTreeError>(self.write(&mut memory.parity)?)
+            Ok::<_, HashTreeError>(self.write(memory.parity.finished(), offset)?)
         };
         workers.for_each(self.strips.count(), || self.memory(), strip, || ())
     }
@@ -216,8 +215,7 @@ impl<'a> ParityArea<'a> {
         Ok(())
     }
 
-    fn write(&self, parity: &mut StripParity) -> Result<(), SinkError> {
-        let (offset, bytes) = parity.in_area();
+    fn write(&self, bytes: &[u8], offset: u64) -> Result<(), SinkError> {
         let offset = self.offset + offset;
         let written = self.file.write_all_at(bytes, offset);
         written.map_err(|source| SinkError {

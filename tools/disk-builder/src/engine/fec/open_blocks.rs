@@ -38,7 +38,11 @@ impl OpenBlocks {
         let mut whole = open.remove(&(level, block))?;
         drop(open);
         whole.parts.sort_unstable_by_key(|(start, _)| *start);
-        Some(whole.parts.into_iter().flat_map(|(_, part)| part).collect())
+        let mut digests = Vec::with_capacity(bytes);
+        for (_, part) in &whole.parts {
+            digests.extend_from_slice(part);
+        }
+        Some(digests)
     }
 }
 

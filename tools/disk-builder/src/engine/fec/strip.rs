@@ -9,7 +9,7 @@ pub(super) struct StripParity {
     layout: FecLayout,
     rows: Range<u64>,
     planes: ParityPlanes,
-    /// As it is in the FEC area.
+    /// As it is to be in the FEC area.
     area: Vec<u8>,
 }
 
@@ -31,21 +31,7 @@ impl StripParity {
         } else {
             self.planes = ParityPlanes::new(self.layout.roots(), codewords);
         }
-        self.area.resize(codewords * self.layout.roots().get(), 0);
         self.rows = rows;
-    }
-
-    /// Begins with that which stands in the FEC area.
-    pub(super) fn begin_with<E>(
-        &mut self,
-        rows: Range<u64>,
-        read: impl FnOnce(&mut [u8], u64) -> Result<(), E>,
-    ) -> Result<(), E> {
-        self.begin(rows);
-        let offset = self.offset();
-        read(&mut self.area, offset)?;
-        self.planes.add_interleaved(0, &self.area);
-        Ok(())
     }
 
     /// Adds blocks of a column, the first of them in this row.
@@ -54,13 +40,26 @@ impl StripParity {
         encoder.add(column as usize, blocks, &mut self.planes, at);
     }
 
-    /// Where it starts in the FEC area, and what it is there.
-    pub(super) fn in_area(&mut self) -> (u64, &[u8]) {
-        self.planes.interleave(&mut self.area);
-        (self.offset(), &self.area)
+    /// Where it starts in the FEC area.
+    pub(super) fn offset(&self) -> u64 {
+        self.rows.start * self.layout.row_parity_bytes() as u64
     }
 
-    fn offset(&self) -> u64 {
-        self.rows.start * self.layout.row_parity_bytes() as u64
+    /// What it is by now, in as many bytes as it has in the area, and in no order that anybody else
+    /// knows.
+    pub(super) fn unfinished(&self) -> &[u8] {
+        self.planes.as_bytes()
+    }
+
+    /// Goes on with what it was, after [`StripParity::begin`].
+    pub(super) fn unfinished_mut(&mut self) -> &mut [u8] {
+        self.planes.as_mut_bytes()
+    }
+
+    /// What it is in the area.
+    pub(super) fn finished(&mut self) -> &[u8] {
+        self.area.resize(self.planes.as_bytes().len(), 0);
+        self.planes.interleave(&mut self.area);
+        &self.area
     }
 }
