@@ -6,14 +6,12 @@ mod strips;
 mod tree;
 
 use std::{
+    collections::HashSet,
     fs::File,
     ops::Range,
     os::unix::fs::FileExt,
     path::Path,
-    sync::{
-        Mutex,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use dm_verity::{
@@ -42,8 +40,8 @@ pub struct ParityArea<'a> {
     file: &'a File,
     path: &'a Path,
     offset: u64,
-    /// Of each strip, whether there is parity of the data in its place.
-    begun: Vec<AtomicBool>,
+    /// The strips that have parity of the data in their places.
+    begun: Mutex<HashSet<u64>>,
 }
 
 /// A part of what parity covers.
@@ -73,9 +71,8 @@ impl<'a> ParityArea<'a> {
     ) -> Self {
         let strips = Strips::new(*layout, workers.threads());
         let encoder = FecEncoder::new(strips.layout().roots());
-        let begun = (0..strips.count()).map(|_| AtomicBool::new(false));
         Self {
-            begun: begun.collect(),
+            begun: Mutex::default(),
             strips,
             encoder,
             file,
@@ -129,7 +126,7 @@ impl<'a> ParityArea<'a> {
             tree.hash(&mut memory.whole)?;
             if any {
                 self.write(memory.parity.unfinished(), memory.parity.offset())?;
-                self.set_begun(index);
+                self.begun().insert(index);
             }
             Ok::<_, HashTreeError>(())
         };
@@ -146,7 +143,7 @@ impl<'a> ParityArea<'a> {
             let rows = self.strips.get(index);
             memory.parity.begin(rows.clone());
             let offset = memory.parity.offset();
-            if self.is_begun(index) {
+            if self.begun().contains(&index) {
                 self.read(memory.parity.unfinished_mut(), offset)?;
             }
             for part in parts {
@@ -235,14 +232,7 @@ impl<'a> ParityArea<'a> {
         })
     }
 
-    fn is_begun(&self, index: u64) -> bool {
-        let begun = self.begun.get(index as usize);
-        begun.is_some_and(|begun| begun.load(Ordering::Relaxed))
-    }
-
-    fn set_begun(&self, index: u64) {
-        if let Some(begun) = self.begun.get(index as usize) {
-            begun.store(true, Ordering::Relaxed);
-        }
+    fn begun(&self) -> MutexGuard<'_, HashSet<u64>> {
+        self.begun.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
