@@ -15,7 +15,10 @@ use std::{
 };
 
 use clap::{CommandFactory, Parser};
-use dm_verity::sha256::{Backend, BackendError};
+use dm_verity::{
+    fec::{FecBackend, FecBackendError},
+    sha256::{Backend, BackendError},
+};
 use model_disk::{
     ArgumentsError, BackingFileError, ErrorChain, Escaped, ExitCode, HasExitCode, ProgressLine,
     inspect,
@@ -102,6 +105,8 @@ enum CommandError {
     },
     #[error(transparent)]
     Backend(#[from] BackendError),
+    #[error(transparent)]
+    FecBackend(#[from] FecBackendError),
     #[error("cannot start threads")]
     Threads(#[from] rayon::ThreadPoolBuildError),
     #[error("cannot wait for signals")]
@@ -113,7 +118,7 @@ enum CommandError {
 impl HasExitCode for CommandError {
     fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Usage(_) | Self::Backend(_) => ExitCode::Usage,
+            Self::Usage(_) | Self::Backend(_) | Self::FecBackend(_) => ExitCode::Usage,
             Self::Build(error) => error.exit_code(),
             Self::Hash(error) => error.exit_code(),
             Self::Verify(error) => error.exit_code(),
@@ -153,6 +158,7 @@ pub fn main() -> ExitCode {
 
 fn run(command: BuilderCommand) -> Result<(), CommandError> {
     Backend::choose_from_env()?;
+    FecBackend::choose_from_env()?;
     match command {
         BuilderCommand::Build(arguments) => {
             let json = arguments.common.json;
