@@ -11,6 +11,7 @@ use dm_verity::{BlockSize, HashAlgorithm, HashArea, Salt, TreeLayout, VerityPara
 use crate::{
     Test,
     disk::{Loop, TestDisk, files, flip, in_the_largest_file, noise, root_hash, write},
+    fault_device::FaultDevice,
     machine::{Leftovers, drop_caches, kernel_is_before},
     run::{check, mounter, text},
     sidecar::Sidecar,
@@ -34,6 +35,8 @@ pub(crate) const TESTS: &[Test] = &[
         "what_a_disk_is_judged_by_is_corrected",
         what_a_disk_is_judged_by_is_corrected,
     ),
+    ("blocks_that_cannot_be_read", blocks_that_cannot_be_read),
+    ("an_area_that_cannot_be_read", an_area_that_cannot_be_read),
     ("by_fuse", by_fuse),
     ("run_twice", run_twice),
     ("the_sidecar_tells", the_sidecar_tells),
@@ -482,6 +485,47 @@ fn what_a_disk_is_judged_by_is_corrected() {
     reads_right(&format!("{with} --fuse"), "by FUSE");
     let other = with.replace(&disk.disk.root_hash, &"7".repeat(64));
     mounter(&other).is(3, &["the root hash does not match"]);
+}
+
+/// They are corrected like corrupt ones; where they cannot be, nothing is called corrupt.
+fn blocks_that_cannot_be_read() {
+    for kind in ["", "--fuse "] {
+        let mut disk = FecDisk::new();
+        let places: Vec<_> = disk.row().take(3).map(|block| block * 4096).collect();
+        let device = FaultDevice::below(&mut disk.disk);
+        let options = format!("{kind}{}", disk.options);
+        mounter(&disk.disk.mount_line(&options)).is(0, &["is mounted at"]);
+        let file = disk.disk.mount_point().join("model.safetensors");
+        let right = fs::read(disk.disk.path("model/model.safetensors")).unwrap();
+        device.fail_in(places[1]..places[1] + 4096);
+        assert!(fs::read(&file).unwrap() == right);
+        mounter(&disk.disk.line("status")).is(0, &["verified"]);
+        device.fail();
+        let error = fs::read(&file).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(nix::libc::EIO), "{error}");
+        mounter(&disk.disk.line("status")).is(0, &["verified"]);
+        device.recover();
+        assert!(fs::read(&file).unwrap() == right);
+        mounter(&disk.disk.line("unmount")).is(0, &[]);
+    }
+}
+
+fn an_area_that_cannot_be_read() {
+    let disk = FecDisk::with(4096, 2, FecDevices::ThreeDevices);
+    let device = FaultDevice::over(&disk.fec.0);
+    let options = disk
+        .options
+        .replace(text(&disk.fec.0), text(&device.path()));
+    device.fail();
+    mounter(&disk.disk.mount_line(&options)).is(0, &["is mounted at"]);
+    assert_eq!(files(&disk.disk.mount_point()), disk.disk.files);
+    mounter(&disk.disk.line("unmount")).is(0, &[]);
+    disk.spoil(disk.block);
+    disk.is_corrupt(&options);
+    device.recover();
+    mounter(&disk.disk.mount_line(&options)).is(0, &["is mounted at"]);
+    assert_eq!(files(&disk.disk.mount_point()), disk.disk.files);
+    mounter(&disk.disk.line("unmount")).is(0, &[]);
 }
 
 fn by_fuse() {

@@ -281,9 +281,11 @@ fn blocks_that_cannot_be_read() {
     // Parity that cannot be read.
     image.spoil(row[3]);
     let area = image.area.offset();
-    let disk = image.disk(|_, offset| match offset >= area {
-        true => Err(io::Error::from_raw_os_error(5)),
-        false => Ok(()),
+    let disk = image.disk(|_, offset| {
+        if offset >= area {
+            return Err(io::Error::from_raw_os_error(5));
+        }
+        Ok(())
     });
     let error = image.read_from(&disk).unwrap_err();
     let named = matches!(error, VerifiedReadError::DataBlock { block, .. } if block == row[3]);
