@@ -16,6 +16,7 @@ mod corruption;
 mod disk;
 mod fault_device;
 mod faults;
+mod fetched;
 mod foreign;
 mod fuse;
 mod geometry;
@@ -68,6 +69,7 @@ fn main() -> ExitCode {
         ("built", built::TESTS),
         ("commands", commands::TESTS),
         ("building", building::TESTS),
+        ("fetched", fetched::TESTS),
         ("reflink", reflink::TESTS),
         ("power", power::TESTS),
         ("real_model", real_model::TESTS),

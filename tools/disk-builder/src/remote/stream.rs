@@ -98,6 +98,8 @@ impl RemoteStream {
             let mut bytes = piece.get((at - first) as usize..).unwrap_or_default();
             // From memory, it does not fail.
             let count = bytes.read(rest).unwrap_or_default();
+            // Its memory can be used again only if nobody holds it.
+            drop(piece);
             self.shared.window.was_read(file, first, count as u64);
             done += count;
         }
