@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use model_disk::{BackingFile, Disk, Escaped, ExitCode, FileError, HasExitCode};
+use model_disk::{BackingFile, Disk, DiskFec, Escaped, ExitCode, FileError, HasExitCode};
 
 /// Why a disk that is well cannot be mounted here.
 #[derive(Debug, thiserror::Error)]
@@ -56,7 +56,11 @@ pub(crate) fn check_block_sizes(disk: &Disk) -> Result<(), BlockSizeUnsupported>
         return Err(BlockSizeUnsupported::Page { path, size, page });
     }
     check_device(disk.data_file(), size)?;
-    check_device(disk.hash_file(), disk.params().hash_block_size().get())
+    check_device(disk.hash_file(), disk.params().hash_block_size().get())?;
+    match disk.fec().and_then(DiskFec::separate_file) {
+        Some(file) => check_device(file, size),
+        None => Ok(()),
+    }
 }
 
 fn check_device(file: &BackingFile, size: u32) -> Result<(), BlockSizeUnsupported> {

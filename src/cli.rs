@@ -2,6 +2,7 @@
 
 mod disk;
 mod drop_in;
+mod fec;
 mod read;
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
@@ -340,6 +341,7 @@ impl MountArgs {
                 hash_device: request.hash_device,
                 partitions: request.partitions,
                 params: request.params,
+                fec: request.fec,
             },
             mount_point: request.mount_point,
             wait: request.wait,
@@ -373,6 +375,7 @@ impl MountOptions {
             hash_device: disk.hash_device,
             partitions: disk.partitions,
             params: disk.params,
+            fec: disk.fec,
             mount_point,
             fs_type: self.fs_type,
             wait: Duration::from_secs(self.wait),

@@ -17,7 +17,7 @@
 //! | [`expect()`] | whether a path shows a verified disk, asked by anybody |
 //! | `mountinfo`, `sysfs`, `uevent`, `signals`, `memory` | what the kernel says |
 //! | `watchdog`, `pause` | how long a device may take to answer, and how anything waits |
-//! | `prefetch` | what is done while a disk is served |
+//! | `prefetch`, `corrections` | what is done, and what is told, while a disk is served |
 //! | `holders` | who keeps a disk from being unmounted |
 //! | [`log`] | what is said on standard error, by all of them |
 //! | `termination_log` | what the program leaves for Kubernetes when it fails (in the program alone) |
@@ -41,6 +41,7 @@
 
 mod block_sizes;
 pub mod cli;
+mod corrections;
 mod device;
 mod device_mapper;
 mod device_node;

@@ -141,15 +141,18 @@ fn run(command: MounterCommand) -> Result<ExitCode, ProgramError> {
         MounterCommand::Ls(args) => {
             let format = args.format();
             let (request, path) = args.check()?;
-            disk_mounter::list(&request.open()?, &path, format, stdout()?)?;
-            Ok(ExitCode::Success)
+            let files = request.open()?;
+            let listed = disk_mounter::list(&files, &path, format, stdout()?);
+            files.warn_of_corrections();
+            Ok(listed.map(|()| ExitCode::Success)?)
         }
         MounterCommand::Cat(args) => {
             let request = args.check()?;
             let (files, out) = (request.read.open()?, stdout()?);
             let (paths, offset, bytes) = (&request.paths, request.offset, request.bytes);
-            disk_mounter::cat(&files, paths, offset, bytes, request.threads, out)?;
-            Ok(ExitCode::Success)
+            let printed = disk_mounter::cat(&files, paths, offset, bytes, request.threads, out);
+            files.warn_of_corrections();
+            Ok(printed.map(|()| ExitCode::Success)?)
         }
         MounterCommand::Extract(args) => {
             let (read, request, work) = args.check()?;
@@ -157,8 +160,10 @@ fn run(command: MounterCommand) -> Result<ExitCode, ProgramError> {
             let files = read.open()?;
             let progress = Arc::<Progress>::default();
             let line = ProgressLine::start(&progress, work.quiet);
-            let extracted = disk_mounter::extract(&files, &request, &progress)?;
-            line.finish();
+            let extracted = disk_mounter::extract(&files, &request, &progress);
+            let extracted = extracted.inspect(|_| line.finish());
+            files.warn_of_corrections();
+            let extracted = extracted?;
             if work.json {
                 print(&extracted.to_json())?;
             } else {
@@ -173,8 +178,10 @@ fn run(command: MounterCommand) -> Result<ExitCode, ProgramError> {
             let progress = Arc::<Progress>::default();
             let line = ProgressLine::start(&progress, work.quiet);
             let (directory, threads) = (&request.directory, request.threads);
-            let report = disk_mounter::check_directory(&files, directory, threads, &progress)?;
-            line.finish();
+            let report = disk_mounter::check_directory(&files, directory, threads, &progress);
+            let report = report.inspect(|_| line.finish());
+            files.warn_of_corrections();
+            let report = report?;
             if work.json {
                 print(&report.to_json())?;
             } else {

@@ -56,6 +56,10 @@ pub struct Status {
     /// What was seen when it was read.
     #[serde(rename = "status")]
     pub verity: VerityStatus,
+    /// Whether corrupt blocks are corrected, as far as they can be.
+    pub fec: bool,
+    /// How many were; None where none are, and where the kernel does not tell.
+    pub fec_corrected: Option<u64>,
 }
 
 impl Status {
@@ -78,6 +82,11 @@ impl fmt::Display for Status {
         } = self;
         let mount_point = Escaped::path(mount_point);
         write!(f, "{mount_point}: {verity}, root hash {root_hash}")?;
+        match self.fec_corrected {
+            None | Some(0) => {}
+            Some(1) => f.write_str(", 1 block corrected")?,
+            Some(count) => write!(f, ", {count} blocks corrected")?,
+        }
         match &self.corrupt {
             Some(what) => write!(f, " ({what})"),
             None => Ok(()),
@@ -235,6 +244,8 @@ pub fn status(mount_point: &Path, expected: Option<&RootHash>) -> Result<Status,
         mount_point: path.to_owned(),
         root_hash: loaded.root_hash,
         verity: found.status,
+        fec: loaded.fec_device.is_some(),
+        fec_corrected: found.fec_corrected,
         verified_by: "dm-verity",
         name: Some(found.name),
         device: None,
@@ -289,6 +300,8 @@ fn status_of_server(mount: &FuseMount, expected: Option<&RootHash>) -> Result<St
             Some(_) => VerityStatus::Corrupt,
         },
         corrupt: answer.corrupt,
+        fec: answer.fec_corrected.is_some(),
+        fec_corrected: answer.fec_corrected,
     })
 }
 

@@ -9,6 +9,7 @@ use model_disk::{
     units::{Size, block_size},
 };
 
+use super::fec::FecOptions;
 use crate::ReadRequest;
 
 /// Which disk it must be, and where its tree is.
@@ -48,6 +49,8 @@ pub(super) struct DiskOptions {
     /// The hash block size [default: 4096]
     #[arg(long, value_name = "N", requires = "no_superblock", value_parser = block_size)]
     hash_block_size: Option<BlockSize>,
+    #[command(flatten)]
+    fec: FecOptions,
 }
 
 impl DiskOptions {
@@ -90,6 +93,7 @@ impl DiskOptions {
             hash_device: self.hash_device,
             partitions,
             params,
+            fec: self.fec.arguments(),
         })
     }
 }

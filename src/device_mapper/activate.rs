@@ -135,15 +135,20 @@ impl DeviceMapper {
                 }
                 Some(libc::EINVAL) => {
                     self.check_target(table.on_corruption, table.on_error)?;
-                    self.check_on_error(&id, table)?;
+                    self.check_optional(&id, table)?;
                     failed(format!(
                         "load the table of {name} (the kernel's log has the reason; table: {text})"
                     ))(error)
                 }
-                Some(errno @ libc::EBUSY) => MappingError::DeviceInUse {
-                    by: holders::of_devices(&[table.data_device, table.hash_device]),
-                    source: io::Error::from_raw_os_error(errno),
-                },
+                Some(errno @ libc::EBUSY) => {
+                    let fec_device = table.fec.map(|fec| fec.device);
+                    let devices = [table.data_device, table.hash_device].into_iter();
+                    let devices: Vec<_> = devices.chain(fec_device).collect();
+                    MappingError::DeviceInUse {
+                        by: holders::of_devices(&devices),
+                        source: io::Error::from_raw_os_error(errno),
+                    }
+                }
                 _ => failed(format!("load the table of {name}"))(error),
             });
         }
@@ -156,18 +161,29 @@ impl DeviceMapper {
         }
     }
 
-    /// Whether what happens on a read error is why a table was refused: the target's version need
-    /// not tell. What is loaded meanwhile is never made active.
-    fn check_on_error(&self, id: &DevId<'_>, table: &VerityTable) -> Result<(), MappingError> {
-        let Some((option, _, linux)) = table.on_error.argument() else {
-            return Ok(());
-        };
-        let without = VerityTable {
+    /// Whether an optional part is why a table was refused, of which the target's version need not
+    /// tell: what happens on a read error, or correction. What is loaded meanwhile is never made active.
+    fn check_optional(&self, id: &DevId<'_>, table: &VerityTable) -> Result<(), MappingError> {
+        let loads = |table: &VerityTable| self.load_inactive(id, table).is_ok();
+        let bare = VerityTable {
             on_error: OnReadError::Eio,
+            fec: None,
             ..table.clone()
         };
-        match (self.load_inactive(id, &without), self.target_version()?) {
-            (Ok(_), Some(has)) => Err(MappingError::TooOld { option, has, linux }),
+        if bare == *table || !loads(&bare) {
+            return Ok(());
+        }
+        let with_fec = VerityTable {
+            fec: table.fec,
+            ..bare
+        };
+        if table.fec.is_some() && (with_fec == *table || !loads(&with_fec)) {
+            return Err(MappingError::NoFec);
+        }
+        match (table.on_error.argument(), self.target_version()?) {
+            (Some((option, _, linux)), Some(has)) => {
+                Err(MappingError::TooOld { option, has, linux })
+            }
             _ => Ok(()),
         }
     }

@@ -31,6 +31,12 @@ pub enum MappingError {
         /// The first version of Linux with it.
         linux: &'static str,
     },
+    /// The target cannot correct anything.
+    #[error(
+        "this kernel's verity target takes the table without forward error correction alone: use a \
+         kernel with CONFIG_DM_VERITY_FEC, or leave --fec out"
+    )]
+    NoFec,
     /// The target is so old that what it maps need not stay verified.
     #[error(
         "this kernel's verity target ({}.{}) is too old: {}.{} is needed (Linux 6.0), as another \
@@ -106,6 +112,7 @@ impl HasExitCode for MappingError {
             Self::NoDeviceMapper
             | Self::NoVerityTarget
             | Self::TooOld { .. }
+            | Self::NoFec
             | Self::TargetTooOld { .. }
             | Self::ForeignUdev => ExitCode::Unsupported,
             Self::NameTaken { .. } | Self::UuidTaken { .. } | Self::DeviceInUse { .. } => {

@@ -33,6 +33,7 @@ pub use name::{BadName, MappingName};
 pub(crate) use name::{Mark, root_hash_mark};
 pub(crate) use status::Description;
 pub use status::VerityStatus;
+use status::corrected_by_target;
 
 const CONTROL: &str = "/dev/mapper/control";
 
@@ -107,6 +108,7 @@ impl DeviceMapper {
             table,
             sectors,
             status: VerityStatus::of_target(&status),
+            fec_corrected: corrected_by_target(&status),
             own: Mark::is_on(&info),
         }))
     }

@@ -48,8 +48,16 @@ pub(crate) struct Description {
     pub(crate) sectors: u64,
     /// What it has seen.
     pub(crate) status: VerityStatus,
+    /// How many blocks it has corrected, where it does so and the kernel tells: from Linux 6.19 on.
+    pub(crate) fec_corrected: Option<u64>,
     /// Whether it has this project's mark, and is not another program's.
     pub(crate) own: bool,
+}
+
+/// How many blocks a target has corrected, if it says so: in its second word, which is no number where
+/// it corrects none.
+pub(super) fn corrected_by_target(text: &str) -> Option<u64> {
+    text.split_ascii_whitespace().nth(1)?.parse().ok()
 }
 
 impl Description {
@@ -62,6 +70,22 @@ impl Description {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn corrected_blocks_are_the_second_word() {
+        for (text, corrected) in [
+            ("V", None),
+            ("V ", None),
+            ("V -", None),
+            ("V 0", Some(0)),
+            ("C 12", Some(12)),
+            ("V 3 new words", Some(3)),
+            ("V -1", None),
+            ("V 18446744073709551616", None),
+        ] {
+            assert_eq!(corrected_by_target(text), corrected, "{text:?}");
+        }
+    }
 
     #[test]
     fn only_the_first_word_of_a_status_counts() {

@@ -29,6 +29,9 @@ pub(crate) struct Answer {
     /// What is not what the root hash says, where something was found so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) corrupt: Option<String>,
+    /// How many blocks were corrected; None where none are.
+    #[serde(default)]
+    pub(crate) fec_corrected: Option<u64>,
 }
 
 /// Why there is no answer.
@@ -74,12 +77,17 @@ mod tests {
 
     #[test]
     fn an_answer_comes_through() {
-        for corrupt in [None, Some("data block 3".to_owned())] {
+        for (corrupt, fec_corrected) in [
+            (None, None),
+            (None, Some(0)),
+            (Some("data block 3".to_owned()), Some(7)),
+        ] {
             let answer = Answer {
                 server: "00ff".to_owned(),
                 device: "/dev/vda".to_owned(),
                 root_hash: "ab".repeat(32),
                 corrupt,
+                fec_corrected,
             };
             let text = serde_json::to_string(&answer).unwrap();
             assert_eq!(serde_json::from_str::<Answer>(&text).unwrap(), answer);

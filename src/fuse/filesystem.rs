@@ -87,6 +87,7 @@ impl ServedDisk {
             device: self.files.shown_device(),
             root_hash: self.files.root_hash().to_string(),
             corrupt: self.health.corrupt().map(|damage| damage.what),
+            fec_corrected: self.files.corrected(),
         }
     }
 

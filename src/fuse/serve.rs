@@ -20,7 +20,9 @@ use super::{
     health::{HealthEvent, HealthEvents, ServedDamage},
 };
 use crate::{
-    UnmountError, log, mountinfo,
+    UnmountError,
+    corrections::Corrections,
+    log, mountinfo,
     signals::{Signals, wait_for},
     watchdog::run_with_timeout,
 };
@@ -79,9 +81,15 @@ impl Server {
         tell: &dyn Fn(&FuseError),
     ) -> Result<(), FuseError> {
         let mut corrupt = None;
+        let corrections = Corrections::default();
+        let tell_corrections = |is_last| {
+            let corrected = self.disk.files.corrected();
+            corrections.tell(&place.mount_point, corrected, is_last);
+        };
         let was_asked = loop {
             let waited = wait_for(&[signals.as_fd(), self.events.as_fd()], POLL);
             waited.map_err(FuseError::process("wait for events"))?;
+            tell_corrections(false);
             let asked = signals.end_requested();
             if asked.map_err(FuseError::process("read signals"))? {
                 break true;
@@ -94,6 +102,7 @@ impl Server {
                 Some(HealthEvent::Corrupt) => corrupt = self.corrupt(tell),
             }
         };
+        tell_corrections(true);
         if was_asked {
             // What has come since, or while it was unmounted, counts.
             let taken_down = take_down(place, signals);

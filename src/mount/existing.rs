@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
-use super::{MountError, MountRequest, Mounted, filesystem::missing_flags, read_header};
+use super::{
+    DeviceNumbers, MountError, MountRequest, Mounted, filesystem::missing_flags, read_header,
+    table_of,
+};
 use crate::{
     VerityStatus,
     device::is_shown_by,
@@ -13,8 +16,7 @@ use crate::{
     status::{ShownMount, difference_from, find, gone, look},
     watchdog::Steps,
 };
-use dm_verity::VerityTable;
-use model_disk::{Disk, Escaped, FileError};
+use model_disk::{Disk, DiskFec, Escaped, FileError};
 use rustix::mount::{UnmountFlags, unmount};
 
 /// How often it is looked again, where what is seen is another mount each time.
@@ -148,17 +150,17 @@ fn difference(
     found: &Description,
 ) -> Result<Option<String>, MountError> {
     let loaded = found.loaded_table()?;
+    let fec_device = loaded.fec_device.unwrap_or(loaded.hash_device);
+    let fec_file = disk.fec().and_then(DiskFec::separate_file);
     let same_devices = is_shown_by(disk.data_file(), loaded.data_device)?
-        && is_shown_by(disk.hash_file(), loaded.hash_device)?;
-    let table = VerityTable {
-        data_device: loaded.data_device,
-        hash_device: loaded.hash_device,
-        params: disk.params().clone(),
-        hash_area: disk.hash_area(),
-        root_hash: request.root_hash,
-        on_corruption: request.on_corruption,
-        on_error: request.on_error,
+        && is_shown_by(disk.hash_file(), loaded.hash_device)?
+        && is_shown_by(fec_file.unwrap_or(disk.hash_file()), fec_device)?;
+    let devices = DeviceNumbers {
+        data: loaded.data_device,
+        hash: loaded.hash_device,
+        fec: fec_device,
     };
+    let table = table_of(disk, request, devices);
     if !same_devices || found.table != table.to_string() || mount.fs_type != request.fs_type.name()
     {
         return Ok(Some(format!(

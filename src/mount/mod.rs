@@ -34,12 +34,15 @@ use crate::{
     watchdog::{Steps, watched},
 };
 pub(crate) use context::{DetachedMount, FsContext};
-use dm_verity::{BlockSize, DeviceNumber, OnCorruption, OnReadError, RootHash, VerityTable};
+use dm_verity::{
+    BlockSize, DeviceNumber, FecTable, OnCorruption, OnReadError, RootHash, VerityTable,
+};
 pub use error::MountError;
 pub(crate) use existing::left_behind;
 use existing::{ExistingMount, find_mounted};
 use model_disk::{
-    BackingFile, Binding, Disk, DiskArguments, Escaped, FileError, ParamsSource, PartitionChoice,
+    BackingFile, Binding, Disk, DiskArguments, DiskFec, Escaped, FecArguments, FileError,
+    ParamsSource, PartitionChoice,
     filesystem::{FsType, HEADER_SIZE},
 };
 
@@ -61,6 +64,8 @@ pub struct MountRequest {
     pub partitions: Option<PartitionChoice>,
     /// Where the parameters of the tree come from.
     pub params: ParamsSource,
+    /// Where the FEC area is, if corrupt blocks are to be corrected by it.
+    pub fec: Option<FecArguments>,
     /// The directory; it is made if it is missing.
     pub mount_point: PathBuf,
     /// The filesystem on the disk.
@@ -102,6 +107,7 @@ impl MountRequest {
             hash_device: None,
             partitions: None,
             params: ParamsSource::default(),
+            fec: None,
             mount_point: mount_point.into(),
             fs_type: FsType::default(),
             wait: Duration::from_secs(30),
@@ -229,17 +235,9 @@ fn take_steps(request: &MountRequest, steps: &Steps) -> Result<Mounted, MountErr
     }
 
     // The loop devices are held until the mapping holds them.
-    let (data_device, hash_device) = show(&disk, steps)?;
+    let devices = ShownDevices::of(&disk, steps)?;
     steps.begin("activating the mapping")?;
-    let table = VerityTable {
-        data_device: data_device.number(),
-        hash_device: hash_device.as_ref().unwrap_or(&data_device).number(),
-        params: disk.params().clone(),
-        hash_area: disk.hash_area(),
-        root_hash: request.root_hash,
-        on_corruption: request.on_corruption,
-        on_error: request.on_error,
-    };
+    let table = table_of(&disk, request, devices.numbers());
     let name = request.name.clone().unwrap_or_else(|| default_name(&table));
     let mapping = device_mapper.activate(&name, &table)?;
     let (binding, mount_id) = mount_mapping(&mapping, &disk, request, steps, &mount_point)?;
@@ -299,32 +297,83 @@ fn find_disk(
         let hash = hash.map(|path| device::find(path, deadline, pause));
         (device, hash.transpose()?)
     };
+    let fec = request.fec.as_ref();
+    let fec = fec.map(|fec| fec.open(|path| device::find(path, deadline, pause)));
+    let fec = fec.transpose()?;
     steps.begin("reading its superblocks and the root block of its tree")?;
-    let disk = Disk::check(data, hash, &request.disk_arguments())?;
+    let disk = Disk::check_with_fec(data, hash, &request.disk_arguments(), fec)?;
     check_block_sizes(&disk)?;
     Ok(disk)
 }
 
-/// Shows the data and the tree to the kernel as block devices; none for a tree that is on the same.
-fn show(disk: &Disk, steps: &Steps) -> Result<(BlockDevice, Option<BlockDevice>), MountError> {
-    let show = |file: &BackingFile, smallest: BlockSize| -> Result<BlockDevice, MountError> {
-        let device = BlockDevice::of(file, smallest)?;
-        let logical = device.loop_block_size();
-        let logical = logical.map_err(FileError::new("read the block size of", file.path()))?;
-        if let Some(logical) = logical {
-            check_logical(file.path(), smallest.get(), logical)?;
-        }
-        Ok(device)
-    };
-    steps.begin("reading it through a loop device")?;
-    let data_size = disk.params().data_block_size();
-    let hash_size = disk.params().hash_block_size();
-    match disk.separate_hash_file() {
-        Some(hash) => Ok((
-            show(disk.data_file(), data_size)?,
-            Some(show(hash, hash_size)?),
-        )),
-        None => Ok((show(disk.data_file(), data_size.min(hash_size))?, None)),
+/// The block devices by which the kernel gets to see a disk.
+struct ShownDevices {
+    data: BlockDevice,
+    /// None for a tree that is on the same.
+    hash: Option<BlockDevice>,
+    /// None for an FEC area that is on that of the tree, or not there.
+    fec: Option<BlockDevice>,
+}
+
+/// The numbers of a disk's block devices, some of which may be one.
+#[derive(Clone, Copy)]
+struct DeviceNumbers {
+    data: DeviceNumber,
+    hash: DeviceNumber,
+    fec: DeviceNumber,
+}
+
+impl ShownDevices {
+    /// Shows the data, the tree and the FEC area to the kernel as block devices.
+    fn of(disk: &Disk, steps: &Steps) -> Result<Self, MountError> {
+        let show = |file: &BackingFile, smallest: BlockSize| -> Result<BlockDevice, MountError> {
+            let device = BlockDevice::of(file, smallest)?;
+            let logical = device.loop_block_size();
+            let logical = logical.map_err(FileError::new("read the block size of", file.path()))?;
+            if let Some(logical) = logical {
+                check_logical(file.path(), smallest.get(), logical)?;
+            }
+            Ok(device)
+        };
+        steps.begin("reading it through a loop device")?;
+        let data_size = disk.params().data_block_size();
+        let hash_size = disk.params().hash_block_size();
+        let (data, hash) = match disk.separate_hash_file() {
+            Some(hash) => (
+                show(disk.data_file(), data_size)?,
+                Some(show(hash, hash_size)?),
+            ),
+            None => (show(disk.data_file(), data_size.min(hash_size))?, None),
+        };
+        let fec = disk.fec().and_then(DiskFec::separate_file);
+        let fec = fec.map(|fec| show(fec, data_size)).transpose()?;
+        Ok(Self { data, hash, fec })
+    }
+
+    fn numbers(&self) -> DeviceNumbers {
+        let data = self.data.number();
+        let hash = self.hash.as_ref().map_or(data, BlockDevice::number);
+        let fec = self.fec.as_ref().map_or(hash, BlockDevice::number);
+        DeviceNumbers { data, hash, fec }
+    }
+}
+
+/// The table of a disk, as it is asked for, on block devices that show it.
+fn table_of(disk: &Disk, request: &MountRequest, devices: DeviceNumbers) -> VerityTable {
+    VerityTable {
+        data_device: devices.data,
+        hash_device: devices.hash,
+        params: disk.params().clone(),
+        hash_area: disk.hash_area(),
+        root_hash: request.root_hash,
+        on_corruption: request.on_corruption,
+        on_error: request.on_error,
+        fec: disk.fec().map(|fec| FecTable {
+            device: devices.fec,
+            blocks: fec.layout().covered_blocks(),
+            start: fec.area().start_block(),
+            roots: fec.layout().roots(),
+        }),
     }
 }
 

@@ -26,6 +26,8 @@ pub struct CheckReport {
     differences: BTreeMap<DiskPath, Vec<Difference>>,
     /// There are more than are kept.
     is_incomplete: bool,
+    /// How many blocks of the disk were corrected; None where none are.
+    fec_corrected: Option<u64>,
 }
 
 /// A difference in JSON.
@@ -50,6 +52,7 @@ pub fn check_directory(
         directory: directory.to_owned(),
         differences: BTreeMap::new(),
         is_incomplete: false,
+        fec_corrected: None,
     });
     TreeComparison {
         files,
@@ -62,7 +65,11 @@ pub fn check_directory(
         let mut report = report.lock().unwrap_or_else(PoisonError::into_inner);
         report.add(path, difference);
     })?;
-    Ok(report.into_inner().unwrap_or_else(PoisonError::into_inner))
+    let report = report.into_inner();
+    Ok(CheckReport {
+        fec_corrected: files.corrected(),
+        ..report.unwrap_or_else(PoisonError::into_inner)
+    })
 }
 
 impl CheckReport {
@@ -115,6 +122,7 @@ impl CheckReport {
             "same": self.is_same(),
             "differences": differences.collect::<Vec<_>>(),
             "incomplete": self.is_incomplete,
+            "fec_corrected": self.fec_corrected,
         })
     }
 }

@@ -17,11 +17,14 @@ use std::path::{Path, PathBuf};
 
 use dm_verity::RootHash;
 use model_disk::{
-    BackingFile, DiskArguments, Escaped, ParamsSource, PartitionChoice,
+    BackingFile, Disk, DiskArguments, Escaped, FecArguments, FecSource, ParamsSource,
+    PartitionChoice,
     erofs::{ErofsNode, ErofsView},
     filesystem::FsType,
 };
-use verified_disk::VerifiedDisk;
+use verified_disk::{VerifiedDisk, VerifiedDiskError};
+
+use crate::log;
 
 pub use cat::cat;
 pub use check::{CheckReport, check_directory};
@@ -45,6 +48,8 @@ pub struct ReadRequest {
     pub partitions: Option<PartitionChoice>,
     /// Where the parameters of the tree come from.
     pub params: ParamsSource,
+    /// Where the FEC area is, if corrupt blocks are to be corrected by it.
+    pub fec: Option<FecArguments>,
 }
 
 /// The files of a disk, which are verified as they are read.
@@ -68,14 +73,16 @@ impl ReadRequest {
     ) -> Result<VerifiedFiles, E> {
         let device = open(&self.device)?;
         let hash = self.hash_device.as_deref();
-        let hash = hash.map(open).transpose()?;
-        Ok(self.judge(device, hash)?)
+        let hash = hash.map(&open).transpose()?;
+        let fec = self.fec.as_ref().map(|fec| fec.open(&open)).transpose()?;
+        Ok(self.judge(device, hash, fec)?)
     }
 
     fn judge(
         &self,
         device: BackingFile,
         hash: Option<BackingFile>,
+        fec: Option<FecSource<'_>>,
     ) -> Result<VerifiedFiles, ReadingError> {
         let (data, hash) = match self.partitions {
             Some(choice) => {
@@ -90,7 +97,9 @@ impl ReadRequest {
             fs_type: FsType::Erofs,
             params: self.params.clone(),
         };
-        let (disk, _) = VerifiedDisk::open(data, hash, &arguments)?;
+        let disk = Disk::check_with_fec(data, hash, &arguments, fec);
+        let disk = disk.map_err(VerifiedDiskError::from)?;
+        let (disk, _) = VerifiedDisk::of(disk, self.root_hash)?;
         let device = self.device.clone();
         match ErofsView::open(disk) {
             Ok(view) => Ok(VerifiedFiles {
@@ -107,6 +116,21 @@ impl VerifiedFiles {
     /// What the disk was opened by, as it is shown.
     pub(crate) fn shown_device(&self) -> String {
         Escaped::path(&self.device).to_string()
+    }
+
+    /// How many blocks were corrected; None where none are.
+    pub fn corrected(&self) -> Option<u64> {
+        self.view.image().corrected()
+    }
+
+    /// Says how many blocks were corrected, if any were.
+    pub fn warn_of_corrections(&self) {
+        if let Some(count @ 1..) = self.corrected() {
+            log::warn(format_args!(
+                "{}: blocks corrected (FEC): {count}",
+                self.shown_device()
+            ));
+        }
     }
 
     /// What all of it is verified by.

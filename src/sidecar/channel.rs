@@ -57,8 +57,8 @@ impl DiskState {
 /// What the helper answers.
 #[derive(Debug)]
 pub(super) enum Reply {
-    /// To [`Request::State`].
-    State(DiskState),
+    /// To [`Request::State`], with how many blocks were corrected, where that is known.
+    State(DiskState, Option<u64>),
     /// To [`Request::Open`]; None where there is none to be had.
     Opened(Option<File>),
     /// It is done, and this is to be said of it.
@@ -171,8 +171,12 @@ impl ServerEnd {
 
 /// A letter, a number where there is one, and a text.
 fn encode(reply: &Reply) -> Vec<u8> {
+    let corrected;
     let (letter, number, text) = match reply {
-        Reply::State(state) => (b's', *state as u8, ""),
+        Reply::State(state, count) => {
+            corrected = count.map(|count| count.to_string()).unwrap_or_default();
+            (b's', *state as u8, &*corrected)
+        }
         Reply::Opened(_) => (b'o', 0, ""),
         Reply::Done(text) => (b'd', 0, &**text),
         Reply::NotMounted => (b'n', 0, ""),
@@ -190,7 +194,14 @@ fn decode(message: &[u8], file: Option<File>) -> Option<Reply> {
     let (&[letter, number], text) = message.split_first_chunk()?;
     let text = || String::from_utf8_lossy(text).into_owned();
     Some(match letter {
-        b's' => Reply::State(*DiskState::ALL.get(usize::from(number))?),
+        b's' => {
+            let corrected = text();
+            let corrected = match &*corrected {
+                "" => None,
+                count => Some(count.parse().ok()?),
+            };
+            Reply::State(*DiskState::ALL.get(usize::from(number))?, corrected)
+        }
         b'o' => Reply::Opened(file),
         b'd' => Reply::Done(text()),
         b'n' => Reply::NotMounted,
@@ -215,7 +226,9 @@ mod tests {
         std::fs::write(&path, "weights").unwrap();
         let replies = || {
             vec![
-                Reply::State(DiskState::Covered),
+                Reply::State(DiskState::Covered, None),
+                Reply::State(DiskState::Verified, Some(0)),
+                Reply::State(DiskState::Corrupt, Some(u64::MAX)),
                 Reply::Opened(None),
                 Reply::Opened(Some(File::open(&path).unwrap())),
                 Reply::Done("unmounted".to_owned()),
@@ -265,7 +278,7 @@ mod tests {
             (&channel.0).write_all(message).unwrap();
             assert_eq!(server.next(), None, "{message:?}");
         }
-        for message in [&b""[..], b"s", b"s\x04", b"f\x07", b"x\0"] {
+        for message in [&b""[..], b"s", b"s\x04", b"s\0-", b"f\x07", b"x\0"] {
             assert!(decode(message, None).is_none(), "{message:?}");
         }
     }

@@ -45,7 +45,7 @@ impl<'a> Helper<'a> {
         } = self;
         match request {
             Request::State => match self.state() {
-                Ok(state) => Reply::State(state),
+                Ok((state, corrected)) => Reply::State(state, corrected),
                 Err(error) => failed(&error),
             },
             Request::Open => Reply::Opened(self.open()),
@@ -54,7 +54,8 @@ impl<'a> Helper<'a> {
         }
     }
 
-    fn state(&self) -> Result<DiskState, SidecarError> {
+    /// How the disk is, and how many of its blocks were corrected, where the kernel tells.
+    fn state(&self) -> Result<(DiskState, Option<u64>), SidecarError> {
         let Self {
             device_mapper,
             mounted,
@@ -66,16 +67,17 @@ impl<'a> Helper<'a> {
             .map_err(SidecarError::io("read /proc/self/mountinfo"))?;
         let (Some(found), Some(_)) = (found, mount.filter(|mount| mount.device == mounted.number))
         else {
-            return Ok(DiskState::Gone);
+            return Ok((DiskState::Gone, None));
         };
         let shown = ResolvedPath::look(&mounted.mount_point);
         if shown.ok().map(|shown| shown.identity().mount_id) != Some(mounted.mount_id) {
-            return Ok(DiskState::Covered);
+            return Ok((DiskState::Covered, None));
         }
-        Ok(match found.status {
+        let state = match found.status {
             VerityStatus::Verified => DiskState::Verified,
             VerityStatus::Corrupt => DiskState::Corrupt,
-        })
+        };
+        Ok((state, found.fec_corrected))
     }
 
     /// The mapping, open for a moment: what is open, nobody can remove.

@@ -14,6 +14,7 @@ mod watch;
 use std::{cell::Cell, io, path::PathBuf, time::Duration};
 
 use crate::{
+    corrections::Corrections,
     device_mapper::MappingError,
     log,
     mount::{MountError, MountRequest, Mounted, left_behind, mount_watched},
@@ -177,12 +178,14 @@ pub fn sidecar(request: &MountRequest, tell: &dyn Fn(&SidecarError)) -> Result<(
         }
     };
     let here = Helper::new(&mounted).inspect_err(tell)?;
+    let corrections = Corrections::default();
     let watch_by = |asked| Watch {
         request,
         mounted: &mounted,
         signals: &signals,
         uevents: uevents.as_ref(),
         asked,
+        corrections: &corrections,
         tell,
     };
     if asked_to_end.get() {

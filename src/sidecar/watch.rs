@@ -12,6 +12,7 @@ use super::{
     split::Asked,
 };
 use crate::{
+    corrections::Corrections,
     log,
     mount::{MountRequest, Mounted},
     signals::{Signals, wait_for},
@@ -36,6 +37,7 @@ pub(super) struct Watch<'a> {
     pub(super) signals: &'a Signals,
     pub(super) uevents: Option<&'a Uevents>,
     pub(super) asked: &'a Asked<'a>,
+    pub(super) corrections: &'a Corrections,
     pub(super) tell: &'a dyn Fn(&SidecarError),
 }
 
@@ -85,7 +87,7 @@ impl Watch<'_> {
 
     /// What has come of the disk since it was looked at, when the sidecar is asked to end.
     pub(super) fn last_look(&self, error: Option<SidecarError>) -> WatchEnd {
-        let (error, in_place) = match self.look(error.is_some()) {
+        let (error, in_place) = match self.look(error.is_some(), true) {
             Ok(Step::Corrupt(block)) => (Some(self.corrupt(block)), true),
             Ok(_) => (error, true),
             Err(_) => (error, false),
@@ -104,11 +106,11 @@ impl Watch<'_> {
         if asked.map_err(SidecarError::io("read signals"))? {
             return Ok(Step::Asked);
         }
-        self.look(is_known)
+        self.look(is_known, false)
     }
 
-    /// How the disk is.
-    fn look(&self, is_known: bool) -> Result<Step, SidecarError> {
+    /// How the disk is; for the last time or not.
+    fn look(&self, is_known: bool, is_last: bool) -> Result<Step, SidecarError> {
         let uevents = self.uevents.filter(|_| !is_known);
         if let Some(uevents) = uevents
             && let Some(block) = self.event(uevents)?
@@ -116,10 +118,16 @@ impl Watch<'_> {
             return Ok(Step::Corrupt(Some(block)));
         }
         let path = || self.mounted.mount_point.clone();
-        match self.asked.ask(Request::State)? {
-            Reply::State(DiskState::Verified) => Ok(Step::Well),
-            Reply::State(DiskState::Corrupt) if is_known => Ok(Step::Well),
-            Reply::State(DiskState::Corrupt) => {
+        let (state, corrected) = match self.asked.ask(Request::State)? {
+            Reply::State(state, corrected) => (state, corrected),
+            other => return Err(SidecarError::unexpected(other)),
+        };
+        let mount_point = &self.mounted.mount_point;
+        self.corrections.tell(mount_point, corrected, is_last);
+        match state {
+            DiskState::Verified => Ok(Step::Well),
+            DiskState::Corrupt if is_known => Ok(Step::Well),
+            DiskState::Corrupt => {
                 let Some(uevents) = uevents else {
                     return Ok(Step::Corrupt(None));
                 };
@@ -128,9 +136,8 @@ impl Watch<'_> {
                 waited.map_err(SidecarError::io("wait for events"))?;
                 Ok(Step::Corrupt(self.event(uevents)?))
             }
-            Reply::State(DiskState::Covered) => Err(SidecarError::Covered(path())),
-            Reply::State(DiskState::Gone) => Err(SidecarError::Gone(path())),
-            other => Err(SidecarError::unexpected(other)),
+            DiskState::Covered => Err(SidecarError::Covered(path())),
+            DiskState::Gone => Err(SidecarError::Gone(path())),
         }
     }
 

@@ -169,6 +169,7 @@ impl DiskFile {
                 hash_device: None,
                 partitions: options.partitions,
                 params,
+                fec: None,
             };
             self.read(&request, result.as_ref());
         }

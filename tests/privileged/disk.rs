@@ -164,7 +164,7 @@ fn make_model(folder: &Path) {
 }
 
 /// Bytes that look random, and depend on the seed alone.
-fn noise(seed: &str, size: usize) -> Vec<u8> {
+pub(crate) fn noise(seed: &str, size: usize) -> Vec<u8> {
     let mut state = seed.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |state, byte| {
         (state ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });

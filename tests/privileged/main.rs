@@ -16,6 +16,7 @@ mod corruption;
 mod disk;
 mod fault_device;
 mod faults;
+mod fec;
 mod foreign;
 mod fuse;
 mod geometry;
@@ -56,6 +57,7 @@ fn main() -> ExitCode {
         ("hostile", hostile::TESTS),
         ("container", container::TESTS),
         ("sidecar", sidecar::TESTS),
+        ("fec", fec::TESTS),
         ("fuse", fuse::TESTS),
         ("restart", restart::TESTS),
         ("foreign", foreign::TESTS),

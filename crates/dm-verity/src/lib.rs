@@ -85,7 +85,9 @@ pub use layout::{HashArea, HashAreaError, Level, TreeLayout};
 pub use params::{MAX_BYTES, ParamsError, VerityParams};
 pub use salt::{MAX_SALT_SIZE, Salt, SaltError};
 pub use superblock::{SUPERBLOCK_SIZE, Superblock, SuperblockError};
-pub use table::{DeviceNumber, LoadedTable, NotATable, OnCorruption, OnReadError, VerityTable};
+pub use table::{
+    DeviceNumber, FecTable, LoadedTable, NotATable, OnCorruption, OnReadError, VerityTable,
+};
 
 /// The examples of the README are run as tests.
 #[cfg(doctest)]

@@ -3,7 +3,7 @@
 use alloc::{borrow::ToOwned, string::String, vec::Vec};
 use core::fmt;
 
-use super::{BlockSize, HashArea, RootHash, VerityParams};
+use super::{BlockSize, HashArea, RootHash, VerityParams, fec::FecRoots};
 
 /// The number of a block device, written `major:minor`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -84,6 +84,44 @@ impl OnReadError {
     }
 }
 
+/// How the kernel corrects blocks that are not what the root hash says.
+///
+/// The version of the target tells nothing of it: all have it since 1.3, unless they were built without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FecTable {
+    /// The device with the FEC area; it may be that of the tree, or of the data.
+    pub device: DeviceNumber,
+    /// How many blocks it covers: those of the data, and those from the first of the tree on.
+    pub blocks: u64,
+    /// Its first block, counted from the start of the device.
+    pub start: u64,
+    /// How many bytes of a codeword are parity.
+    pub roots: FecRoots,
+}
+
+impl FecTable {
+    /// How many words it is in a table.
+    const WORDS: usize = 8;
+    /// The word before its device.
+    const DEVICE: &str = "use_fec_from_device";
+}
+
+impl fmt::Display for FecTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            device,
+            blocks,
+            start,
+            roots,
+        } = self;
+        let name = Self::DEVICE;
+        write!(
+            f,
+            "{name} {device} fec_blocks {blocks} fec_start {start} fec_roots {roots}"
+        )
+    }
+}
+
 /// A table of one verity target, as it is loaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerityTable {
@@ -101,6 +139,8 @@ pub struct VerityTable {
     pub on_corruption: OnCorruption,
     /// What happens when a block cannot be read.
     pub on_error: OnReadError,
+    /// What is tried before either.
+    pub fec: Option<FecTable>,
 }
 
 impl VerityTable {
@@ -131,11 +171,13 @@ impl fmt::Display for VerityTable {
         let on_corruption = self.on_corruption.argument();
         let on_error = self.on_error.argument();
         let arguments = || on_corruption.iter().chain(&on_error);
-        match arguments().count() {
+        let fec_words = self.fec.map_or(0, |_| FecTable::WORDS);
+        match arguments().count().saturating_add(fec_words) {
             0 => return Ok(()),
             count => write!(f, " {count}")?,
         }
-        arguments().try_for_each(|(argument, ..)| write!(f, " {argument}"))
+        arguments().try_for_each(|(argument, ..)| write!(f, " {argument}"))?;
+        self.fec.iter().try_for_each(|fec| write!(f, " {fec}"))
     }
 }
 
@@ -152,6 +194,8 @@ pub struct LoadedTable {
     pub data_bytes: u64,
     /// The root hash, in hex.
     pub root_hash: String,
+    /// The device with the FEC area, where there is one.
+    pub fec_device: Option<DeviceNumber>,
 }
 
 /// A text that is no table of a verity target.
@@ -168,7 +212,13 @@ impl core::str::FromStr for LoadedTable {
         let field = |index: usize| fields.get(index).copied().ok_or(NotATable);
         let number = |index: usize| field(index)?.parse::<u64>().map_err(|_| NotATable);
         let data_block_size = BlockSize::new(number(3)?).map_err(|_| NotATable)?;
+        let mut arguments = fields.iter().skip(10);
+        let fec_device = arguments
+            .find(|word| **word == FecTable::DEVICE)
+            .map(|_| arguments.next().ok_or(NotATable)?.parse())
+            .transpose()?;
         Ok(Self {
+            fec_device,
             data_block_size,
             data_device: field(1)?.parse()?,
             hash_device: field(2)?.parse()?,
@@ -206,6 +256,16 @@ mod tests {
             root_hash: "ab".repeat(32).parse().unwrap(),
             on_corruption,
             on_error: OnReadError::Eio,
+            fec: None,
+        }
+    }
+
+    fn fec() -> FecTable {
+        FecTable {
+            device: DeviceNumber { major: 7, minor: 2 },
+            blocks: 303,
+            start: 77,
+            roots: FecRoots::default(),
         }
     }
 
@@ -255,6 +315,29 @@ mod tests {
     }
 
     #[test]
+    fn correction_comes_last_and_each_of_its_words_counts() {
+        let words = "use_fec_from_device 7:2 fec_blocks 303 fec_start 77 fec_roots 2";
+        for (on_corruption, expected) in [
+            (OnCorruption::Eio, format!(" 00ff 8 {words}")),
+            (
+                OnCorruption::Restart,
+                format!(" 00ff 9 restart_on_corruption {words}"),
+            ),
+        ] {
+            let table = VerityTable {
+                fec: Some(fec()),
+                ..table("00ff", on_corruption)
+            };
+            let text = table.to_string();
+            assert!(text.ends_with(&expected), "{text}");
+            let loaded: LoadedTable = text.parse().unwrap();
+            assert_eq!(loaded.fec_device, Some(fec().device));
+        }
+        let cut = format!("{} 8 use_fec_from_device", table("00ff", OnCorruption::Eio));
+        assert_eq!(cut.parse::<LoadedTable>(), Err(NotATable));
+    }
+
+    #[test]
     fn whose_it_is() {
         let table = table("00", OnCorruption::Restart);
         let loaded: LoadedTable = table.to_string().parse().unwrap();
@@ -262,6 +345,7 @@ mod tests {
         assert_eq!(loaded.hash_device, table.hash_device);
         assert_eq!(loaded.data_bytes, table.params.data_bytes());
         assert_eq!(loaded.root_hash, table.root_hash.to_string());
+        assert_eq!(loaded.fec_device, None);
         for bad in [
             "",
             "1",

@@ -9,9 +9,9 @@ use dm_verity::{
 use uuid::Uuid;
 
 use crate::{
-    BackingFile, Binding, BindingError, Contradiction, DiskArguments, Escaped, ExitCode, FileError,
-    HasExitCode, ParamsSource, ReadAt,
-    filesystem::{FsType, NoFilesystem},
+    BackingFile, Binding, BindingError, Contradiction, DiskArguments, DiskFec, Escaped, ExitCode,
+    FecError, FecSource, FileError, HasExitCode, ParamsSource, ReadAt,
+    filesystem::{FsType, HEADER_SIZE, NoFilesystem},
     superblocks::{FoundSuperblock, NoSuperblock, header, superblock_after, superblock_at},
 };
 
@@ -101,6 +101,9 @@ pub enum DiskError {
         /// Where the data ends.
         data_end: u64,
     },
+    /// No FEC area can be where the arguments say.
+    #[error(transparent)]
+    Fec(#[from] FecError),
     /// The filesystem is one that no hash tree can cover, or none that can be.
     #[error("the filesystem on {} is refused", Escaped::path(path))]
     Filesystem {
@@ -134,6 +137,7 @@ impl HasExitCode for DiskError {
     fn exit_code(&self) -> ExitCode {
         match self {
             Self::File(error) => error.exit_code(),
+            Self::Fec(error) => error.exit_code(),
             // The place after a filesystem is always aligned: this one was named.
             Self::HashArea {
                 source: HashAreaError::Misaligned { .. },
@@ -160,6 +164,7 @@ pub struct Disk {
     /// How many data blocks the arguments name.
     data_blocks: Option<u64>,
     binding: Binding,
+    fec: Option<DiskFec>,
 }
 
 impl Disk {
@@ -201,6 +206,16 @@ impl Disk {
         hash: Option<BackingFile>,
         arguments: &DiskArguments,
     ) -> Result<Self, DiskError> {
+        Self::check_with_fec(data, hash, arguments, None)
+    }
+
+    /// The same of a disk that may have an FEC area. If it has none where it should, it is refused.
+    pub fn check_with_fec(
+        data: BackingFile,
+        hash: Option<BackingFile>,
+        arguments: &DiskArguments,
+        fec: Option<FecSource<'_>>,
+    ) -> Result<Self, DiskError> {
         let header = header(&data)?;
         let tree = Tree::find(&data, hash.as_ref(), &header, arguments)?;
         let mut disk = Self {
@@ -212,9 +227,20 @@ impl Disk {
             uuid: tree.uuid,
             data_blocks: tree.data_blocks,
             binding: Binding::Arguments,
+            fec: None,
         };
         disk.check_sizes()?;
-        disk.binding = disk.bind(&header)?;
+        if let Some(fec) = fec {
+            let tree = (&disk.params, &disk.hash_area);
+            disk.fec = Some(DiskFec::find(&disk.data, disk.hash_file(), tree, fec)?);
+        }
+        disk.binding = match disk.bind(&header) {
+            // It is no more than a claim in any case.
+            Err(error) if disk.fec.is_some() => {
+                disk.bind(&disk.corrected_header().ok_or(error)?)?
+            }
+            bound => bound?,
+        };
         if let Some(root_hash) = &arguments.root_hash {
             disk.check_root_block(root_hash)?;
         }
@@ -248,22 +274,48 @@ impl Disk {
         )?)
     }
 
+    /// What a block of the sequence that FEC covers should be, by the others of its row.
+    fn proposed(&self, block: u64) -> Option<Vec<u8>> {
+        let hash = (self.hash_file(), &self.hash_area);
+        self.fec.as_ref()?.propose(&self.data, hash, block)
+    }
+
+    /// The start of the data as FEC has it, which nothing has verified.
+    fn corrected_header(&self) -> Option<Vec<u8>> {
+        let mut header = Vec::new();
+        let wanted = self.params.data_bytes().min(HEADER_SIZE as u64) as usize;
+        for block in 0.. {
+            header.extend(self.proposed(block)?);
+            if header.len() >= wanted {
+                break;
+            }
+        }
+        header.truncate(wanted);
+        Some(header)
+    }
+
     /// Compares the tree's root block, or the only data block, with the root hash.
     fn check_root_block(&self, expected: &RootHash) -> Result<(), DiskError> {
         let (disk, root_hash) = (self.params.algorithm(), expected.algorithm());
         if disk != root_hash {
             return Err(DiskError::Algorithm { disk, root_hash });
         }
-        let (file, offset, size) = if self.params.data_blocks() == 1 {
-            (&self.data, 0, self.params.data_block_size())
+        let data_blocks = self.params.data_blocks();
+        let (file, offset, size, covered) = if data_blocks == 1 {
+            (&self.data, 0, self.params.data_block_size(), 0)
         } else {
-            let offset = self.hash_area.block_offset(0);
-            (self.hash_file(), offset, self.params.hash_block_size())
+            let (offset, size) = (
+                self.hash_area.block_offset(0),
+                self.params.hash_block_size(),
+            );
+            (self.hash_file(), offset, size, data_blocks)
         };
         let mut block = vec![0; size.as_usize()];
         file.read_exact_at(&mut block, offset)?;
-        let found = RootHash::from(BlockHasher::for_params(&self.params).digest(&block));
-        if found != *expected {
+        let hasher = BlockHasher::for_params(&self.params);
+        let found = RootHash::from(hasher.digest(&block));
+        let is_right = |block: Vec<u8>| RootHash::from(hasher.digest(&block)) == *expected;
+        if found != *expected && !self.proposed(covered).is_some_and(is_right) {
             let expected = *expected;
             return Err(DiskError::RootHash { expected, found });
         }
@@ -304,6 +356,11 @@ impl Disk {
     /// What holds the tree; it may be the data's.
     pub fn hash_file(&self) -> &BackingFile {
         self.hash.as_ref().unwrap_or(&self.data)
+    }
+
+    /// Its FEC area, if the arguments ask for one.
+    pub fn fec(&self) -> Option<&DiskFec> {
+        self.fec.as_ref()
     }
 
     /// What holds the tree, if that is not what holds the data.

@@ -11,6 +11,7 @@
 //! |---|---|---|
 //! | [`inspect()`], [`manifest`] | what a disk claims, and what is written beside it | yes |
 //! | [`Disk`], [`DiskArguments`] | the judgement, and what the arguments say | through the next |
+//! | [`DiskFec`], [`FecArguments`] | the FEC area of a disk, and what the arguments say of it | no |
 //! | [`BackingFile`], [`ReadAt`] | the file or block device that a disk is in, open | yes |
 //! | [`FileStamp`] | whether a file is still what it was | yes |
 //! | [`PartitionTable`], [`PartitionChoice`] | the partitions of a disk, and which of them hold data and tree | through [`ReadAt`] |
@@ -52,6 +53,7 @@ pub mod erofs;
 mod error;
 mod escaped;
 mod exit;
+mod fec;
 mod file_list;
 mod file_stamp;
 pub mod filesystem;
@@ -79,6 +81,7 @@ pub use disk::{Disk, DiskError, filesystem_bytes};
 pub use error::{ErrorChain, FileError, Interrupted};
 pub use escaped::Escaped;
 pub use exit::{ExitCode, HasExitCode};
+pub use fec::{DiskFec, FecArguments, FecError, FecSource, proposed_block};
 pub use file_list::{FileList, FileListError, ModelFile};
 pub use file_stamp::FileStamp;
 pub use geometry_salt::geometry_salt;

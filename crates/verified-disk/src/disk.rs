@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use dm_verity::{HashArea, RootHash, VerityParams};
+use dm_verity::{
+    HashArea, RootHash, VerityParams,
+    fec::{FecArea, FecLayout},
+};
 use model_disk::{BackingFile, Binding, Disk, DiskArguments, ReadAt, filesystem::HEADER_SIZE};
 
 use crate::{BlockStorage, VerifiedDiskError, VerifiedReadError, tree::VerifiedTree};
@@ -25,9 +28,19 @@ impl VerifiedDisk {
         arguments: &DiskArguments,
     ) -> Result<(Self, Binding), VerifiedDiskError> {
         let root_hash = arguments.root_hash.ok_or(VerifiedDiskError::NoRootHash)?;
-        let disk = Disk::check(data, hash, arguments)?;
+        Self::of(Disk::check(data, hash, arguments)?, root_hash)
+    }
+
+    /// A disk that was judged by this root hash, and what binds its geometry, when its first bytes have
+    /// been verified. Where it has an FEC area, corrupt blocks are corrected.
+    pub fn of(disk: Disk, root_hash: RootHash) -> Result<(Self, Binding), VerifiedDiskError> {
         let (params, area) = (disk.params().clone(), disk.hash_area());
+        let fec = disk.fec().map(|fec| (*fec.layout(), fec.area()));
         let verified = Self::with_storage(params, area, root_hash, disk);
+        let verified = match &fec {
+            None => verified,
+            Some((layout, area)) => verified.with_fec(layout, *area),
+        };
         let mut header = vec![0; verified.bytes().min(HEADER_SIZE as u64) as usize];
         verified.read_exact_at(&mut header, 0)?;
         let binding = verified.storage.bind(&header)?;
@@ -46,6 +59,22 @@ impl<S: BlockStorage> VerifiedDisk<S> {
     ) -> Self {
         let tree = VerifiedTree::new(params, area, root_hash);
         Self { storage, tree }
+    }
+
+    /// The same, where corrupt blocks are corrected by an FEC area, of which nothing is believed: what
+    /// is corrected is verified like anything else.
+    #[must_use]
+    pub fn with_fec(self, layout: &FecLayout, area: FecArea) -> Self {
+        Self {
+            tree: self.tree.with_fec(layout, area),
+            ..self
+        }
+    }
+
+    /// How many blocks were corrected; None where none are. (Each counts once, as long as there are
+    /// no more than 65,536.)
+    pub fn corrected(&self) -> Option<u64> {
+        self.tree.corrected()
     }
 
     /// What holds its blocks.

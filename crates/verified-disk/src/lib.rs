@@ -8,6 +8,7 @@
 //! | [`in_order()`] | threads that read parts of a range, which come out in their order | by what it is given |
 //! | [`VerifiedDisk`] | a disk that was judged; the data that it gives is verified | through the next |
 //! | `tree` | blocks, compared with the digests above them | through the next |
+//! | `fec` | what a corrupt block should be, by the others of its row | through the next |
 //! | [`BlockStorage`] | where blocks come from, none of which is believed | yes |
 //! | `cache` | blocks that have been verified, in bounded memory | no |
 //! | [`VerifiedDiskError`], [`VerifiedReadError`] | what is wrong, and where | no |
@@ -42,6 +43,7 @@
 mod cache;
 mod disk;
 mod error;
+mod fec;
 mod in_order;
 mod storage;
 mod tree;

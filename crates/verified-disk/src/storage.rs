@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use model_disk::{Disk, FileError, ReadAt as _};
+use model_disk::{Disk, DiskFec, FileError, ReadAt as _};
 
 /// What holds the data and the tree of a disk. It may give other bytes each time: nothing of it is
 /// believed.
@@ -12,6 +12,12 @@ pub trait BlockStorage {
 
     /// Fills `buffer` from byte `offset` on of what holds the tree.
     fn read_hashes(&self, buffer: &mut [u8], offset: u64) -> Result<(), FileError>;
+
+    /// Fills `buffer` from byte `offset` on of what holds the FEC area, where there is one: what holds
+    /// the tree, if nothing else is said.
+    fn read_fec(&self, buffer: &mut [u8], offset: u64) -> Result<(), FileError> {
+        self.read_hashes(buffer, offset)
+    }
 
     /// What holds the data, for messages.
     fn data_path(&self) -> &Path;
@@ -27,6 +33,12 @@ impl BlockStorage for Disk {
 
     fn read_hashes(&self, buffer: &mut [u8], offset: u64) -> Result<(), FileError> {
         self.hash_file().read_exact_at(buffer, offset)
+    }
+
+    fn read_fec(&self, buffer: &mut [u8], offset: u64) -> Result<(), FileError> {
+        let file = self.fec().and_then(DiskFec::separate_file);
+        file.unwrap_or(self.hash_file())
+            .read_exact_at(buffer, offset)
     }
 
     fn data_path(&self) -> &Path {

@@ -146,6 +146,7 @@ impl ExtractRun<'_> {
             root_hash: self.files.root_hash,
             amount: self.amount,
             kept,
+            fec_corrected: self.files.corrected(),
         }
     }
 }

@@ -15,6 +15,8 @@ pub struct Extracted {
     pub(super) amount: Amount,
     /// How many files were there already.
     pub(super) kept: u64,
+    /// How many blocks of the disk were corrected; None where none are.
+    pub(super) fec_corrected: Option<u64>,
 }
 
 impl Extracted {
@@ -28,6 +30,7 @@ impl Extracted {
             "directories": self.amount.directories,
             "links": self.amount.links,
             "bytes": self.amount.bytes,
+            "fec_corrected": self.fec_corrected,
         })
     }
 }

@@ -73,7 +73,9 @@ pub fn hash_tree(
         workers.progress().advance(run.bytes(params));
         Ok::<_, HashTreeError>(())
     };
-    workers.for_each(runs.count(), AlignedBuffer::default, one, || source.give_up())?;
+    workers.for_each(runs.count(), AlignedBuffer::default, one, || {
+        source.give_up()
+    })?;
     workers.install(|| source.check_unchanged())?;
 
     let kept = builder
