@@ -405,8 +405,8 @@ mod tests {
     use super::*;
 
     use clap::CommandFactory;
-    use dm_verity::HashAlgorithm;
-    use model_disk::{ErrorChain, ParamsSource};
+    use dm_verity::{HashAlgorithm, fec::FecRoots};
+    use model_disk::{ErrorChain, FecArguments, ParamsSource};
 
     fn parse_form(options: &[&str]) -> Result<MountForm, String> {
         let root_hash = "ab".repeat(32);
@@ -593,6 +593,33 @@ mod tests {
     }
 
     #[test]
+    fn correction_is_asked_for() {
+        assert_eq!(parse(&[]).unwrap().fec, None);
+        let request = parse(&["--fec"]).unwrap();
+        assert_eq!(request.fec, Some(FecArguments::default()));
+        let options = [
+            "--fec",
+            "--fec-device",
+            "/dev/vdc",
+            "--fec-offset",
+            "1M",
+            "--fec-roots",
+            "24",
+        ];
+        let fec = FecArguments {
+            device: Some("/dev/vdc".into()),
+            offset: Some(1 << 20),
+            roots: FecRoots::try_from(24).unwrap(),
+        };
+        assert_eq!(parse(&options).unwrap().fec, Some(fec.clone()));
+        let MountForm::Fuse(request) = parse_form(&[&options[..], &["--fuse"]].concat()).unwrap()
+        else {
+            panic!("a mount by the kernel")
+        };
+        assert_eq!(request.read.fec, Some(fec));
+    }
+
+    #[test]
     fn what_happens_on_corruption_and_on_an_error_is_told_apart() {
         let request = parse(&["--on-corruption", "panic", "--on-error", "restart"]).unwrap();
         assert_eq!(request.on_corruption, OnCorruption::Panic);
@@ -610,6 +637,10 @@ mod tests {
             (&["--fs-type", "auto"], "erofs, squashfs"),
             (&["--name", "a/b"], "no name"),
             (&["--read-ahead", "3G"], "2 GiB"),
+            (&["--fec-device", "/dev/vdc"], "--fec"),
+            (&["--fec-offset", "0"], "--fec"),
+            (&["--fec-roots", "2"], "--fec"),
+            (&["--fec", "--fec-roots", "1"], "2 to 24"),
             (&["--hash-offset", "1X"], "K, M, G"),
             (&["--on-corruption", "ignore"], "possible values"),
             (&["--on-error", "ignore"], "possible values"),

@@ -128,6 +128,7 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
 const WITH_KERNEL: &[&str] = &[
     "README.md",
     "docs/auditing.md",
+    "docs/correction.md",
     "docs/fuse.md",
     "docs/other-disks.md",
     "docs/publishing.md",

@@ -20,6 +20,9 @@ use crate::{
 /// The tests of this group.
 pub(crate) const TESTS: &[Test] = &[
     ("readme", || run(include_str!("../../README.md"))),
+    ("correction", || {
+        run(include_str!("../../docs/correction.md"))
+    }),
     ("auditing", || run(include_str!("../../docs/auditing.md"))),
     ("fuse", || run(include_str!("../../docs/fuse.md"))),
     ("other_disks", || {

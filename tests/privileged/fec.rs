@@ -30,6 +30,11 @@ pub(crate) const TESTS: &[Test] = &[
     ("hostile_areas", hostile_areas),
     ("areas_that_cannot_be", areas_that_cannot_be),
     ("what_a_corrupt_block_costs", what_a_corrupt_block_costs),
+    (
+        "what_a_disk_is_judged_by_is_corrected",
+        what_a_disk_is_judged_by_is_corrected,
+    ),
+    ("by_fuse", by_fuse),
     ("run_twice", run_twice),
     ("the_sidecar_tells", the_sidecar_tells),
     ("in_the_table", in_the_table),
@@ -37,7 +42,7 @@ pub(crate) const TESTS: &[Test] = &[
 
 /// Where the tree and the FEC area of a disk are.
 #[derive(Clone, Copy, PartialEq)]
-enum Place {
+enum FecDevices {
     /// Both after the filesystem.
     OneImage,
     /// Both on a hash device.
@@ -65,10 +70,10 @@ struct FecDisk {
 
 impl FecDisk {
     fn new() -> Self {
-        Self::with(4096, 2, Place::OneImage)
+        Self::with(4096, 2, FecDevices::OneImage)
     }
 
-    fn with(block_size: u64, roots: u64, place: Place) -> Self {
+    fn with(block_size: u64, roots: u64, place: FecDevices) -> Self {
         let mut disk = TestDisk::filesystem();
         let size = BlockSize::new(block_size).unwrap();
         let data_blocks = disk.data_bytes / block_size;
@@ -78,14 +83,14 @@ impl FecDisk {
         let layout = TreeLayout::new(&params);
         let (image, hash, fec) = (disk.image.clone(), disk.path("tree"), disk.path("fec"));
         let (hash, hash_offset) = match place {
-            Place::OneImage => (image.clone(), disk.data_bytes),
-            Place::HashDevice | Place::ThreeDevices => (hash, 0),
+            FecDevices::OneImage => (image.clone(), disk.data_bytes),
+            FecDevices::HashDevice | FecDevices::ThreeDevices => (hash, 0),
         };
         let area = HashArea::new(&params, hash_offset, true).unwrap();
         let tree_end = area.end(&layout);
         let (fec, fec_offset) = match place {
-            Place::OneImage | Place::HashDevice => (hash.clone(), tree_end),
-            Place::ThreeDevices => (fec, 0),
+            FecDevices::OneImage | FecDevices::HashDevice => (hash.clone(), tree_end),
+            FecDevices::ThreeDevices => (fec, 0),
         };
         let mut arguments = vec![
             "format".to_owned(),
@@ -102,10 +107,10 @@ impl FecDisk {
         arguments.extend((fec_offset > 0).then(|| format!("--fec-offset={fec_offset}")));
         disk.root_hash = root_hash(&check("veritysetup", arguments));
         let mut options = format!("--fec --fec-roots {roots}");
-        if place != Place::OneImage {
+        if place != FecDevices::OneImage {
             options += &format!(" --hash-device {}", text(&hash));
         }
-        if place == Place::ThreeDevices {
+        if place == FecDevices::ThreeDevices {
             options += &format!(" --fec-device {}", text(&fec));
         }
         Self {
@@ -180,6 +185,15 @@ fn spoil(file: &Path, offset: u64, bytes: u64) {
     );
 }
 
+/// Whether a mount says how many blocks were corrected.
+pub(crate) fn are_counted() -> bool {
+    let disk = FecDisk::new();
+    mounter(&disk.disk.mount_line(&disk.options)).is(0, &[]);
+    let status = disk.status();
+    mounter(&disk.disk.line("unmount")).is(0, &[]);
+    !status["fec_corrected"].is_null()
+}
+
 /// Whether this kernel counts what it has corrected.
 fn counts() -> bool {
     !kernel_is_before([6, 19])
@@ -220,7 +234,7 @@ fn corrupt_blocks_are_corrected() {
 
 fn block_sizes_and_roots() {
     for (block_size, roots) in [(4096, 24), (4096, 3), (1024, 8), (512, 2)] {
-        let disk = FecDisk::with(block_size, roots, Place::OneImage);
+        let disk = FecDisk::with(block_size, roots, FecDevices::OneImage);
         let blocks: Vec<_> = disk.row().take(roots as usize).collect();
         blocks.iter().for_each(|block| disk.spoil(*block));
         disk.reads_right();
@@ -228,23 +242,23 @@ fn block_sizes_and_roots() {
 }
 
 fn devices_of_its_own() {
-    for place in [Place::HashDevice, Place::ThreeDevices] {
+    for place in [FecDevices::HashDevice, FecDevices::ThreeDevices] {
         let mut disk = FecDisk::with(4096, 2, place);
         disk.spoil(disk.block);
         disk.reads_right();
-        // The same by block devices, which are found as they are.
+        // The same by block devices, which can be read in blocks of the disk alone.
         let (image, tree, fec) = (&disk.disk.image, &disk.hash.0, &disk.fec.0);
-        let devices = [image, tree, fec].map(|file| Loop::new(file));
+        let devices = [image, tree, fec].map(|file| Loop::with(file, &["--sector-size", "4096"]));
         let [image, tree, fec] = devices.each_ref().map(|device| text(device.path()));
         disk.options = format!("--fec --hash-device {tree}");
-        if place == Place::ThreeDevices {
+        if place == FecDevices::ThreeDevices {
             disk.options += &format!(" --fec-device {fec}");
         }
         disk.disk.image = image.into();
         disk.reads_right();
     }
     // On the device of the tree, by its name.
-    let mut disk = FecDisk::with(4096, 2, Place::HashDevice);
+    let mut disk = FecDisk::with(4096, 2, FecDevices::HashDevice);
     let (fec, offset) = disk.fec.clone();
     disk.options += &format!(" --fec-device {} --fec-offset {offset}", text(&fec));
     disk.spoil(disk.block);
@@ -254,7 +268,7 @@ fn devices_of_its_own() {
 /// One of level 0. Where it is itself what blocks of its row are verified by, the kernel calls the disk
 /// corrupt while it corrects it; what is read is right all the same.
 fn a_corrupt_hash_block_is_corrected() {
-    let disk = FecDisk::with(512, 2, Place::OneImage);
+    let disk = FecDisk::with(512, 2, FecDevices::OneImage);
     // SHA-256 has 16 digests in such a block, and the row of none of its data blocks is that of the block.
     let level = disk.tree.levels()[0];
     let is_apart = |block: &u64| {
@@ -295,10 +309,14 @@ fn more_than_can_be_corrected() {
 
 /// Whoever does not know of the area, or does not ask for it, reads the disk as any other.
 fn without_the_option() {
-    for place in [Place::OneImage, Place::HashDevice, Place::ThreeDevices] {
+    for place in [
+        FecDevices::OneImage,
+        FecDevices::HashDevice,
+        FecDevices::ThreeDevices,
+    ] {
         let disk = FecDisk::with(4096, 2, place);
         let options = match place {
-            Place::OneImage => String::new(),
+            FecDevices::OneImage => String::new(),
             _ => format!("--hash-device {}", text(&disk.hash.0)),
         };
         mounter(&disk.disk.mount_line(&options)).is(0, &[]);
@@ -340,11 +358,11 @@ fn hostile_areas() {
         disk.is_corrupt(&disk.options);
     }
     // One of another number of roots.
-    let disk = FecDisk::with(4096, 4, Place::OneImage);
+    let disk = FecDisk::with(4096, 4, FecDevices::OneImage);
     disk.spoil(disk.block);
     disk.is_corrupt("--fec --fec-roots 3");
     // Bytes of the disk itself in its place.
-    let disk = FecDisk::with(4096, 2, Place::ThreeDevices);
+    let disk = FecDisk::with(4096, 2, FecDevices::ThreeDevices);
     disk.spoil(disk.block);
     for file in [&disk.disk.image, &disk.hash.0] {
         let bytes = fs::read(file).unwrap();
@@ -390,7 +408,7 @@ fn areas_that_cannot_be() {
     let short = format!("--fec --fec-device {}", text(&short));
     refused(&disk, &short, 3, &["no whole FEC area"]);
     // Within the data of a disk whose tree is elsewhere.
-    let apart = FecDisk::with(4096, 2, Place::HashDevice);
+    let apart = FecDisk::with(4096, 2, FecDevices::HashDevice);
     let (image, tree) = (text(&apart.disk.image), text(&apart.hash.0));
     let options = format!("--hash-device {tree} --fec --fec-device {image}");
     refused(&apart, &options, 3, &["within the data"]);
@@ -405,8 +423,15 @@ fn areas_that_cannot_be() {
 /// goes further than the blocks of its row and what they are verified by.
 fn what_a_corrupt_block_costs() {
     let mut disk = FecDisk::new();
-    let blocks: Vec<_> = disk.row().collect();
-    blocks.iter().for_each(|block| disk.spoil(*block));
+    let (fec, start) = disk.fec.clone();
+    spoil(&fec, start, disk.rows() * disk.roots * disk.block_size);
+    // All that is not needed to mount the disk.
+    (20..disk.data_blocks).for_each(|block| disk.spoil(block));
+    let level = disk.tree.levels()[0];
+    for block in 1..level.blocks {
+        let (hash, start) = &disk.hash;
+        flip(hash, start + (level.first_block + block) * 4096 + 100);
+    }
     let device = Loop::new(&disk.disk.image);
     disk.disk.image = device.path().to_owned();
     mounter(&disk.disk.mount_line(&disk.options)).is(0, &[]);
@@ -414,11 +439,8 @@ fn what_a_corrupt_block_costs() {
     let name = device.path().file_name().unwrap().to_str().unwrap();
     let sectors = || -> u64 {
         let stat = fs::read_to_string(format!("/sys/block/{name}/stat")).unwrap();
-        stat.split_ascii_whitespace()
-            .nth(2)
-            .unwrap()
-            .parse()
-            .unwrap()
+        let mut fields = stat.split_ascii_whitespace();
+        fields.nth(2).unwrap().parse().unwrap()
     };
     let file = File::open(disk.disk.mount_point().join("model.safetensors")).unwrap();
     let before = sectors();
@@ -430,12 +452,65 @@ fn what_a_corrupt_block_costs() {
     println!("one corrupt block: {bytes} bytes read");
     assert!(bytes < most, "{bytes} bytes, and {most} at most");
     drop(file);
+    mounter(&disk.disk.line("status")).is(3, &["corrupt"]);
+    mounter(&disk.disk.line("unmount")).is(0, &[]);
+}
+
+/// The first block of the data, which binds nothing here but tells where the superblock is, and the
+/// block that the root hash is of.
+fn what_a_disk_is_judged_by_is_corrected() {
+    let disk = FecDisk::with(4096, 2, FecDevices::HashDevice);
+    let (hash, start) = &disk.hash;
+    disk.spoil(0);
+    spoil(hash, *start, 4096);
+    mounter(&disk.disk.mount_line(&disk.options)).is(0, &["geometry bound by filesystem"]);
+    assert_eq!(files(&disk.disk.mount_point()), disk.disk.files);
+    mounter(&disk.disk.line("unmount")).is(0, &[]);
+    let without = format!("--hash-device {}", text(hash));
+    mounter(&disk.disk.mount_line(&without)).is(3, &[]);
+    let other = disk.disk.mount_line(&disk.options);
+    let other = other.replace(&disk.disk.root_hash, &"7".repeat(64));
+    mounter(&other).is(3, &["the root hash does not match"]);
+}
+
+fn by_fuse() {
+    let disk = FecDisk::new();
+    let options = format!("--fuse {}", disk.options);
+    let mount = disk.disk.mount_line(&options);
+    mounter(&mount).is(0, &["by FUSE"]);
+    let status = disk.status();
+    assert_eq!(
+        (&status["fec"], &status["fec_corrected"]),
+        (&true.into(), &0.into())
+    );
+    mounter(&disk.disk.line("unmount")).is(0, &[]);
+    disk.row().take(2).for_each(|block| disk.spoil(block));
+    let mut sidecar = Sidecar::start("disk-mounter", &mount.replacen("mount", "sidecar", 1));
+    sidecar.wait_for("ready:");
+    assert_eq!(files(&disk.disk.mount_point()), disk.disk.files);
+    let status = disk.status();
+    assert_eq!(
+        (&status["status"], &status["fec_corrected"]),
+        (&"verified".into(), &2.into())
+    );
+    mounter(&disk.disk.line("status")).is(0, &["2 blocks corrected"]);
+    sidecar.wait_for("blocks corrected so far (FEC)");
+    sidecar.terminate().is(0, &["is unmounted"]);
+    // One more than there are roots.
+    disk.row()
+        .skip(2)
+        .take(1)
+        .for_each(|block| disk.spoil(block));
+    mounter(&mount).is(0, &["by FUSE"]);
+    let error = fs::read(disk.disk.mount_point().join("model.safetensors")).unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(nix::libc::EIO));
+    mounter(&disk.disk.line("status")).is(3, &["corrupt", "data block"]);
     mounter(&disk.disk.line("unmount")).is(0, &[]);
 }
 
 /// A disk that is corrected is another mapping than one that is not.
 fn run_twice() {
-    for place in [Place::OneImage, Place::ThreeDevices] {
+    for place in [FecDevices::OneImage, FecDevices::ThreeDevices] {
         let disk = FecDisk::with(4096, 2, place);
         let with = disk.disk.mount_line(&disk.options);
         mounter(&with).is(0, &["is mounted at"]);
@@ -449,7 +524,7 @@ fn run_twice() {
         mounter(&without).is(5, &["mounted there already"]);
         mounted.check();
         // Another area, with the same bytes.
-        if place == Place::ThreeDevices {
+        if place == FecDevices::ThreeDevices {
             let copy = disk.disk.path("copy");
             fs::copy(&disk.fec.0, &copy).unwrap();
             let other = with.replace(text(&disk.fec.0), text(&copy));
@@ -479,7 +554,7 @@ fn the_sidecar_tells() {
 }
 
 fn in_the_table() {
-    let disk = FecDisk::with(4096, 3, Place::OneImage);
+    let disk = FecDisk::with(4096, 3, FecDevices::OneImage);
     let line = disk.disk.mount_line(&disk.options);
     mounter(&format!("{line} --name verity --on-corruption restart")).is(0, &[]);
     let table = check("dmsetup", ["table", "verity"]);

@@ -47,6 +47,9 @@ const PROBES: &[Probe] = &[
     ("version of dm-verity's target", target_version),
     ("`--on-error restart` and `panic`", on_error),
     ("an image file on a tmpfs is read directly", direct_reads),
+    ("blocks that FEC has corrected are counted", || {
+        yes_or_no(crate::fec::are_counted())
+    }),
 ];
 
 fn what_a_kernel_has() {

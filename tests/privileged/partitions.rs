@@ -10,7 +10,7 @@ use test_support::partitions::{LINUX, ROOT, ROOT_VERITY, entry, seal};
 
 use crate::{
     Test,
-    disk::{Loop, TestDisk, files, flip},
+    disk::{Loop, TestDisk, files, flip, write},
     foreign::make_ext4,
     machine::{Leftovers, drop_caches, mount_line},
     run::{check, mounter, text},
@@ -34,6 +34,10 @@ pub(crate) const TESTS: &[Test] = &[
     (
         "partitions_that_are_not_the_disk",
         partitions_that_are_not_the_disk,
+    ),
+    (
+        "an_fec_area_in_the_hash_partition",
+        an_fec_area_in_the_hash_partition,
     ),
     ("sectors_of_4096_bytes", sectors_of_4096_bytes),
     ("a_table_at_its_end_alone", a_table_at_its_end_alone),
@@ -251,6 +255,46 @@ fn corrupt_blocks_in_either_partition() {
     assert_eq!(error.raw_os_error(), Some(nix::libc::EIO));
     mounter(&disk.line("status")).is(3, &["corrupt"]);
     sidecar.terminate().is(3, &["data block", "is unmounted"]);
+}
+
+/// After the tree, as on any hash device.
+fn an_fec_area_in_the_hash_partition() {
+    let made = RepartDisk::privatemode();
+    let disk = &made.disk;
+    let image = fs::read(&disk.image).unwrap();
+    let part = |place: PartitionPlace| &image[place.start as usize..][..place.bytes as usize];
+    let superblock = part(made.hash)[..512].try_into().unwrap();
+    let params = dm_verity::Superblock::parse(superblock).unwrap().params;
+    let area = dm_verity::HashArea::new(&params, 0, true).unwrap();
+    let tree_end = area.end(&dm_verity::TreeLayout::new(&params));
+    let (data, hash) = (disk.path("data"), disk.path("hash"));
+    fs::write(&data, part(made.data)).unwrap();
+    fs::write(&hash, part(made.hash)).unwrap();
+    let (data_blocks, size) = (params.data_blocks(), params.data_block_size());
+    let words = format!(
+        "format {} {hash} --salt={} --data-blocks={data_blocks} --data-block-size={size} \
+         --hash-block-size={} --fec-device={hash} --fec-offset={tree_end}",
+        data.display(),
+        params.salt(),
+        params.hash_block_size(),
+        hash = hash.display(),
+    );
+    let printed = check("veritysetup", words.split_ascii_whitespace());
+    assert!(printed.contains(&disk.root_hash), "{printed}");
+    let area = fs::read(&hash).unwrap();
+    assert!(area.len() as u64 <= made.hash.bytes, "it fits");
+    write(&disk.image, made.hash.start, &area);
+
+    let file = fs::read(disk.path("model/model.safetensors")).unwrap();
+    let block = &file[1 << 20..][..4096];
+    let at = image.chunks(4096).position(|chunk| chunk == block).unwrap();
+    flip(&disk.image, at as u64 * 4096 + 9);
+    let line = format!("{} --fec", made.usual_line());
+    let mut sidecar = Sidecar::start("disk-mounter", &line);
+    sidecar.wait_for("ready:");
+    assert_eq!(files(&disk.mount_point()), disk.files);
+    mounter(&disk.line("status")).is(0, &["verified"]);
+    sidecar.terminate().is(0, &["is unmounted"]);
 }
 
 fn partitions_that_are_not_the_disk() {

@@ -7,6 +7,7 @@
 mod cat;
 mod check;
 mod extract;
+mod fec;
 mod foreign;
 mod killed;
 mod list;

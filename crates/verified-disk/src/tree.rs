@@ -38,7 +38,7 @@ enum Amend {
 }
 
 /// Blocks that are read at once, and what is said of them.
-struct BlockRun<R, E> {
+struct ReadRun<R, E> {
     /// The number of the first in the sequence that FEC covers.
     covered: u64,
     size: BlockSize,
@@ -153,7 +153,7 @@ impl VerifiedTree {
         let count = (buffer.len() / size.as_usize()) as u64;
         let expected = self.digests(storage, 0, first..first + count, Amend::Yes)?;
         let offset = |index: u64| (first + index) * size.bytes();
-        let run = BlockRun {
+        let run = ReadRun {
             covered: first,
             size,
             read: |buffer: &mut [u8], index| storage.read_data(buffer, offset(index)),
@@ -248,7 +248,7 @@ impl VerifiedTree {
         let first = self.layout.levels().get(level).map_or(0, first_block);
         let offset = |block: u64| self.area.block_offset(first + block);
         let mut bytes = vec![0; (blocks.end - blocks.start) as usize * size.as_usize()];
-        let run = BlockRun {
+        let run = ReadRun {
             covered: self.params.data_blocks() + first + blocks.start,
             size,
             read: |buffer: &mut [u8], index| {
@@ -278,7 +278,7 @@ impl VerifiedTree {
     fn read_blocks<R, E>(
         &self,
         storage: &impl BlockStorage,
-        run: &BlockRun<R, E>,
+        run: &ReadRun<R, E>,
         buffer: &mut [u8],
         expected: &[u8],
         amend: Amend,

@@ -2,7 +2,15 @@
 
 use alloc::{vec, vec::Vec};
 
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
 use super::{FecRoots, kernel::FecBackend};
+
+/// A line of the CPU's cache, which is as long as the longest vector: one that lies across two
+/// lines takes twice as long to load and to store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, Immutable, IntoBytes, KnownLayout)]
+#[repr(C, align(64))]
+struct CacheLine([u8; 64]);
 
 /// Parity of some codewords, which stand beside each other: one plane for each root, with a byte of
 /// each codeword. On a disk the bytes of a codeword stand together instead.
@@ -10,7 +18,8 @@ use super::{FecRoots, kernel::FecBackend};
 /// It is a sum: parts of it can be made apart, in any order, and added.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParityPlanes {
-    bytes: Vec<u8>,
+    /// The planes, one after the other.
+    lines: Vec<CacheLine>,
     /// Bytes of a plane.
     stride: usize,
     roots: usize,
@@ -24,7 +33,7 @@ impl ParityPlanes {
 
     pub(super) fn zeros(planes: usize, codewords: usize) -> Self {
         Self {
-            bytes: vec![0; planes * codewords],
+            lines: vec![CacheLine([0; 64]); (planes * codewords).div_ceil(64)],
             stride: codewords,
             roots: planes,
         }
@@ -37,12 +46,12 @@ impl ParityPlanes {
 
     /// Makes it zeros again.
     pub fn clear(&mut self) {
-        self.bytes.fill(0);
+        self.bytes_mut().fill(0);
     }
 
     /// Whether nothing but zeros was added.
     pub fn is_zero(&self) -> bool {
-        self.bytes.iter().all(|byte| *byte == 0)
+        self.bytes().iter().all(|byte| *byte == 0)
     }
 
     /// Adds the codewords `from` of another, as many as `count`, to those from `at` on.
@@ -64,7 +73,10 @@ impl ParityPlanes {
     ///
     /// When `parity` has not just the room for it.
     pub fn interleave(&self, parity: &mut [u8]) {
-        assert!(parity.len() == self.bytes.len(), "room for all parity");
+        assert!(
+            parity.len() == self.roots * self.stride,
+            "room for all parity"
+        );
         for plane in 0..self.roots {
             let places = parity[plane..].iter_mut().step_by(self.roots);
             for (place, byte) in places.zip(self.plane(plane)) {
@@ -100,12 +112,13 @@ impl ParityPlanes {
         at: usize,
     ) {
         assert!(coefficients.len() == self.roots, "one for each plane");
-        backend.multiply_add(coefficients, data, &mut self.bytes, self.stride, at);
+        let stride = self.stride;
+        backend.multiply_add(coefficients, data, self.bytes_mut(), stride, at);
     }
 
     /// The parity of one codeword.
     pub(super) fn codeword(&self, at: usize) -> impl Iterator<Item = u8> {
-        self.bytes[at..].iter().step_by(self.stride).copied()
+        self.bytes()[at..].iter().step_by(self.stride).copied()
     }
 
     /// Which codewords have any parity that is not zero.
@@ -116,11 +129,20 @@ impl ParityPlanes {
     }
 
     pub(super) fn plane(&self, plane: usize) -> &[u8] {
-        &self.bytes[plane * self.stride..][..self.stride]
+        &self.bytes()[plane * self.stride..][..self.stride]
     }
 
     fn plane_mut(&mut self, plane: usize) -> &mut [u8] {
-        &mut self.bytes[plane * self.stride..][..self.stride]
+        let stride = self.stride;
+        &mut self.bytes_mut()[plane * stride..][..stride]
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.lines.as_bytes()[..self.roots * self.stride]
+    }
+
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.lines.as_mut_bytes()[..self.roots * self.stride]
     }
 }
 

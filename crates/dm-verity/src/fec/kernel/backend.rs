@@ -136,19 +136,18 @@ impl FecBackend {
             return;
         }
         let mut planes = planes
-            .chunks_exact_mut(stride)
+            .chunks_mut(stride)
             .map(|plane| &mut plane[at..][..data.len()]);
         // As many as vector registers are enough for: the data is read once for all of them.
         let (fours, rest) = coefficients.as_chunks::<4>();
         for four in fours {
             self.add_to(*four, data, &mut planes);
         }
-        let (twos, rest) = rest.as_chunks::<2>();
-        for two in twos {
-            self.add_to(*two, data, &mut planes);
-        }
-        for one in rest {
-            self.add_to([*one], data, &mut planes);
+        match *rest {
+            [a, b, c] => self.add_to([a, b, c], data, &mut planes),
+            [a, b] => self.add_to([a, b], data, &mut planes),
+            [a] => self.add_to([a], data, &mut planes),
+            _ => {}
         }
     }
 

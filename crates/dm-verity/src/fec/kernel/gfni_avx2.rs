@@ -4,7 +4,11 @@ use core::arch::x86_64::*;
 
 use zerocopy::transmute;
 
-use super::{portable, tables::MATRICES, vectors::sweep};
+use super::{
+    portable,
+    tables::MATRICES,
+    vectors::{VECTORS, sweep},
+};
 
 sweep!("gfni,avx2", __m256i, 32);
 

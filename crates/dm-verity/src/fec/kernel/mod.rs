@@ -2,14 +2,14 @@
 //!
 //! A [`FecBackend`] is one way to do it, in a file of its own:
 //!
-//! | backend | bytes at a time | for |
+//! | backend | bytes of a vector | for |
 //! |---|---|---|
 //! | `gfni-avx512` | 64 | x86-64 with GFNI and AVX-512 |
 //! | `gfni-avx2` | 32 | x86-64 with GFNI and AVX2 |
 //! | `avx2` | 32, by half bytes | x86-64 with AVX2 |
 //! | `ssse3` | 16, by half bytes | x86-64 with SSSE3 |
 //! | `neon` | 16, by half bytes | 64-bit ARM |
-//! | `portable` | bit by bit, as many at once as the compiler sees fit | everything else |
+//! | `portable` | what the compiler takes, bit by bit | everything else |
 //!
 //! All give the same bytes. One is chosen for the whole process: by looking at the CPU, or by name,
 //! for tests and measurements.

@@ -4,7 +4,11 @@ use core::arch::aarch64::*;
 
 use zerocopy::transmute;
 
-use super::{portable, tables::NIBBLES, vectors::sweep};
+use super::{
+    portable,
+    tables::NIBBLES,
+    vectors::{VECTORS, sweep},
+};
 
 sweep!("neon", uint8x16_t, 16);
 

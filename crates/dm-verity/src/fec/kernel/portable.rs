@@ -3,7 +3,7 @@
 use super::super::field;
 
 /// As many bytes are multiplied side by side.
-const LANES: usize = 32;
+const LANES: usize = 64;
 
 /// Adds `data`, multiplied by each coefficient, to the plane of that coefficient.
 pub(super) fn multiply_add<const PLANES: usize>(
@@ -16,17 +16,20 @@ pub(super) fn multiply_add<const PLANES: usize>(
         let mut multiple = *chunk;
         let mut sums = [[0; LANES]; PLANES];
         for bit in 0..8 {
-            for (sum, coefficient) in sums.iter_mut().zip(coefficients) {
-                let mask = 0u8.wrapping_sub(coefficient >> bit & 1);
+            for p in 0..PLANES {
+                let mask = 0u8.wrapping_sub(coefficients[p] >> bit & 1);
                 for lane in 0..LANES {
-                    sum[lane] ^= multiple[lane] & mask;
+                    sums[p][lane] ^= multiple[lane] & mask;
                 }
             }
-            multiple = multiple.map(field::times_alpha);
+            for byte in &mut multiple {
+                *byte = field::times_alpha(*byte);
+            }
         }
-        for (plane, sum) in planes.iter_mut().zip(&sums) {
-            for (byte, sum) in plane[n * LANES..][..LANES].iter_mut().zip(sum) {
-                *byte ^= sum;
+        for p in 0..PLANES {
+            let bytes = &mut planes[p].as_chunks_mut::<LANES>().0[n];
+            for lane in 0..LANES {
+                bytes[lane] ^= sums[p][lane];
             }
         }
     }

@@ -4,7 +4,11 @@ use core::arch::x86_64::*;
 
 use zerocopy::transmute;
 
-use super::{portable, tables::NIBBLES, vectors::sweep};
+use super::{
+    portable,
+    tables::NIBBLES,
+    vectors::{VECTORS, sweep},
+};
 
 sweep!("ssse3", __m128i, 16);
 

@@ -2,8 +2,8 @@
 
 use super::{super::field, FecBackend};
 
-/// More than two vectors of the widest, and a part of one.
-const LENGTH: usize = 64 * 2 + 63;
+/// What is taken at a time with the widest vectors, twice, and a part of it.
+const LENGTH: usize = 2 * 128 + 127;
 
 fn some_bytes(size: usize, seed: usize) -> Vec<u8> {
     let number = |i: usize| (i + seed * 977).wrapping_mul(2_654_435_761) >> 24;

@@ -16,16 +16,22 @@ macro_rules! sweep {
             mut planes: [&mut [u8]; PLANES],
         ) {
             let multipliers = coefficients.map(|coefficient| multiplier(coefficient));
-            let (chunks, tail) = data.as_chunks::<$bytes>();
-            let mut sums = planes
+            let (chunks, tail) = data.as_chunks::<{ $bytes * VECTORS }>();
+            let sums = planes
                 .each_mut()
-                .map(|plane| &mut plane.as_chunks_mut::<$bytes>().0[..chunks.len()]);
-            for (n, chunk) in chunks.iter().enumerate() {
-                let vector: $vector = transmute!(*chunk);
-                for (sums, multiplier) in sums.iter_mut().zip(&multipliers) {
-                    let sum: $vector = transmute!(sums[n]);
-                    sums[n] = transmute!(xor(sum, product(*multiplier, vector)));
+                .map(|plane| &mut plane.as_chunks_mut::<{ $bytes * VECTORS }>().0[..chunks.len()]);
+            for n in 0..chunks.len() {
+                let vectors: [$vector; VECTORS] = transmute!(chunks[n]);
+                for p in 0..PLANES {
+                    let mut sum: [$vector; VECTORS] = transmute!(sums[p][n]);
+                    for v in 0..VECTORS {
+                        sum[v] = xor(sum[v], product(multipliers[p], vectors[v]));
+                    }
+                    sums[p][n] = transmute!(sum);
                 }
+            }
+            if tail.is_empty() {
+                return;
             }
             let done = data.len() - tail.len();
             let planes = planes.map(|plane| &mut plane[done..]);
@@ -33,5 +39,8 @@ macro_rules! sweep {
         }
     };
 }
+
+/// How many vectors are taken at a time: one loop for both, and more would not fit into registers.
+pub(super) const VECTORS: usize = 2;
 
 pub(super) use sweep;
