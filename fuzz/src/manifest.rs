@@ -45,6 +45,7 @@ fn compare(disk: &BuiltDisk, bytes: &[u8]) {
     let written = Manifest {
         schema: SCHEMA,
         disk: summary.clone(),
+        fec: None,
         source: None,
         revision: None,
         excluded: Vec::new().into(),

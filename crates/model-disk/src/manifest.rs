@@ -18,7 +18,10 @@ use serde::{Deserialize, Serialize, de::DeserializeSeed as _};
 use uuid::Uuid;
 
 use crate::{BackingFile, BackingFileError, Escaped, FileError, ModelFile, ReadAt};
-use dm_verity::{HashArea, RootHash, TreeLayout, VerityParams};
+use dm_verity::{
+    HashArea, RootHash, TreeLayout, VerityParams,
+    fec::{FecArea, FecLayout},
+};
 use fields::ReadFields;
 use json_bounds::BoundedJson;
 
@@ -39,6 +42,9 @@ pub struct Manifest<'a> {
     /// What of the disk the root hash decides on.
     #[serde(flatten)]
     pub disk: DiskSummary,
+    /// Its FEC area, if it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fec: Option<FecSummary>,
     /// Where the model came from.
     pub source: Option<String>,
     /// Which of its revisions it is.
@@ -67,6 +73,28 @@ pub struct DiskSummary {
     pub uuid: String,
     /// Of filesystem, superblock and tree together.
     pub image_bytes: u64,
+}
+
+/// Parity after the tree. Sizes and offsets are in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct FecSummary {
+    /// How many parity bytes a codeword has.
+    pub roots: usize,
+    /// Where it starts.
+    pub offset: u64,
+    /// How much it is.
+    pub bytes: u64,
+}
+
+impl FecSummary {
+    /// That of an FEC area.
+    pub fn new(layout: &FecLayout, area: &FecArea) -> Self {
+        Self {
+            roots: layout.roots().get(),
+            offset: area.offset(),
+            bytes: layout.parity_bytes(),
+        }
+    }
 }
 
 /// A manifest cannot be read.
@@ -205,6 +233,7 @@ mod tests {
         let manifest = Manifest {
             schema: SCHEMA,
             disk: disk.clone(),
+            fec: None,
             source: None,
             revision: None,
             excluded: Cow::Borrowed(&[]),

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde_json::{Map, Value, json};
 
-use dm_verity::{Superblock, TreeLayout, VerityParams};
+use dm_verity::{Superblock, TreeLayout, VerityParams, fec::FecLayout};
 
 /// Parameters of a tree and its UUID as `LABEL: TAB VALUE` lines, so that scripts written for
 /// `veritysetup` can read them, or as the fields of a JSON object.
@@ -12,12 +12,26 @@ use dm_verity::{Superblock, TreeLayout, VerityParams};
 pub struct VeritysetupFields<'a> {
     params: &'a VerityParams,
     uuid: Option<::uuid::Uuid>,
+    fec: Option<&'a FecLayout>,
 }
 
 impl<'a> VeritysetupFields<'a> {
     /// Those of a tree; without a superblock it has no UUID.
     pub fn new(params: &'a VerityParams, uuid: Option<::uuid::Uuid>) -> Self {
-        Self { params, uuid }
+        Self {
+            params,
+            uuid,
+            fec: None,
+        }
+    }
+
+    /// The same with what covers the tree.
+    #[must_use]
+    pub fn with_fec(self, layout: &'a FecLayout) -> Self {
+        Self {
+            fec: Some(layout),
+            ..self
+        }
     }
 
     /// The fields of a JSON object. Numbers are bytes or counts.
@@ -33,7 +47,13 @@ impl<'a> VeritysetupFields<'a> {
             ("hash_algorithm", json!(params.algorithm().name())),
             ("salt", json!(params.salt().to_string())),
         ];
-        let fields = fields.into_iter();
+        let fec = self.fec.map(|fec| {
+            [
+                ("fec_roots", json!(fec.roots().get())),
+                ("fec_blocks", json!(fec.parity_blocks())),
+            ]
+        });
+        let fields = fields.into_iter().chain(fec.into_iter().flatten());
         fields
             .map(|(name, value)| (name.to_owned(), value))
             .collect()
@@ -46,7 +66,7 @@ impl<'a> From<&'a Superblock> for VeritysetupFields<'a> {
     }
 }
 
-/// Eight lines.
+/// Eight lines, and two of FEC.
 impl fmt::Display for VeritysetupFields<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let params = self.params;
@@ -58,6 +78,10 @@ impl fmt::Display for VeritysetupFields<'_> {
         writeln!(f, "Hash blocks:     \t{}", TreeLayout::new(params).blocks())?;
         writeln!(f, "Hash block size: \t{}", params.hash_block_size())?;
         writeln!(f, "Hash algorithm:  \t{}", params.algorithm())?;
+        if let Some(fec) = self.fec {
+            writeln!(f, "FEC RS roots:   \t{}", fec.roots())?;
+            writeln!(f, "FEC blocks:     \t{}", fec.parity_blocks())?;
+        }
         writeln!(f, "Salt:            \t{}", params.salt())
     }
 }

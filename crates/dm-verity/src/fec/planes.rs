@@ -44,6 +44,16 @@ impl ParityPlanes {
         self.stride
     }
 
+    /// All planes, one after the other: to be kept, and gone on with.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.bytes()
+    }
+
+    /// The same, to be filled with what was kept of as many codewords.
+    pub fn as_mut_bytes(&mut self) -> &mut [u8] {
+        self.bytes_mut()
+    }
+
     /// Makes it zeros again.
     pub fn clear(&mut self) {
         self.bytes_mut().fill(0);

@@ -112,6 +112,9 @@ pub(super) struct BuildArguments {
     pub(super) resume: bool,
 
     #[command(flatten)]
+    pub(super) fec: FecFlags,
+
+    #[command(flatten)]
     pub(super) common: Common,
 }
 
@@ -177,6 +180,17 @@ pub(super) struct HashArguments {
 
     #[command(flatten)]
     pub(super) tree: TreeFlags,
+
+    #[command(flatten)]
+    pub(super) fec: FecFlags,
+
+    /// Where parity goes: a block device or a new file [default: after the tree]
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath, requires = "fec")]
+    pub(super) fec_device: Option<PathBuf>,
+
+    /// Where the FEC area starts
+    #[arg(long, value_name = "BYTES", requires = "fec")]
+    pub(super) fec_offset: Option<Size>,
 
     /// The UUID of the superblock [default: one that the root hash gives]
     #[arg(long, conflicts_with = "no_superblock")]
@@ -317,6 +331,26 @@ pub(super) struct TreeFlags {
     /// The hash area has no superblock
     #[arg(long)]
     pub(super) no_superblock: bool,
+}
+
+/// What `build` and `hash` may be told of parity.
+#[derive(Debug, Args)]
+pub(super) struct FecFlags {
+    /// Add parity (forward error correction), by which corrupt blocks can be corrected
+    #[arg(long)]
+    pub(super) fec: bool,
+
+    /// How many parity bytes there are to 255 bytes, 2 to 24: as many corrupt blocks can be corrected of
+    /// so many blocks [default: 2]
+    #[arg(long, value_name = "N", requires = "fec")]
+    pub(super) fec_roots: Option<FecRoots>,
+}
+
+impl FecFlags {
+    /// None without parity.
+    pub(super) fn roots(&self) -> Option<FecRoots> {
+        self.fec.then(|| self.fec_roots.unwrap_or_default())
+    }
 }
 
 fn threads_help() -> String {

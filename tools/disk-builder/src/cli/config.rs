@@ -18,7 +18,7 @@ use crate::remote::{HubAddress, RemotePlace};
 use crate::{
     commands::{
         build::Build,
-        hash::{Hash, TreeRequest},
+        hash::{FecRequest, Hash, TreeRequest},
         repair::Repair,
         verify::Verify,
     },
@@ -42,6 +42,7 @@ impl TryFrom<BuildArguments> for Build {
             revision: arguments.revision,
             force: arguments.force,
             resume: arguments.resume,
+            fec: arguments.fec.roots(),
         })
     }
 }
@@ -96,6 +97,11 @@ impl From<HashArguments> for Hash {
                 hash_offset: tree.hash_offset.map(|offset| offset.0),
                 superblock: !tree.no_superblock,
             },
+            fec: arguments.fec.roots().map(|roots| FecRequest {
+                roots,
+                device: arguments.fec_device,
+                offset: arguments.fec_offset.map(|offset| offset.0),
+            }),
             uuid: arguments.uuid,
             force: arguments.force,
         }

@@ -16,7 +16,7 @@ use std::{
 
 use clap::{CommandFactory, Parser};
 use dm_verity::{
-    fec::FecArea,
+    fec::{FecArea, FecBackend, FecBackendError},
     sha256::{Backend, BackendError},
 };
 use model_disk::{
@@ -119,6 +119,8 @@ enum CommandError {
     },
     #[error(transparent)]
     Backend(#[from] BackendError),
+    #[error(transparent)]
+    FecBackend(#[from] FecBackendError),
     #[error("cannot start threads")]
     Threads(#[from] rayon::ThreadPoolBuildError),
     #[error("cannot wait for signals")]
@@ -130,7 +132,7 @@ enum CommandError {
 impl HasExitCode for CommandError {
     fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Usage(_) | Self::Backend(_) => ExitCode::Usage,
+            Self::Usage(_) | Self::Backend(_) | Self::FecBackend(_) => ExitCode::Usage,
             Self::Build(error) => error.exit_code(),
             Self::Hash(error) => error.exit_code(),
             Self::Verify(error) => error.exit_code(),
@@ -173,6 +175,7 @@ pub fn main() -> ExitCode {
 
 fn run(command: BuilderCommand) -> Result<(), CommandError> {
     Backend::choose_from_env()?;
+    FecBackend::choose_from_env()?;
     match command {
         BuilderCommand::Build(arguments) => {
             let json = arguments.common.json;

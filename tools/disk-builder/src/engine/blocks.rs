@@ -15,7 +15,7 @@ const WINDOW_BYTES: usize = 1 << 20;
 const MAPPED_BYTES: usize = 4 << 20;
 
 /// What takes data that has been read, with its offset.
-pub(super) type Take<'a, E> = &'a dyn Fn(u64, &[u8]) -> Result<(), E>;
+pub(super) type Take<'a, E> = &'a mut dyn FnMut(u64, &[u8]) -> Result<(), E>;
 
 /// Makes the digests of one tree's blocks.
 pub(super) struct Digester {
@@ -75,7 +75,7 @@ impl Digester {
         source: &dyn Source,
         blocks: &Range<u64>,
         buffer: &mut AlignedBuffer,
-        take: Option<Take<'_, E>>,
+        mut take: Option<Take<'_, E>>,
     ) -> Result<Vec<u8>, E> {
         let size = self.data_block_size;
         let count = (blocks.end - blocks.start) as usize;
@@ -102,7 +102,7 @@ impl Digester {
                 let buffer = buffer.bytes(bytes);
                 source.read_exact_at(buffer, offset)?;
                 self.append(buffer, size, &mut digests);
-                if let Some(take) = take {
+                if let Some(take) = &mut take {
                     take(offset, buffer)?;
                 }
             }

@@ -40,10 +40,6 @@ impl HasExitCode for HashTreeError {
 
 /// Reads the data blocks of `source` once, hands them and the tree over them to `sink`, and gives
 /// the root hash. `source` has at least the data blocks of `params`.
-#[expect(
-    clippy::indexing_slicing,
-    reason = "levels and units of its own layout"
-)]
 pub fn hash_tree(
     params: &VerityParams,
     source: &dyn Source,
@@ -53,15 +49,11 @@ pub fn hash_tree(
     let runs = Runs::new(params);
     workers.progress().start(params.data_bytes());
     let digester = Digester::new(params);
-    // Only the last run can have another length than the first, and so may the last unit.
-    let first = runs.get(0).blocks;
-    let zero_run = digester.levels_over(digester.zero_digests(first.end), runs.lower_levels());
-    let zero_unit = &zero_run.digests[..params.digest_size()];
-    let hash_block_size = params.hash_block_size().as_usize();
+    let (kept, zero_run) = empty_kept(params, &runs, &digester);
     let builder = Builder {
-        kept: Mutex::new(KeptDigests::new(runs.units(), zero_unit, hash_block_size)),
+        kept: Mutex::new(kept),
         zero_run,
-        run_blocks: first.end,
+        run_blocks: runs.get(0).blocks.end,
         runs: &runs,
         digester: &digester,
         source,
@@ -77,11 +69,36 @@ pub fn hash_tree(
         source.give_up()
     })?;
     workers.install(|| source.check_unchanged())?;
+    top_of_tree(params, &runs, &digester, builder.kept, sink)
+}
 
-    let kept = builder
-        .kept
-        .into_inner()
-        .unwrap_or_else(PoisonError::into_inner);
+/// Where the digests of units are kept, and the levels over a run of zeros.
+#[expect(clippy::indexing_slicing, reason = "units of its own layout")]
+pub(super) fn empty_kept(
+    params: &VerityParams,
+    runs: &Runs,
+    digester: &Digester,
+) -> (KeptDigests, Levels) {
+    // Only the last run can have another length than the first, and so may the last unit.
+    let first = runs.get(0).blocks;
+    let zero_run = digester.levels_over(digester.zero_digests(first.end), runs.lower_levels());
+    let zero_unit = &zero_run.digests[..params.digest_size()];
+    let hash_block_size = params.hash_block_size().as_usize();
+    let kept = KeptDigests::new(runs.units(), zero_unit, hash_block_size);
+    (kept, zero_run)
+}
+
+/// Makes the upper levels from the digests of all units. Gives the root hash.
+#[expect(clippy::indexing_slicing, reason = "levels of its own layout")]
+pub(super) fn top_of_tree(
+    params: &VerityParams,
+    runs: &Runs,
+    digester: &Digester,
+    kept: Mutex<KeptDigests>,
+    sink: &dyn Sink,
+) -> Result<RootHash, HashTreeError> {
+    let kept = kept.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let hash_block_size = params.hash_block_size().as_usize();
     let top = match &runs.layout().levels()[runs.lower_levels()..] {
         [] => kept.into_bytes(),
         [level, upper @ ..] => {
@@ -121,9 +138,9 @@ impl Builder<'_> {
         if full && self.is_hole(run)? {
             return self.finish(run, &self.zero_run);
         }
-        let take = |offset, data: &[u8]| Ok::<_, HashTreeError>(self.sink.data(offset, data)?);
+        let mut take = |offset, data: &[u8]| Ok::<_, HashTreeError>(self.sink.data(offset, data)?);
         let take: Option<Take<'_, _>> = if self.sink.takes_data() {
-            Some(&take)
+            Some(&mut take)
         } else {
             None
         };

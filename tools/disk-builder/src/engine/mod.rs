@@ -9,6 +9,7 @@
 
 mod blocks;
 mod extents;
+mod fec;
 mod findings;
 mod gather;
 mod hash;
@@ -23,6 +24,7 @@ mod verify;
 mod workers;
 
 pub use extents::KnownExtents;
+pub use fec::{CoveredPart, ParityArea};
 pub use findings::{Findings, HashBlock};
 pub use hash::{HashTreeError, hash_tree};
 pub use repair::{

@@ -27,6 +27,11 @@ impl Workers {
         })
     }
 
+    /// How many there are.
+    pub(super) fn threads(&self) -> usize {
+        self.pool.current_num_threads()
+    }
+
     /// How far they are with the data.
     pub fn progress(&self) -> &Arc<Progress> {
         &self.progress

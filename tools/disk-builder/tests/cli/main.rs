@@ -4,6 +4,7 @@
 
 mod build;
 mod damage;
+mod fec;
 mod forged;
 mod go_dmverity;
 mod hash;

@@ -37,6 +37,25 @@ fn memory_is_bounded_with_many_threads() {
     assert!(peak < limit, "{peak} KiB");
 }
 
+/// So do parity and what is not yet whole of the tree.
+#[test]
+fn parity_takes_no_more_with_many_threads() {
+    let place = WorkFolder::on_disk();
+    let bytes = 1 << 30;
+    let file = fs::File::create(place.path("data")).unwrap();
+    // Not all of it zeros, and no holes.
+    file.set_len(bytes).unwrap();
+    for offset in (0..bytes).step_by(4096) {
+        file.write_all_at(&[1; 8], offset).unwrap();
+    }
+    let limit = (64 << 10) + bytes / 16_384 / 1024;
+    for roots in [2, 24] {
+        let hash = format!("hash data --fec --fec-roots {roots} --threads 32 --hash-device");
+        let peak = peak_memory(&place, &format!("{hash} {roots}"));
+        assert!(peak < limit, "{roots}: {peak} KiB");
+    }
+}
+
 /// What `verify` keeps of a manifest does not grow with it: not of files, not of what it does not
 /// know, nor of what it passes over.
 #[test]

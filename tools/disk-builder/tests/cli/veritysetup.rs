@@ -3,12 +3,12 @@
 use crate::program::{WorkFolder, data, field};
 use proptest::prelude::*;
 
-/// The text of `veritysetup format` without its first and its last line, which name and measure
-/// the hash device.
-fn labels(printed: &str) -> String {
+/// The text of `veritysetup format` without its first line and those at its end, which name and measure
+/// the devices.
+pub(crate) fn labels(printed: &str) -> String {
     printed
         .lines()
-        .filter(|line| !line.starts_with("VERITY header") && !line.starts_with("Hash device size"))
+        .filter(|line| !line.starts_with("VERITY header") && !line.contains(" device size: "))
         .map(|line| format!("{line}\n"))
         .collect()
 }

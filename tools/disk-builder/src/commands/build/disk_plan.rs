@@ -4,7 +4,7 @@ use std::path::Path;
 #[cfg(feature = "hub")]
 use std::sync::Arc;
 
-use dm_verity::RootHash;
+use dm_verity::{RootHash, fec::FecRoots};
 #[cfg(feature = "hub")]
 use model_disk::erofs::ExtentSource;
 use model_disk::{BackingKind, FileList, erofs::ImagePlan};
@@ -16,7 +16,7 @@ use super::{kept_files::kept_files, remote_files::RemoteFiles};
 #[cfg(feature = "hub")]
 use crate::remote::{HubSettings, RemoteModel, RemoteModelError, RemotePlace, RemoteReport};
 use crate::{
-    commands::hash::{Capacity, TreePlan, TreeRequest},
+    commands::hash::{Capacity, TreePlan, TreePlanError, TreeRequest},
     engine::{FileSource, HashTreeError, NullSink, Workers, hash_tree},
     model::{Model, ModelOrigin, Note, ScanError, ScanOptions},
 };
@@ -136,11 +136,7 @@ impl DiskPlan {
             return Err(BuildError::Strict(origin.name()));
         }
         let image = ImagePlan::new(model.files())?;
-        let capacity = Capacity {
-            kind: BackingKind::File,
-            bytes: image.bytes(),
-        };
-        let tree = TreePlan::new(&TreeRequest::default(), capacity, None)?;
+        let tree = TreePlan::new(&TreeRequest::default(), file_of(&image), None)?;
         Ok(Self { model, image, tree })
     }
 
@@ -182,9 +178,24 @@ impl DiskPlan {
         }
     }
 
+    /// Has parity go after the tree.
+    pub(super) fn add_fec(&mut self, roots: FecRoots) -> Result<(), TreePlanError> {
+        let tree = self.tree.clone();
+        self.tree = tree.with_fec(roots, None, file_of(&self.image), None)?;
+        Ok(())
+    }
+
     /// How long the disk is in bytes.
     pub(super) fn bytes(&self) -> u64 {
-        self.tree.area.end(&self.tree.layout)
+        self.tree.end()
+    }
+}
+
+/// What holds the image, before there is a tree.
+fn file_of(image: &ImagePlan) -> Capacity {
+    Capacity {
+        kind: BackingKind::File,
+        bytes: image.bytes(),
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use model_disk::erofs::BLOCK_SIZE;
 
-use crate::engine::{Sink, SinkError};
+use crate::engine::{CoveredPart, Sink, SinkError, Source, SourceError};
 
 /// Keeps the first block of an image, which has the filesystem's superblock, for later.
 pub(super) struct FirstBlockLast<S> {
@@ -19,6 +19,16 @@ impl<S: Sink> FirstBlockLast<S> {
         Self {
             sink,
             first: Mutex::default(),
+        }
+    }
+
+    /// The first block, for parity of all blocks.
+    pub(super) fn covered_first(&self) -> CoveredPart<'static> {
+        let first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
+        CoveredPart {
+            blocks: 0..1,
+            source: Box::new(FirstBlock(first.clone())),
+            offset: 0,
         }
     }
 
@@ -50,6 +60,22 @@ impl<S: Sink> Sink for FirstBlockLast<S> {
 
     fn finish(&self) -> Result<(), SinkError> {
         self.sink.finish()
+    }
+}
+
+/// A block in memory.
+struct FirstBlock(Vec<u8>);
+
+impl Source for FirstBlock {
+    fn bytes(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    fn read_exact_at(&self, buf: &mut [u8], _offset: u64) -> Result<(), SourceError> {
+        buf.iter_mut()
+            .zip(&self.0)
+            .for_each(|(to, from)| *to = *from);
+        Ok(())
     }
 }
 

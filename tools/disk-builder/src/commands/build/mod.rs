@@ -25,20 +25,20 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use dm_verity::{RootHash, Superblock};
+use dm_verity::{RootHash, Superblock, fec::FecRoots};
 use model_disk::{
     BackingFile, Escaped, ExitCode, FileError, HasExitCode, ReadAt, derived_uuid,
     erofs::{BLOCK_SIZE, ImagePlanError},
-    manifest::{self, DiskSummary, Manifest, SCHEMA},
+    manifest::{self, DiskSummary, FecSummary, Manifest, SCHEMA},
 };
 
 pub use disk_plan::{RootHashReport, root_hash};
 
-use super::hash::{HashReport, Reflinks, TreeOutput, TreePlanError};
+use super::hash::{HashReport, Reflinks, TreeOutput, TreePlanError, covered_tree};
 #[cfg(feature = "hub")]
 use crate::remote::RemoteModelError;
 use crate::{
-    engine::{FileSource, HashTreeError, ImageSink, Workers, hash_tree},
+    engine::{CoveredPart, FileSource, HashTreeError, ImageSink, ParityArea, Workers, hash_tree},
     model::{ModelOrigin, Note, ScanError, ScanOptions},
     output::{NewFile, Output, OutputError, OutputLock, OutputPlace, PATIENCE},
 };
@@ -68,6 +68,8 @@ pub struct Build {
     /// Go on with what an earlier run has written, and leave what this one writes if it fails: of a
     /// model that is not on this machine.
     pub resume: bool,
+    /// Add parity, with as many roots.
+    pub fec: Option<FecRoots>,
 }
 
 /// Why there is no disk.
@@ -196,6 +198,7 @@ impl Build {
             revision: None,
             force: false,
             resume: false,
+            fec: None,
         }
     }
 
@@ -214,7 +217,10 @@ impl Build {
         let output = Output::find(&place, self.force)?;
         let manifest = self.manifest_output(&output)?;
         self.stale_manifest(&output, manifest.as_ref())?;
-        let planned = DiskPlan::new(&self.model, &self.options, workers, &mut tell)?;
+        let mut planned = DiskPlan::new(&self.model, &self.options, workers, &mut tell)?;
+        if let Some(roots) = self.fec {
+            planned.add_fec(roots)?;
+        }
         outside::check_files(&place, &planned)?;
         if let Some(manifest) = &manifest {
             outside::check_files(&manifest.place, &planned)?;
@@ -326,7 +332,29 @@ impl Build {
             image: ImageSink::new(file, path, planned.tree.area),
             parts: &reflinked.parts,
         });
-        let root_hash = hash_tree(&planned.tree.params, &source, &sink, workers)?;
+        let tree = &planned.tree;
+        let root_hash = match &tree.fec {
+            None => hash_tree(&tree.params, &source, &sink, workers)?,
+            Some(fec) => {
+                let parity = ParityArea::new(&fec.layout, &fec.area, (file, path), workers);
+                let covered_tree = covered_tree(tree, fec, (file, path));
+                if planned.model.directory().is_some() {
+                    let root_hash = parity.hash_tree(&tree.params, &source, &sink, workers)?;
+                    parity.cover(&[covered_tree], workers)?;
+                    root_hash
+                } else {
+                    // It comes in its order, and once.
+                    let root_hash = hash_tree(&tree.params, &source, &sink, workers)?;
+                    let image = CoveredPart {
+                        blocks: 1..fec.layout.data_blocks(),
+                        source: Box::new(source.image),
+                        offset: BLOCK_SIZE,
+                    };
+                    parity.cover_all(&[sink.covered_first(), image, covered_tree], workers)?;
+                    root_hash
+                }
+            }
+        };
         target.sync()?;
         reflinked.check(planned, file)?;
         Ok((root_hash, sink.into_first()))
@@ -421,9 +449,11 @@ impl Build {
 
     fn manifest<'a>(&'a self, planned: &'a DiskPlan, disk: DiskSummary) -> Manifest<'a> {
         let (source, revision) = planned.model.source_and_revision();
+        let fec = planned.tree.fec.as_ref();
         Manifest {
             schema: SCHEMA,
             disk,
+            fec: fec.map(|fec| FecSummary::new(&fec.layout, &fec.area)),
             source: self.source.clone().or(source),
             revision: self.revision.clone().or(revision),
             excluded: self.options.excludes.given().into(),

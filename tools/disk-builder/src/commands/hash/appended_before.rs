@@ -1,5 +1,8 @@
 //! Finds a tree that data carries already.
 
+use std::iter;
+
+use dm_verity::fec::FecRoots;
 use model_disk::{
     BackingFile, BackingKind, FileError, ReadAt,
     filesystem::FsType,
@@ -52,21 +55,29 @@ pub(super) fn interrupted_append(
 }
 
 /// Where a superblock can stand in a file of so many bytes, if an appended tree as `request` would
-/// have made it is the end of the file: a tree over all that is before it, and one over as many
-/// blocks as `request` names.
+/// have made it is the end of the file, or parity after it: a tree over all that is before it, and one
+/// over as many blocks as `request` names.
 fn appended_before(request: &TreeRequest, file_bytes: u64) -> impl Iterator<Item = u64> {
-    let named = request.data_blocks.and_then(|data_blocks| {
-        let bytes = data_blocks.checked_mul(request.data_block_size.bytes())?;
-        let area_bytes = appended(request, bytes).map(|(offset, end)| end - offset)?;
-        file_bytes
-            .checked_sub(area_bytes)
-            .filter(|offset| *offset >= bytes)
-    });
-    covering_all(request, file_bytes).into_iter().chain(named)
+    let roots = (0..=u8::MAX).filter_map(|roots| FecRoots::try_from(u32::from(roots)).ok());
+    iter::once(None)
+        .chain(roots.map(Some))
+        .flat_map(move |fec| {
+            let named = request.data_blocks.and_then(|data_blocks| {
+                let bytes = data_blocks.checked_mul(request.data_block_size.bytes())?;
+                let area_bytes = appended(request, fec, bytes).map(|(offset, end)| end - offset)?;
+                file_bytes
+                    .checked_sub(area_bytes)
+                    .filter(|offset| *offset >= bytes)
+            });
+            covering_all(request, fec, file_bytes)
+                .into_iter()
+                .chain(named)
+        })
 }
 
-/// Where the hash area of a file of `bytes` bytes starts and ends, if its tree covers all of it.
-fn appended(request: &TreeRequest, bytes: u64) -> Option<(u64, u64)> {
+/// Where the hash area of a file of `bytes` bytes starts, and where it ends, or parity after it, if its
+/// tree covers all of it.
+fn appended(request: &TreeRequest, fec: Option<FecRoots>, bytes: u64) -> Option<(u64, u64)> {
     let request = TreeRequest {
         data_blocks: None,
         hash_offset: None,
@@ -74,15 +85,19 @@ fn appended(request: &TreeRequest, bytes: u64) -> Option<(u64, u64)> {
         ..request.clone()
     };
     let kind = BackingKind::File;
-    let plan = TreePlan::new(&request, Capacity { kind, bytes }, None).ok()?;
-    Some((plan.area.offset(), plan.area.end(&plan.layout)))
+    let file = Capacity { kind, bytes };
+    let mut plan = TreePlan::new(&request, file, None).ok()?;
+    if let Some(roots) = fec {
+        plan = plan.with_fec(roots, None, file, None).ok()?;
+    }
+    Some((plan.area.offset(), plan.end()))
 }
 
-/// Where a superblock stands in a file of so many bytes that is data and its tree, and no more.
-fn covering_all(request: &TreeRequest, file_bytes: u64) -> Option<u64> {
+/// Where a superblock stands in a file of so many bytes that is data, its tree and parity, and no more.
+fn covering_all(request: &TreeRequest, fec: Option<FecRoots>, file_bytes: u64) -> Option<u64> {
     let plan = |data_blocks| {
         let data_blocks: u64 = data_blocks;
-        appended(request, data_blocks * request.data_block_size.bytes())
+        appended(request, fec, data_blocks * request.data_block_size.bytes())
     };
     // The end grows with the number of blocks: halve the range that it must be in.
     let (mut low, mut high) = (1, file_bytes / request.data_block_size.bytes());
@@ -114,11 +129,11 @@ mod tests {
             let bytes = blocks * 4096;
             let plan = TreePlan::new(&request, Capacity { kind, bytes }, None).unwrap();
             let end = plan.area.end(&plan.layout);
-            assert_eq!(covering_all(&request, end), Some(bytes), "{blocks}");
-            assert_eq!(covering_all(&request, end + 1), None, "{blocks}");
+            assert_eq!(covering_all(&request, None, end), Some(bytes), "{blocks}");
+            assert_eq!(covering_all(&request, None, end + 1), None, "{blocks}");
         }
-        assert_eq!(covering_all(&request, 0), None);
-        assert_eq!(covering_all(&request, 4096), None);
+        assert_eq!(covering_all(&request, None, 0), None);
+        assert_eq!(covering_all(&request, None, 4096), None);
     }
 
     #[test]

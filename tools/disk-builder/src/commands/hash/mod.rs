@@ -1,6 +1,8 @@
 //! `hash`: adds a tree to data that exists.
 
 mod appended_before;
+mod fec_output;
+mod fec_plan;
 mod report;
 mod tree_output;
 mod tree_plan;
@@ -14,13 +16,17 @@ use model_disk::{
 };
 use uuid::Uuid;
 
+pub use fec_plan::{FecPlan, FecRequest};
 pub use report::{HashReport, Reflinks};
 pub use tree_plan::{Capacity, TreePlan, TreePlanError, TreeRequest};
 
+pub(crate) use fec_output::covered_tree;
 pub(crate) use tree_output::TreeOutput;
 
+use fec_output::FecOutput;
+
 use crate::{
-    engine::{FileSink, FileSource, HashTreeError, Workers, hash_tree},
+    engine::{FileSink, FileSource, HashTreeError, ParityArea, Workers, hash_tree},
     model::Note,
     output::{
         self, Output, OutputError, OutputPlace, open_to_write, refuse_overwriting, storage::Storage,
@@ -36,6 +42,8 @@ pub struct Hash {
     pub hash_device: Option<PathBuf>,
     /// The tree.
     pub tree: TreeRequest,
+    /// The FEC area, if there is to be one.
+    pub fec: Option<FecRequest>,
     /// The UUID of the superblock; that of the root hash, where it is none.
     pub uuid: Option<Uuid>,
     /// Replace a file that is there, or write over what is on a device.
@@ -78,6 +86,19 @@ pub enum HashError {
         /// The data.
         data: PathBuf,
     },
+    /// Parity would be written over something else.
+    #[error(
+        "{} is storage of {} by another name, and parity would be written over it: choose another \
+         --fec-device, or omit it to have the FEC area after the tree",
+        Escaped::path(path),
+        Escaped::path(other)
+    )]
+    FecOverlap {
+        /// Where parity was to go.
+        path: PathBuf,
+        /// The data, or the hash device.
+        other: PathBuf,
+    },
     /// A tree over data and tree is hardly what anybody wants.
     #[error(
         "{} already has a hash tree, with its superblock at byte {offset}: to make it again, name \
@@ -103,19 +124,41 @@ impl HasExitCode for HashError {
             Self::Disk(error) => error.exit_code(),
             Self::Plan { source, .. } => source.exit_code(),
             Self::Output(error) => error.exit_code(),
-            Self::Overlap { .. } => ExitCode::Usage,
+            Self::Overlap { .. } | Self::FecOverlap { .. } => ExitCode::Usage,
             Self::AlreadyHashed { .. } => ExitCode::InTheWay,
             Self::Tree(_) => ExitCode::Failure,
         }
     }
 }
 
-/// Where the tree goes, as far as the paths tell.
-enum TreeDestination {
-    /// Into the data's own file or device.
-    Data,
+/// Where something goes, as far as the paths tell.
+enum Destination {
+    /// To what comes before it, into the same file or onto the same device: the tree to the data, or
+    /// parity to the tree.
+    Appended,
     /// Onto another block device, or into a file of its own.
     Other(Output),
+}
+
+impl Destination {
+    fn capacity(&self) -> Option<Capacity> {
+        match self {
+            Self::Appended => None,
+            Self::Other(Output::Device(device)) => Some(Capacity::of(device)),
+            Self::Other(Output::File { .. }) => Some(Capacity {
+                kind: BackingKind::File,
+                bytes: 0,
+            }),
+        }
+    }
+
+    /// The place of a file that is to be made.
+    fn new_file(&self) -> Option<&OutputPlace> {
+        match self {
+            Self::Other(Output::File { place, .. }) => Some(place),
+            _ => None,
+        }
+    }
 }
 
 impl Hash {
@@ -127,31 +170,23 @@ impl Hash {
         tell: impl FnOnce(&Note),
     ) -> Result<HashReport, HashError> {
         let destination = self.destination()?;
+        let fec_destination = self.fec_destination(&destination)?;
         let data = match destination {
-            TreeDestination::Data => self.open_to_append()?,
+            Destination::Appended => self.open_to_append()?,
             _ => BackingFile::open(&self.data)?,
         };
         // A tree over what every command refuses would be of no use.
         filesystem_bytes(&data, FsType::default(), &header(&data)?)?;
-        let hashes = match &destination {
-            TreeDestination::Data => None,
-            TreeDestination::Other(Output::Device(device)) => Some(Capacity::of(device)),
-            TreeDestination::Other(Output::File { .. }) => Some(Capacity {
-                kind: BackingKind::File,
-                bytes: 0,
-            }),
-        };
-        let plan = TreePlan::new(&self.tree, Capacity::of(&data), hashes).map_err(|source| {
-            HashError::Plan {
-                data: self.data.clone(),
-                source,
-            }
+        let plan = self.plan(Capacity::of(&data), &destination, fec_destination.as_ref());
+        let plan = plan.map_err(|source| HashError::Plan {
+            data: self.data.clone(),
+            source,
         })?;
         if let Some(note) = Note::of_data_blocks(plan.params.data_block_size()) {
             tell(&note);
         }
         let target = match &destination {
-            TreeDestination::Data => {
+            Destination::Appended => {
                 // Who wants a second tree, or the first one made again, says where it goes.
                 if self.tree.hash_offset.is_none()
                     && let Some(offset) = appended_before::find(&self.tree, &data)?
@@ -160,36 +195,61 @@ impl Hash {
                     return Err(HashError::AlreadyHashed { path, offset });
                 }
                 if !self.force {
-                    refuse_overwriting(&data, plan.area.offset()..plan.area.end(&plan.layout))?;
+                    for part in plan.parts() {
+                        refuse_overwriting(&data, part)?;
+                    }
                 }
                 TreeOutput::in_place(&data, &plan)?
             }
-            TreeDestination::Other(Output::Device(device)) => TreeOutput::in_place(device, &plan)?,
-            TreeDestination::Other(Output::File { place, replace }) => {
+            Destination::Other(Output::Device(device)) => TreeOutput::in_place(device, &plan)?,
+            Destination::Other(Output::File { place, replace }) => {
                 TreeOutput::new_file(place, *replace, &plan)?
             }
         };
+        let parity_output = match (&fec_destination, &plan.fec) {
+            (Some(Destination::Other(output)), Some(fec)) => Some(FecOutput::start(output, fec)?),
+            _ => None,
+        };
         let data_bytes = plan.params.data_bytes();
         let source = match &destination {
-            TreeDestination::Data => {
+            Destination::Appended => {
                 FileSource::of_length(&data, data_bytes, tree_output::length_after(&data, &plan))
             }
             _ => FileSource::of(&data, data_bytes),
         };
         let sink = FileSink::new(target.file(), target.path(), plan.area);
-        let root_hash = hash_tree(&plan.params, &source, &sink, workers)?;
+        let tree_place = (target.file(), target.path());
+        let root_hash = match &plan.fec {
+            None => hash_tree(&plan.params, &source, &sink, workers)?,
+            Some(fec) => {
+                let place = parity_output.as_ref().map_or(tree_place, FecOutput::place);
+                let parity = ParityArea::new(&fec.layout, &fec.area, place, workers);
+                let root_hash = parity.hash_tree(&plan.params, &source, &sink, workers)?;
+                parity.cover(&[covered_tree(&plan, fec, tree_place)], workers)?;
+                root_hash
+            }
+        };
         target.sync()?;
+        if let Some(output) = &parity_output {
+            output.sync()?;
+        }
         workers.check_interrupted().map_err(HashTreeError::from)?;
         let superblock = self.tree.superblock.then(|| Superblock {
             uuid: self.uuid.unwrap_or_else(|| derived_uuid(&root_hash)),
             params: plan.params.clone(),
         });
         let bytes = superblock.as_ref().map(Superblock::to_bytes);
-        if let TreeDestination::Other(Output::File { place, .. }) = &destination {
-            // Somebody may have put something there meanwhile.
+        // Somebody may have put something there meanwhile.
+        let fec_file = fec_destination.as_ref().and_then(Destination::new_file);
+        for place in destination.new_file().into_iter().chain(fec_file) {
             Output::find(place, self.force)?;
         }
-        target.finish(&plan, bytes.as_ref())?;
+        parity_output.map(FecOutput::finish).transpose()?;
+        if let Err(error) = target.finish(&plan, bytes.as_ref()) {
+            // Parity without its tree is of no use.
+            let _ = fec_file.map(OutputPlace::remove);
+            return Err(error.into());
+        }
         Ok(HashReport {
             uuid: superblock.map(|superblock| superblock.uuid),
             plan,
@@ -198,6 +258,26 @@ impl Hash {
             #[cfg(feature = "hub")]
             remote: None,
         })
+    }
+
+    fn plan(
+        &self,
+        data: Capacity,
+        destination: &Destination,
+        fec_destination: Option<&Destination>,
+    ) -> Result<TreePlan, TreePlanError> {
+        let hashes = destination.capacity();
+        let plan = TreePlan::new(&self.tree, data, hashes)?;
+        let (Some(request), Some(fec_destination)) = (&self.fec, fec_destination) else {
+            return Ok(plan);
+        };
+        let device = fec_destination.capacity();
+        plan.with_fec(
+            request.roots,
+            request.offset,
+            hashes.unwrap_or(data),
+            device,
+        )
     }
 
     /// Opens the data. What a run appended to it that was killed is taken away.
@@ -217,9 +297,9 @@ impl Hash {
         Ok(BackingFile::from_file(again, &self.data)?)
     }
 
-    fn destination(&self) -> Result<TreeDestination, HashError> {
+    fn destination(&self) -> Result<Destination, HashError> {
         let Some(path) = &self.hash_device else {
-            return Ok(TreeDestination::Data);
+            return Ok(Destination::Appended);
         };
         let place = OutputPlace::of(path)?;
         if let Some(found) = output::look(&place)? {
@@ -227,13 +307,53 @@ impl Hash {
             let data = Storage::of(&data.map_err(FileError::new("open", &self.data))?);
             let there = Storage::of(&found);
             if there == data {
-                return Ok(TreeDestination::Data);
+                return Ok(Destination::Appended);
             }
             if there.overlaps(data) {
                 let (path, data) = (path.clone(), self.data.clone());
                 return Err(HashError::Overlap { path, data });
             }
         }
-        Ok(TreeDestination::Other(Output::find(&place, self.force)?))
+        Ok(Destination::Other(Output::find(&place, self.force)?))
+    }
+
+    /// Where parity goes, where there is to be some.
+    fn fec_destination(&self, tree: &Destination) -> Result<Option<Destination>, HashError> {
+        let Some(request) = &self.fec else {
+            return Ok(None);
+        };
+        let Some(path) = &request.device else {
+            return Ok(Some(Destination::Appended));
+        };
+        let place = OutputPlace::of(path)?;
+        if tree.new_file().is_some_and(|tree| tree.is_same(&place)) {
+            return Ok(Some(Destination::Appended));
+        }
+        if let Some(found) = output::look(&place)? {
+            let there = Storage::of(&found);
+            let data = self.data.metadata();
+            let data = Storage::of(&data.map_err(FileError::new("open", &self.data))?);
+            let data = (data, self.data.as_path());
+            let tree = match tree {
+                Destination::Appended => Some(data),
+                Destination::Other(Output::Device(device)) => {
+                    let found = device.file().metadata();
+                    let found = found.map_err(FileError::new("open", device.path()))?;
+                    Some((Storage::of(&found), device.path()))
+                }
+                Destination::Other(Output::File { .. }) => None,
+            };
+            if tree.is_some_and(|(storage, _)| storage == there) {
+                return Ok(Some(Destination::Appended));
+            }
+            for (storage, other) in tree.into_iter().chain([data]) {
+                if there.overlaps(storage) {
+                    let (path, other) = (path.clone(), other.to_owned());
+                    return Err(HashError::FecOverlap { path, other });
+                }
+            }
+        }
+        let output = Output::find(&place, self.force)?;
+        Ok(Some(Destination::Other(output)))
     }
 }

@@ -42,6 +42,9 @@ impl HashReport {
         let mut fields = self.fields().to_json();
         fields.insert("root_hash".to_owned(), self.root_hash.to_string().into());
         fields.insert("hash_offset".to_owned(), self.plan.area.offset().into());
+        if let Some(fec) = &self.plan.fec {
+            fields.insert("fec_offset".to_owned(), fec.area.offset().into());
+        }
         if let Some(reflinks) = &self.reflinks {
             fields.insert("reflinked_bytes".to_owned(), reflinks.bytes.into());
             fields.insert("not_reflinked".to_owned(), reflinks.refused.clone().into());
@@ -54,7 +57,9 @@ impl HashReport {
     }
 
     fn fields(&self) -> VeritysetupFields<'_> {
-        VeritysetupFields::new(&self.plan.params, self.uuid)
+        let fec = self.plan.fec.as_ref();
+        let fields = VeritysetupFields::new(&self.plan.params, self.uuid);
+        fec.map_or(fields, |fec| fields.with_fec(&fec.layout))
     }
 }
 

@@ -70,7 +70,7 @@ impl<'a> TreeOutput<'a> {
     }
 
     fn in_file(new: NewFile, plan: &TreePlan) -> Result<Self, FileError> {
-        let sized = new.file().set_len(plan.area.end(&plan.layout));
+        let sized = new.file().set_len(plan.end());
         sized.map_err(FileError::new("write", new.path()))?;
         Ok(Self::NewFile(new))
     }
@@ -150,9 +150,9 @@ pub(super) fn length_before(file: &BackingFile, offset: u64) -> Result<Option<u6
     Ok(length.filter(|length| *length <= offset && slot == unfinished(*length)))
 }
 
-/// How long a file is with the tree in it.
+/// How long a file is with the tree in it, and parity, if that goes there too.
 pub(super) fn length_after(file: &BackingFile, plan: &TreePlan) -> u64 {
-    file.bytes().max(plan.area.end(&plan.layout))
+    file.bytes().max(plan.end())
 }
 
 /// Fills the place of the superblock, up to the tree.

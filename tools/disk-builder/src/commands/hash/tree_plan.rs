@@ -1,11 +1,16 @@
 //! What `hash` is going to do. No I/O.
 
+use std::{iter, ops::Range};
+
 use dm_verity::{
     BlockSize, HashAlgorithm, HashArea, HashAreaError, ParamsError, Salt, TreeLayout, VerityParams,
+    fec::{FecAreaError, FecLayoutError},
 };
 use model_disk::{
     BackingFile, BackingKind, ExitCode, HasExitCode, ReadAt, appended_hash_offset, geometry_salt,
 };
+
+use super::FecPlan;
 
 /// What the arguments say of a tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,6 +74,8 @@ pub struct TreePlan {
     pub layout: TreeLayout,
     /// Where superblock and tree go.
     pub area: HashArea,
+    /// The FEC area, where there is one.
+    pub fec: Option<FecPlan>,
 }
 
 /// Why a tree cannot be made so.
@@ -124,6 +131,34 @@ pub enum TreePlanError {
         /// Where the device ends.
         bytes: u64,
     },
+    /// Parity would be written over the tree, or would cover what is before it.
+    #[error(
+        "the FEC area at byte {offset} would not be after the hash area, which ends at byte {end}: \
+         choose a larger --fec-offset, or omit it"
+    )]
+    FecNotAfterTree {
+        /// Where the FEC area would start.
+        offset: u64,
+        /// Where the hash area ends.
+        end: u64,
+    },
+    /// A block device does not grow.
+    #[error(
+        "the FEC area would end at byte {end}, but the device has only {bytes} bytes: choose \
+         another --fec-device"
+    )]
+    NoRoomForFec {
+        /// Where it would end.
+        end: u64,
+        /// Where the device ends.
+        bytes: u64,
+    },
+    /// FEC cannot cover such a disk.
+    #[error(transparent)]
+    FecLayout(#[from] FecLayoutError),
+    /// No FEC area can be there.
+    #[error(transparent)]
+    FecArea(#[from] FecAreaError),
     /// The parameters do not go together.
     #[error(transparent)]
     Params(#[from] ParamsError),
@@ -135,7 +170,7 @@ pub enum TreePlanError {
 impl HasExitCode for TreePlanError {
     fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Empty | Self::NoRoom { .. } => ExitCode::Failure,
+            Self::Empty | Self::NoRoom { .. } | Self::NoRoomForFec { .. } => ExitCode::Failure,
             _ => ExitCode::Usage,
         }
     }
@@ -194,7 +229,24 @@ impl TreePlan {
                 params,
                 layout,
                 area,
+                fec: None,
             }),
+        }
+    }
+
+    /// What is written to in the file or on the device of the tree, in bytes.
+    pub fn parts(&self) -> impl Iterator<Item = Range<u64>> {
+        let tree = self.area.offset()..self.area.end(&self.layout);
+        let fec = self.fec.filter(|fec| fec.with_tree);
+        let fec = fec.map(|fec| fec.area.offset()..fec.area.end());
+        iter::once(tree).chain(fec)
+    }
+
+    /// Where all ends that goes into the file or onto the device of the tree.
+    pub fn end(&self) -> u64 {
+        match &self.fec {
+            Some(fec) if fec.with_tree => fec.area.end(),
+            _ => self.area.end(&self.layout),
         }
     }
 }

@@ -57,6 +57,18 @@ fn the_disk_is_that_of_the_directory() {
     );
 }
 
+/// Parity is made of what has been written, as it comes once.
+#[test]
+fn parity_is_that_of_the_directory() {
+    let place = HubPlace::new(&files());
+    let build = format!("build hf://{MODEL}@{COMMIT} --output fetched --fec --fec-roots 3");
+    place.run(&build).ok();
+    place
+        .run("build model --output local --fec --fec-roots 3")
+        .ok();
+    assert!(place.place.read("fetched") == place.place.read("local"));
+}
+
 #[test]
 fn a_revision_that_moves_is_noted() {
     let place = HubPlace::new(&files());
