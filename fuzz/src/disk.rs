@@ -161,6 +161,7 @@ pub(crate) fn judgement(mut request: MountRequest) -> Result<(RootHash, Disk), M
 /// What `verify` says of the same disk.
 fn verdict(request: &MountRequest, root_hash: RootHash) -> Result<VerifyReport, VerifyError> {
     Verify {
+        fec: None,
         image: request.device.clone(),
         root_hash,
         hash_device: request.hash_device.clone(),

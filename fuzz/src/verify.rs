@@ -184,6 +184,7 @@ impl Subject {
             params
         };
         let verified = Verify {
+            fec: None,
             image: self.image.clone(),
             root_hash: self.root_hash,
             hash_device: None,

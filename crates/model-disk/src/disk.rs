@@ -217,8 +217,28 @@ impl Disk {
         fec: Option<FecSource<'_>>,
     ) -> Result<Self, DiskError> {
         let header = header(&data)?;
-        let tree = Tree::find(&data, hash.as_ref(), &header, arguments)?;
-        let mut disk = Self {
+        let mut disk = Self::find(data, hash, arguments, &header)?;
+        disk.fec = fec.map(|fec| disk.find_fec(fec)).transpose()?;
+        disk.binding = match (disk.bind(&header), &disk.fec) {
+            // It is no more than a claim in any case.
+            (Err(error), Some(fec)) => disk.bind(&disk.corrected_header(fec).ok_or(error)?)?,
+            (bound, _) => bound?,
+        };
+        if let Some(root_hash) = &arguments.root_hash {
+            disk.check_root_block(root_hash)?;
+        }
+        Ok(disk)
+    }
+
+    /// A disk whose data and tree fit onto their devices, with no judgement yet.
+    fn find(
+        data: BackingFile,
+        hash: Option<BackingFile>,
+        arguments: &DiskArguments,
+        header: &[u8],
+    ) -> Result<Self, DiskError> {
+        let tree = Tree::find(&data, hash.as_ref(), header, arguments)?;
+        let disk = Self {
             data,
             hash,
             fs_type: arguments.fs_type,
@@ -230,21 +250,12 @@ impl Disk {
             fec: None,
         };
         disk.check_sizes()?;
-        if let Some(fec) = fec {
-            let tree = (&disk.params, &disk.hash_area);
-            disk.fec = Some(DiskFec::find(&disk.data, disk.hash_file(), tree, fec)?);
-        }
-        disk.binding = match disk.bind(&header) {
-            // It is no more than a claim in any case.
-            Err(error) if disk.fec.is_some() => {
-                disk.bind(&disk.corrected_header().ok_or(error)?)?
-            }
-            bound => bound?,
-        };
-        if let Some(root_hash) = &arguments.root_hash {
-            disk.check_root_block(root_hash)?;
-        }
         Ok(disk)
+    }
+
+    fn find_fec(&self, fec: FecSource<'_>) -> Result<DiskFec, FecError> {
+        let tree = (&self.params, &self.hash_area);
+        DiskFec::find(&self.data, self.hash_file(), tree, fec)
     }
 
     fn check_sizes(&self) -> Result<(), DiskError> {
@@ -275,17 +286,17 @@ impl Disk {
     }
 
     /// What a block of the sequence that FEC covers should be, by the others of its row.
-    fn proposed(&self, block: u64) -> Option<Vec<u8>> {
+    fn proposed(&self, fec: &DiskFec, block: u64) -> Option<Vec<u8>> {
         let hash = (self.hash_file(), &self.hash_area);
-        self.fec.as_ref()?.propose(&self.data, hash, block)
+        fec.propose(&self.data, hash, block)
     }
 
     /// The start of the data as FEC has it, which nothing has verified.
-    fn corrected_header(&self) -> Option<Vec<u8>> {
+    fn corrected_header(&self, fec: &DiskFec) -> Option<Vec<u8>> {
         let mut header = Vec::new();
         let wanted = self.params.data_bytes().min(HEADER_SIZE as u64) as usize;
         for block in 0.. {
-            header.extend(self.proposed(block)?);
+            header.extend(self.proposed(fec, block)?);
             if header.len() >= wanted {
                 break;
             }
@@ -296,10 +307,7 @@ impl Disk {
 
     /// Compares the tree's root block, or the only data block, with the root hash.
     fn check_root_block(&self, expected: &RootHash) -> Result<(), DiskError> {
-        let (disk, root_hash) = (self.params.algorithm(), expected.algorithm());
-        if disk != root_hash {
-            return Err(DiskError::Algorithm { disk, root_hash });
-        }
+        self.check_algorithm(expected)?;
         let data_blocks = self.params.data_blocks();
         let (file, offset, size, covered) = if data_blocks == 1 {
             (&self.data, 0, self.params.data_block_size(), 0)
@@ -315,9 +323,18 @@ impl Disk {
         let hasher = BlockHasher::for_params(&self.params);
         let found = RootHash::from(hasher.digest(&block));
         let is_right = |block: Vec<u8>| RootHash::from(hasher.digest(&block)) == *expected;
-        if found != *expected && !self.proposed(covered).is_some_and(is_right) {
+        let proposed = |fec| self.proposed(fec, covered);
+        if found != *expected && !self.fec.as_ref().and_then(proposed).is_some_and(is_right) {
             let expected = *expected;
             return Err(DiskError::RootHash { expected, found });
+        }
+        Ok(())
+    }
+
+    fn check_algorithm(&self, expected: &RootHash) -> Result<(), DiskError> {
+        let (disk, root_hash) = (self.params.algorithm(), expected.algorithm());
+        if disk != root_hash {
+            return Err(DiskError::Algorithm { disk, root_hash });
         }
         Ok(())
     }
@@ -366,6 +383,67 @@ impl Disk {
     /// What holds the tree, if that is not what holds the data.
     pub fn separate_hash_file(&self) -> Option<&BackingFile> {
         self.hash.as_ref()
+    }
+}
+
+/// A disk that may be corrupt in any place, for who corrects it: its parts fit onto their devices, and
+/// its parameters are bound as far as that can be told before anything has been verified.
+#[derive(Debug)]
+pub struct UnjudgedDisk {
+    disk: Disk,
+    fec: DiskFec,
+    root_hash: RootHash,
+}
+
+impl UnjudgedDisk {
+    /// Looks where its parts are, as [`Disk::check_with_fec`] does. Of the data and the tree any block
+    /// may be corrupt, the root block and the filesystem's first among them.
+    pub fn find(
+        data: BackingFile,
+        hash: Option<BackingFile>,
+        (arguments, root_hash): (&DiskArguments, &RootHash),
+        fec: FecSource<'_>,
+    ) -> Result<Self, DiskError> {
+        // Where it cannot be read, the arguments must say where the tree is.
+        let header = header(&data).unwrap_or_default();
+        let mut disk = Disk::find(data, hash, arguments, &header)?;
+        let fec = disk.find_fec(fec)?;
+        disk.check_algorithm(root_hash)?;
+        let bind_corrected = || disk.bind(&disk.corrected_header(&fec)?).ok();
+        // Neither the salt nor the arguments need a filesystem.
+        let bind_without = || Binding::find(&disk.params, disk.data_blocks, None).ok();
+        disk.binding = disk.bind(&header).or_else(|error| {
+            let bound = bind_corrected().or_else(bind_without);
+            bound.ok_or(error)
+        })?;
+        Ok(Self {
+            disk,
+            fec,
+            root_hash: *root_hash,
+        })
+    }
+
+    /// Judges it, as it is now.
+    pub fn judge(self) -> Result<Disk, DiskError> {
+        let mut disk = self.disk;
+        disk.binding = disk.bind(&header(&disk.data)?)?;
+        disk.check_root_block(&self.root_hash)?;
+        Ok(disk)
+    }
+
+    /// The disk that it claims to be.
+    pub fn claimed(&self) -> &Disk {
+        &self.disk
+    }
+
+    /// What it is to be.
+    pub fn root_hash(&self) -> &RootHash {
+        &self.root_hash
+    }
+
+    /// Its FEC area.
+    pub fn fec(&self) -> &DiskFec {
+        &self.fec
     }
 }
 

@@ -205,6 +205,11 @@ impl DiskFec {
         proposed_block(&decoder, self.area, block, read_area, read_block)
     }
 
+    /// What holds it: `hash`, which holds the tree, or another file.
+    pub fn file<'a>(&'a self, hash: &'a BackingFile) -> &'a BackingFile {
+        self.file.as_ref().unwrap_or(hash)
+    }
+
     /// What holds it, if that is not what holds the tree.
     pub fn separate_file(&self) -> Option<&BackingFile> {
         self.file.as_ref()

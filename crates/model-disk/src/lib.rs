@@ -10,7 +10,7 @@
 //! | items | hold | do I/O |
 //! |---|---|---|
 //! | [`inspect()`], [`manifest`] | what a disk claims, and what is written beside it | yes |
-//! | [`Disk`], [`DiskArguments`] | the judgement, and what the arguments say | through the next |
+//! | [`Disk`], [`UnjudgedDisk`], [`DiskArguments`] | the judgement, what comes before it where blocks are to be corrected, and what the arguments say | through the next |
 //! | [`DiskFec`], [`FecArguments`] | the FEC area of a disk, and what the arguments say of it | through the next |
 //! | [`BackingFile`], [`ReadAt`] | the file or block device that a disk is in, open | yes |
 //! | [`FileStamp`] | whether a file is still what it was | yes |
@@ -77,7 +77,7 @@ pub use aligned_buffer::AlignedBuffer;
 pub use arguments::{ArgumentsError, Contradiction, DiskArguments, ExpectedParams, ParamsSource};
 pub use backing_file::{BackingFile, BackingFileError, BackingKind, device_number};
 pub use binding::{Binding, BindingError};
-pub use disk::{Disk, DiskError, filesystem_bytes};
+pub use disk::{Disk, DiskError, UnjudgedDisk, filesystem_bytes};
 pub use error::{ErrorChain, FileError, Interrupted};
 pub use escaped::Escaped;
 pub use exit::{ExitCode, HasExitCode};

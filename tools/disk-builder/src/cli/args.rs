@@ -35,6 +35,7 @@ pub(super) enum BuilderCommand {
     RootHash(RootHashArguments),
     Hash(HashArguments),
     Verify(VerifyArguments),
+    Repair(RepairArguments),
     Inspect(InspectArguments),
     Completions(CompletionsArguments),
     /// Print the manual page of this program
@@ -207,6 +208,9 @@ pub(super) struct HashArguments {
 
 /// Check every block of an image against a root hash
 #[derive(Debug, Args)]
+#[command(mut_arg("fec_device", |arg| arg.requires("fec")))]
+#[command(mut_arg("fec_offset", |arg| arg.requires("fec")))]
+#[command(mut_arg("fec_roots", |arg| arg.requires("fec")))]
 #[command(after_help = "\
 Example:
   disk-builder verify model.img --root-hash \\
@@ -221,6 +225,47 @@ blocks have 4096 bytes unless something else is said; the algorithm follows from
 root hash.
 Exit code 3 says that the image is not what the root hash says.")]
 pub(super) struct VerifyArguments {
+    #[command(flatten)]
+    pub(super) disk: VerifiedDiskFlags,
+
+    /// Tell of each corrupt block whether `repair` can correct it, and whether parity is right
+    #[arg(long)]
+    pub(super) fec: bool,
+
+    #[command(flatten)]
+    pub(super) fec_area: FecAreaFlags,
+
+    #[command(flatten)]
+    pub(super) common: Common,
+}
+
+/// Correct an image in place by its FEC area, so that it is what the root hash says
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  disk-builder repair model.img --root-hash \\
+      2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae
+
+Where everything is, is found and told as for verify. A block is written only where it is wrong, and
+only with bytes that the root hash covers: as many corrupt blocks of a row, of 255 less --fec-roots
+blocks, can be corrected as there are roots. Parity is made again where that of blocks that are right
+is wrong. Nothing else may use the image: a mounted device is refused. A run that is cut off leaves it
+no worse, and the next one goes on.
+Exit code 3 says that some blocks could not be corrected; those that could be are.")]
+pub(super) struct RepairArguments {
+    #[command(flatten)]
+    pub(super) disk: VerifiedDiskFlags,
+
+    #[command(flatten)]
+    pub(super) fec_area: FecAreaFlags,
+
+    #[command(flatten)]
+    pub(super) common: Common,
+}
+
+/// What `verify` and `repair` are told of a disk.
+#[derive(Debug, Args)]
+pub(super) struct VerifiedDiskFlags {
     /// The image: a regular file or a block device
     #[arg(value_name = "IMAGE", value_hint = ValueHint::FilePath)]
     pub(super) image: PathBuf,
@@ -239,9 +284,22 @@ pub(super) struct VerifyArguments {
 
     #[command(flatten)]
     pub(super) tree: TreeFlags,
+}
 
-    #[command(flatten)]
-    pub(super) common: Common,
+/// What both are told of an FEC area.
+#[derive(Debug, Args)]
+pub(super) struct FecAreaFlags {
+    /// Where parity is [default: with the tree]
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
+    pub(super) fec_device: Option<PathBuf>,
+
+    /// Where the FEC area starts [default: after the tree; 0 on an FEC device]
+    #[arg(long, value_name = "BYTES")]
+    pub(super) fec_offset: Option<Size>,
+
+    /// How many parity bytes there are to 255 bytes, 2 to 24 [default: 2]
+    #[arg(long, value_name = "N")]
+    pub(super) fec_roots: Option<FecRoots>,
 }
 
 /// What `hash` and `verify` may be told of a tree. Where nothing is said each does something else,

@@ -4,11 +4,14 @@ use std::os::unix::ffi::OsStrExt;
 #[cfg(feature = "hub")]
 use std::path::Path;
 
-use model_disk::{ExpectedParams, ParamsSource};
+use model_disk::{ExpectedParams, FecArguments, ParamsSource};
 
 use super::{
     BuilderUsageError,
-    args::{BuildArguments, HashArguments, ModelFlags, VerifyArguments},
+    args::{
+        BuildArguments, FecAreaFlags, HashArguments, ModelFlags, RepairArguments,
+        VerifiedDiskFlags, VerifyArguments,
+    },
 };
 #[cfg(feature = "hub")]
 use crate::remote::{HubAddress, RemotePlace};
@@ -16,6 +19,7 @@ use crate::{
     commands::{
         build::Build,
         hash::{FecRequest, Hash, TreeRequest},
+        repair::Repair,
         verify::Verify,
     },
     model::{Excludes, ModelOrigin, ScanOptions},
@@ -108,30 +112,68 @@ impl TryFrom<VerifyArguments> for Verify {
     type Error = BuilderUsageError;
 
     fn try_from(arguments: VerifyArguments) -> Result<Self, BuilderUsageError> {
-        let tree = arguments.tree;
+        let VerifyArguments {
+            disk,
+            fec,
+            fec_area,
+            ..
+        } = arguments;
+        Ok(Self {
+            params: disk.params()?,
+            image: disk.image,
+            root_hash: disk.root_hash,
+            hash_device: disk.hash_device,
+            fs_type: disk.fs_type,
+            fec: fec.then(|| fec_area.into()),
+        })
+    }
+}
+
+impl TryFrom<RepairArguments> for Repair {
+    type Error = BuilderUsageError;
+
+    fn try_from(arguments: RepairArguments) -> Result<Self, BuilderUsageError> {
+        let RepairArguments { disk, fec_area, .. } = arguments;
+        Ok(Self {
+            params: disk.params()?,
+            image: disk.image,
+            root_hash: disk.root_hash,
+            hash_device: disk.hash_device,
+            fs_type: disk.fs_type,
+            fec: fec_area.into(),
+        })
+    }
+}
+
+impl VerifiedDiskFlags {
+    /// Where the parameters of the tree come from.
+    fn params(&self) -> Result<ParamsSource, BuilderUsageError> {
+        let tree = &self.tree;
         let hash_offset = tree.hash_offset.map(|offset| offset.0);
         let expected = ExpectedParams {
             data_blocks: tree.data_blocks,
             data_block_size: tree.data_block_size,
             hash_block_size: tree.hash_block_size,
             algorithm: tree.hash,
-            salt: tree.salt,
+            salt: tree.salt.clone(),
         };
-        let params = if tree.no_superblock {
-            let hash_offset = hash_offset.or(arguments.hash_device.is_some().then_some(0));
-            expected.without_superblock(&arguments.root_hash, hash_offset)?
-        } else {
-            ParamsSource::Superblock {
-                hash_offset,
-                expected,
-            }
-        };
-        Ok(Self {
-            image: arguments.image,
-            root_hash: arguments.root_hash,
-            hash_device: arguments.hash_device,
-            fs_type: arguments.fs_type,
-            params,
+        if tree.no_superblock {
+            let hash_offset = hash_offset.or(self.hash_device.is_some().then_some(0));
+            return Ok(expected.without_superblock(&self.root_hash, hash_offset)?);
+        }
+        Ok(ParamsSource::Superblock {
+            hash_offset,
+            expected,
         })
+    }
+}
+
+impl From<FecAreaFlags> for FecArguments {
+    fn from(flags: FecAreaFlags) -> Self {
+        Self {
+            device: flags.fec_device,
+            offset: flags.fec_offset.map(|offset| offset.0),
+            roots: flags.fec_roots.unwrap_or_default(),
+        }
     }
 }

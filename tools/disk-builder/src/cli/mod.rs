@@ -9,14 +9,14 @@ use std::{
     fmt::Display,
     io::{self, Write},
     num::NonZero,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, atomic::AtomicBool},
     thread,
 };
 
 use clap::{CommandFactory, Parser};
 use dm_verity::{
-    fec::{FecBackend, FecBackendError},
+    fec::{FecArea, FecBackend, FecBackendError},
     sha256::{Backend, BackendError},
 };
 use model_disk::{
@@ -35,12 +35,13 @@ use crate::{
     commands::{
         build::{self, Build, BuildError},
         hash::{Hash, HashError},
+        repair::{Repair, RepairError, RepairReport},
         verify::{
             ManifestMismatch, ManifestReport, ManifestVerdict, Verify, VerifyError, VerifyReport,
         },
     },
     documents::{self, ManualPage},
-    engine::Workers,
+    engine::{Findings, ParityFindings, Workers},
     model::{ExcludeError, Note},
     sys::signal::is_ignored,
 };
@@ -87,6 +88,8 @@ enum CommandError {
     #[error(transparent)]
     Verify(#[from] VerifyError),
     #[error(transparent)]
+    Repair(#[from] RepairError),
+    #[error(transparent)]
     Inspect(#[from] BackingFileError),
     #[error(
         "{} is corrupt: {hash_blocks} hash blocks, {ranges} ranges of data blocks",
@@ -96,6 +99,17 @@ enum CommandError {
         path: PathBuf,
         hash_blocks: usize,
         ranges: usize,
+    },
+    #[error(
+        "what is at byte {offset} is no FEC area of {}: of {compared} rows, it is not the parity of \
+         {wrong} (--fec-offset names another place, --fec-roots another number)",
+        Escaped::path(path)
+    )]
+    OtherParity {
+        path: PathBuf,
+        offset: u64,
+        wrong: u64,
+        compared: u64,
     },
     #[error("{} is not about {}", Escaped::path(path), Escaped::path(image))]
     Manifest {
@@ -122,8 +136,11 @@ impl HasExitCode for CommandError {
             Self::Build(error) => error.exit_code(),
             Self::Hash(error) => error.exit_code(),
             Self::Verify(error) => error.exit_code(),
+            Self::Repair(error) => error.exit_code(),
             Self::Inspect(error) => error.exit_code(),
-            Self::Corrupt { .. } | Self::Manifest { .. } => ExitCode::Integrity,
+            Self::Corrupt { .. } | Self::OtherParity { .. } | Self::Manifest { .. } => {
+                ExitCode::Integrity
+            }
             Self::Threads(_) | Self::Signals(_) | Self::Output(_) => ExitCode::Failure,
         }
     }
@@ -209,6 +226,16 @@ fn run(command: BuilderCommand) -> Result<(), CommandError> {
             judge(report)?;
             printed
         }
+        BuilderCommand::Repair(arguments) => {
+            let json = arguments.common.json;
+            let workers = workers(&arguments.common, 1, interrupted_by_signals()?)?;
+            let line = ProgressLine::start(workers.progress(), arguments.common.quiet);
+            let report = Repair::try_from(arguments)?.run(&workers)?;
+            line.finish();
+            let printed = print(&report, report.to_json(), json);
+            judge_repair(report)?;
+            printed
+        }
         BuilderCommand::Inspect(arguments) => {
             let offset = arguments.hash_offset.map(|offset| offset.0);
             let inspection = inspect(&arguments.image, offset)?;
@@ -223,12 +250,9 @@ fn run(command: BuilderCommand) -> Result<(), CommandError> {
 
 /// What `verify` found, as success or failure.
 fn judge(report: VerifyReport) -> Result<(), CommandError> {
-    if !report.findings.is_clean() {
-        return Err(CommandError::Corrupt {
-            path: report.image,
-            hash_blocks: report.findings.corrupt_hash_blocks.len(),
-            ranges: report.findings.corrupt_data.len(),
-        });
+    judge_blocks(&report.image, &report.findings)?;
+    if let Some(fec) = &report.fec {
+        judge_parity(&report.image, &fec.area, &fec.parity)?;
     }
     match report.manifest {
         Some(ManifestReport {
@@ -241,6 +265,36 @@ fn judge(report: VerifyReport) -> Result<(), CommandError> {
         }),
         _ => Ok(()),
     }
+}
+
+/// What `repair` left, as success or failure.
+fn judge_repair(report: RepairReport) -> Result<(), CommandError> {
+    judge_blocks(&report.image, &report.findings)?;
+    judge_parity(&report.image, &report.area, &report.parity)
+}
+
+fn judge_blocks(image: &Path, findings: &Findings) -> Result<(), CommandError> {
+    if findings.is_clean() {
+        return Ok(());
+    }
+    Err(CommandError::Corrupt {
+        path: image.to_owned(),
+        hash_blocks: findings.corrupt_hash_blocks.len(),
+        ranges: findings.corrupt_data.len(),
+    })
+}
+
+/// Where something else is than parity of the disk, nothing is said of it and nothing written to it.
+fn judge_parity(image: &Path, area: &FecArea, parity: &ParityFindings) -> Result<(), CommandError> {
+    if parity.is_of_this_disk() {
+        return Ok(());
+    }
+    Err(CommandError::OtherParity {
+        path: image.to_owned(),
+        offset: area.offset(),
+        wrong: parity.wrong_rows(),
+        compared: parity.compared,
+    })
 }
 
 /// As many threads as the user says, or else this many for each processor.

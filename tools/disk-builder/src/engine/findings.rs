@@ -38,6 +38,11 @@ impl Findings {
         self.corrupt_hash_blocks.is_empty() && self.corrupt_data.is_empty()
     }
 
+    /// All data that is corrupt or may be, merged and in order.
+    pub(super) fn damaged_data(&self) -> Vec<Range<u64>> {
+        merged([&self.corrupt_data[..], &self.unverifiable_data].concat())
+    }
+
     pub(super) fn corrupt_hash_block(&mut self, block: HashBlock) {
         if self.corrupt_hash_blocks.len() < MAX_ENTRIES {
             self.corrupt_hash_blocks.push(block);
@@ -67,7 +72,7 @@ impl Findings {
 }
 
 /// Ranges in order, without gaps between two that touch.
-fn merged(mut ranges: Vec<Range<u64>>) -> Vec<Range<u64>> {
+pub(super) fn merged(mut ranges: Vec<Range<u64>>) -> Vec<Range<u64>> {
     ranges.sort_unstable_by_key(|range| range.start);
     let mut merged: Vec<Range<u64>> = Vec::new();
     for range in ranges {

@@ -18,6 +18,7 @@ mod gather;
 mod hash;
 mod kept;
 mod pace;
+mod repair;
 mod runs;
 mod sink;
 mod source;
@@ -29,8 +30,12 @@ pub use extents::KnownExtents;
 pub use fec::{CoveredPart, ParityArea};
 pub use findings::{Findings, HashBlock};
 pub use hash::{HashTreeError, hash_tree};
+pub use repair::{
+    CorrectError, CoveredDisk, CoveredPlace, ParityFindings, RepairOutcome, RepairSink, contains,
+    correct, find_wrong_parity, write_parity,
+};
 pub use sink::{FileSink, ImageSink, NullSink, Sink, SinkError};
 pub use source::{Extent, FileSource, Source, SourceError};
 pub use sys::window::Window;
-pub use verify::{RootHashMismatch, VerifyTreeError, verify_tree};
+pub use verify::{RootHashMismatch, TreeParts, VerifyTreeError, verify_tree};
 pub use workers::Workers;

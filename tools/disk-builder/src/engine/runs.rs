@@ -97,11 +97,37 @@ impl Runs {
 
     /// A run, counted from 0.
     pub(super) fn get(&self, index: u64) -> Run {
-        let units =
-            index * self.units_per_run..((index + 1) * self.units_per_run).min(self.units());
+        let start = index * self.units_per_run;
+        self.of_units(start..(start + self.units_per_run).min(self.units()))
+    }
+
+    fn of_units(&self, units: Range<u64>) -> Run {
         let blocks =
             units.start * self.unit_blocks..(units.end * self.unit_blocks).min(self.data_blocks);
         Run { blocks, units }
+    }
+
+    /// The runs over ranges of data blocks, which are in order: whole units, none of them twice.
+    pub(super) fn over(&self, data_blocks: &[Range<u64>]) -> RunsOver<'_> {
+        let mut parts: Vec<(u64, Range<u64>)> = Vec::new();
+        for blocks in data_blocks {
+            let end = blocks.end.div_ceil(self.unit_blocks);
+            let start = blocks.start / self.unit_blocks;
+            match parts.last_mut() {
+                Some((_, last)) if start <= last.end => last.end = last.end.max(end),
+                _ => parts.push((0, start..end)),
+            }
+        }
+        let mut count = 0;
+        for (first, units) in &mut parts {
+            *first = count;
+            count += (units.end - units.start).div_ceil(self.units_per_run);
+        }
+        RunsOver {
+            runs: self,
+            parts,
+            count,
+        }
     }
 
     /// The hash blocks of a level over a range of data blocks that starts where a hash block's
@@ -121,6 +147,42 @@ impl Runs {
     /// blocks, which parameters keep far below 2^63.
     fn covered(&self, level: usize) -> u64 {
         self.fanout.pow(level as u32 + 1)
+    }
+}
+
+/// Runs over a part of the data.
+pub(super) struct RunsOver<'a> {
+    runs: &'a Runs,
+    /// Units, in order and apart, each with the number of its first run.
+    parts: Vec<(u64, Range<u64>)>,
+    count: u64,
+}
+
+impl RunsOver<'_> {
+    /// How many runs there are.
+    pub(super) fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// A run, counted from 0.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "the first part has run 0, and there is no run without a part"
+    )]
+    pub(super) fn get(&self, index: u64) -> Run {
+        let part = self.parts.partition_point(|(first, _)| *first <= index) - 1;
+        let (first, units) = &self.parts[part];
+        let start = units.start + (index - first) * self.runs.units_per_run;
+        let end = (start + self.runs.units_per_run).min(units.end);
+        self.runs.of_units(start..end)
+    }
+
+    /// How many bytes of data they have.
+    pub(super) fn bytes(&self, params: &VerityParams) -> u64 {
+        let parts = self.parts.iter();
+        parts
+            .map(|(_, units)| self.runs.of_units(units.clone()).bytes(params))
+            .sum()
     }
 }
 
@@ -204,6 +266,33 @@ mod tests {
                 assert_eq!((end.blocks.end, end.units.end), (blocks, runs.units()));
             }
         }
+    }
+
+    #[test]
+    fn runs_over_a_part() {
+        // Units of 128 blocks, 8 to a run.
+        let runs = runs(HashAlgorithm::Sha256, 4096, 4096, 3000);
+        let over = |ranges: &[Range<u64>]| {
+            let over = runs.over(ranges);
+            let all = (0..over.count()).map(|index| over.get(index).blocks);
+            all.collect::<Vec<_>>()
+        };
+        let all = (0..runs.count()).map(|index| runs.get(index).blocks);
+        assert_eq!(over(&[0..3000]), all.collect::<Vec<_>>());
+        assert_eq!(over(&[]), []);
+        assert_eq!(over(&[5..6, 7..130, 2999..3000]), [0..256, 2944..3000]);
+        assert_eq!(
+            over(&[0..1, 128..129, 500..1700]),
+            [0..256, 384..1408, 1408..1792]
+        );
+        let params = |blocks| {
+            let size = BlockSize::DEFAULT;
+            VerityParams::new(HashAlgorithm::Sha256, size, size, blocks, Salt::default()).unwrap()
+        };
+        assert_eq!(
+            runs.over(&[5..6, 2999..3000]).bytes(&params(3000)),
+            (128 + 56) * 4096
+        );
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::{
 };
 
 use dm_verity::{Digest, HashArea, Level, RootHash, VerityParams};
-use model_disk::{AlignedBuffer, Interrupted};
+use model_disk::{AlignedBuffer, ExitCode, HasExitCode, Interrupted};
 
 use super::{
     Source, SourceError, Workers,
@@ -42,6 +42,16 @@ pub enum VerifyTreeError {
     Interrupted(#[from] Interrupted),
 }
 
+impl HasExitCode for VerifyTreeError {
+    fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Source(SourceError::Read { .. } | SourceError::File(_))
+            | Self::Interrupted(_) => ExitCode::Failure,
+            _ => ExitCode::Integrity,
+        }
+    }
+}
+
 /// The disk is another one, or its top block is corrupt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the root hash does not match: expected {expected}, the disk has {found}")]
@@ -52,43 +62,63 @@ pub struct RootHashMismatch {
     pub found: RootHash,
 }
 
-/// Checks every block of `data` and of the tree in `area` of `hashes` against `root_hash`, from
-/// the top down, and tells all that is corrupt.
-///
-/// `data` has the data blocks of `params`, and `hashes` the whole area.
+/// A tree and the data under it, open, with what they are compared with.
+#[derive(Clone, Copy)]
+pub struct TreeParts<'a> {
+    /// The parameters of the tree.
+    pub params: &'a VerityParams,
+    /// What its top must have as its digest.
+    pub root_hash: &'a RootHash,
+    /// Has the data blocks.
+    pub data: &'a dyn Source,
+    /// Has the whole area.
+    pub hashes: &'a dyn Source,
+    /// The place of the tree.
+    pub area: HashArea,
+}
+
+/// Checks every block of the data and of the tree against the root hash, from the top down, and
+/// tells all that is corrupt. A top that is another is an error: nothing is known then.
+pub fn verify_tree(parts: &TreeParts<'_>, workers: &Workers) -> Result<Findings, VerifyTreeError> {
+    check_top(parts)?;
+    let all = 0..parts.params.data_blocks();
+    let findings = find_corrupt(parts, &[all], workers)?;
+    parts.data.check_unchanged()?;
+    parts.hashes.check_unchanged()?;
+    Ok(findings)
+}
+
+/// Compares the top of the tree with the root hash.
+pub(super) fn check_top(parts: &TreeParts<'_>) -> Result<(), VerifyTreeError> {
+    let runs = Runs::new(parts.params);
+    let found = Verifier::new(parts, &runs).root_hash(parts.params)?;
+    if found == *parts.root_hash {
+        return Ok(());
+    }
+    let expected = *parts.root_hash;
+    let mismatch = RootHashMismatch { expected, found };
+    Err(VerifyTreeError::RootHash(Box::new(mismatch)))
+}
+
+/// Checks the upper levels of a tree, and the lower ones and the data where the `data_blocks` are,
+/// which are ranges in order. A top that is another is a corrupt block like any.
 #[expect(
     clippy::indexing_slicing,
     reason = "levels and blocks of its own layout"
 )]
-pub fn verify_tree(
-    params: &VerityParams,
-    root_hash: &RootHash,
-    data: &dyn Source,
-    hashes: &dyn Source,
-    area: &HashArea,
+pub(super) fn find_corrupt(
+    parts: &TreeParts<'_>,
+    data_blocks: &[Range<u64>],
     workers: &Workers,
 ) -> Result<Findings, VerifyTreeError> {
+    let params = parts.params;
     let runs = Runs::new(params);
-    workers.progress().start(params.data_bytes());
-    let verifier = Verifier {
-        findings: Mutex::default(),
-        runs: &runs,
-        digester: Digester::new(params),
-        digests_per_block: params.digests_per_block(),
-        data,
-        hashes,
-        area,
-    };
-    let found = verifier.root_hash(params)?;
-    if found != *root_hash {
-        let expected = *root_hash;
-        let mismatch = RootHashMismatch { expected, found };
-        return Err(VerifyTreeError::RootHash(Box::new(mismatch)));
-    }
-
+    let pieces = runs.over(data_blocks);
+    workers.progress().start(pieces.bytes(params));
+    let verifier = Verifier::new(parts, &runs);
     let mut above = ExpectedDigests {
         first: 0,
-        digests: root_hash.as_bytes().to_owned(),
+        digests: parts.root_hash.as_bytes().to_owned(),
         valid: vec![true],
         digests_per_block: 1,
     };
@@ -98,15 +128,12 @@ pub fn verify_tree(
         above = verifier.hash_blocks(level, all, &above)?;
     }
     let one = |buffer: &mut AlignedBuffer, index| {
-        let run = runs.get(index);
+        let run = pieces.get(index);
         verifier.run(&run, &above, buffer)?;
         workers.progress().advance(run.bytes(params));
         Ok::<_, VerifyTreeError>(())
     };
-    workers.for_each(runs.count(), AlignedBuffer::default, one, || ())?;
-    data.check_unchanged()?;
-    hashes.check_unchanged()?;
-
+    workers.for_each(pieces.count(), AlignedBuffer::default, one, || ())?;
     let findings = verifier.findings.into_inner();
     let findings = findings.unwrap_or_else(PoisonError::into_inner);
     Ok(findings.complete(|block| runs.data_under(block.level, block.block)))
@@ -143,10 +170,22 @@ struct Verifier<'a> {
     digests_per_block: u64,
     data: &'a dyn Source,
     hashes: &'a dyn Source,
-    area: &'a HashArea,
+    area: HashArea,
 }
 
-impl Verifier<'_> {
+impl<'a> Verifier<'a> {
+    fn new(parts: &TreeParts<'a>, runs: &'a Runs) -> Self {
+        Self {
+            findings: Mutex::default(),
+            runs,
+            digester: Digester::new(parts.params),
+            digests_per_block: parts.params.digests_per_block(),
+            data: parts.data,
+            hashes: parts.hashes,
+            area: parts.area,
+        }
+    }
+
     /// The root hash that the top block of the tree, or the only data block, gives.
     fn root_hash(&self, params: &VerityParams) -> Result<RootHash, SourceError> {
         let digests = match self.runs.layout().levels().last() {

@@ -8,7 +8,8 @@ mod oracle;
 use std::sync::{Arc, Condvar, Mutex, atomic::AtomicBool};
 
 use disk_builder::engine::{
-    Findings, HashTreeError, Source, SourceError, VerifyTreeError, Workers, hash_tree, verify_tree,
+    Findings, HashTreeError, Source, SourceError, TreeParts, VerifyTreeError, Workers, hash_tree,
+    verify_tree,
 };
 use dm_verity::{BlockSize, HashArea, RootHash, Salt, TreeLayout, VerityParams};
 use memory::{Memory, WrittenBytes};
@@ -72,7 +73,14 @@ fn check(
 ) -> Result<Findings, VerifyTreeError> {
     let params = params(shape, blocks);
     let area = HashArea::new(&params, 0, false).unwrap();
-    verify_tree(&params, root, data, tree, &area, &workers(2))
+    let parts = TreeParts {
+        params: &params,
+        root_hash: root,
+        data,
+        hashes: tree,
+        area,
+    };
+    verify_tree(&parts, &workers(2))
 }
 
 #[test]

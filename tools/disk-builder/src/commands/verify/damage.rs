@@ -33,7 +33,7 @@ pub struct Damages {
 
 impl Damages {
     /// Looks up whose the blocks are, reading nothing but what has been verified.
-    pub(super) fn locate(
+    pub(in super::super) fn locate(
         findings: &Findings,
         disk: &VerifiedFilesystem<'_>,
         block_size: BlockSize,

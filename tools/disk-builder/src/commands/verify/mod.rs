@@ -1,5 +1,6 @@
 //! `verify`: checks every block of a disk.
 
+mod correctable;
 mod damage;
 mod manifest;
 mod report;
@@ -9,19 +10,23 @@ use std::path::{Path, PathBuf};
 
 use dm_verity::{RootHash, TreeLayout};
 use model_disk::{
-    BackingFile, BackingFileError, Disk, DiskArguments, DiskError, ExitCode, HasExitCode,
-    ParamsSource, filesystem::FsType,
+    BackingFile, BackingFileError, Disk, DiskArguments, DiskError, ExitCode, FecArguments,
+    HasExitCode, ParamsSource, UnjudgedDisk, filesystem::FsType,
 };
 
+pub use correctable::FecVerdict;
 pub use damage::{Damage, Damages};
 pub use manifest::{ManifestMismatch, ManifestReport, ManifestVerdict, NotCompared};
 pub use report::VerifyReport;
+pub(super) use report::{hash_block, ranges, write_damages};
 
 use crate::{
-    engine::{FileSource, SourceError, VerifyTreeError, Workers, verify_tree},
+    engine::{
+        CorrectError, FileSource, Findings, TreeParts, VerifyTreeError, Workers, verify_tree,
+    },
     output::storage,
 };
-use verified_filesystem::VerifiedFilesystem;
+pub(super) use verified_filesystem::VerifiedFilesystem;
 
 /// What `verify` is to do.
 #[derive(Clone, Debug)]
@@ -36,6 +41,8 @@ pub struct Verify {
     pub fs_type: FsType,
     /// Where the parameters of the tree come from.
     pub params: ParamsSource,
+    /// Where the FEC area is, if it is to be told what it could correct.
+    pub fec: Option<FecArguments>,
 }
 
 /// Why a disk could not be checked, or is not what the root hash says.
@@ -50,6 +57,9 @@ pub enum VerifyError {
     /// The check itself failed, or the root hash is another.
     #[error(transparent)]
     Tree(#[from] VerifyTreeError),
+    /// The same, or what could be corrected could not be found out.
+    #[error(transparent)]
+    Correct(#[from] CorrectError),
 }
 
 impl HasExitCode for VerifyError {
@@ -57,11 +67,8 @@ impl HasExitCode for VerifyError {
         match self {
             Self::File(error) => error.exit_code(),
             Self::Disk(error) => error.exit_code(),
-            Self::Tree(
-                VerifyTreeError::Source(SourceError::Read { .. } | SourceError::File(_))
-                | VerifyTreeError::Interrupted(_),
-            ) => ExitCode::Failure,
-            Self::Tree(_) => ExitCode::Integrity,
+            Self::Tree(error) => error.exit_code(),
+            Self::Correct(error) => error.exit_code(),
         }
     }
 }
@@ -76,6 +83,7 @@ impl Verify {
             hash_device: None,
             fs_type: FsType::default(),
             params: ParamsSource::default(),
+            fec: None,
         }
     }
 
@@ -83,30 +91,46 @@ impl Verify {
     pub fn run(&self, workers: &Workers) -> Result<VerifyReport, VerifyError> {
         let data = BackingFile::open(&self.image)?;
         let hash = self.other_device().map(BackingFile::open).transpose()?;
-        let arguments = DiskArguments {
+        let mut arguments = DiskArguments {
             root_hash: Some(self.root_hash),
             fs_type: self.fs_type,
             params: self.params.clone(),
         };
+        if let Some(fec) = &self.fec {
+            arguments.root_hash = None;
+            let fec = fec.open(BackingFile::open)?;
+            let arguments = (&arguments, &self.root_hash);
+            let disk = UnjudgedDisk::find(data, hash, arguments, fec)?;
+            let (findings, verdict) = FecVerdict::find(&disk, workers)?;
+            if findings.is_clean() {
+                return Ok(self.report(&disk.judge()?, findings, Some(verdict)));
+            }
+            return Ok(self.report(disk.claimed(), findings, Some(verdict)));
+        }
         let disk = Disk::check(data, hash, &arguments)?;
         let params = disk.params();
         let tree_end = disk.hash_area().end(&TreeLayout::new(params));
-        let findings = verify_tree(
+        let parts = TreeParts {
             params,
-            &self.root_hash,
-            &FileSource::of(disk.data_file(), params.data_bytes()),
-            &FileSource::of(disk.hash_file(), tree_end),
-            &disk.hash_area(),
-            workers,
-        )?;
-        let filesystem = VerifiedFilesystem::new(&disk, &findings);
+            root_hash: &self.root_hash,
+            data: &FileSource::of(disk.data_file(), params.data_bytes()),
+            hashes: &FileSource::of(disk.hash_file(), tree_end),
+            area: disk.hash_area(),
+        };
+        let findings = verify_tree(&parts, workers)?;
+        Ok(self.report(&disk, findings, None))
+    }
+
+    fn report(&self, disk: &Disk, findings: Findings, fec: Option<FecVerdict>) -> VerifyReport {
+        let filesystem = VerifiedFilesystem::new(disk, &findings);
         // What a corrupt disk holds cannot be compared with anything.
         let manifest = if findings.is_clean() {
-            ManifestReport::find(&disk, &self.root_hash, &filesystem)
+            ManifestReport::find(disk, &self.root_hash, &filesystem)
         } else {
             None
         };
-        Ok(VerifyReport {
+        let params = disk.params();
+        VerifyReport {
             image: self.image.clone(),
             root_hash: self.root_hash,
             binding: disk.binding(),
@@ -114,8 +138,9 @@ impl Verify {
             hash_area: disk.hash_area(),
             damages: Damages::locate(&findings, &filesystem, params.data_block_size()),
             findings,
+            fec,
             manifest,
-        })
+        }
     }
 
     fn other_device(&self) -> Option<&Path> {

@@ -1,13 +1,13 @@
 //! What `verify` prints.
 
-use std::{fmt, path::PathBuf};
+use std::{fmt, ops::Range, path::PathBuf};
 
-use dm_verity::{HashArea, RootHash, TreeLayout, VerityParams};
+use dm_verity::{BlockSize, HashArea, RootHash, TreeLayout, VerityParams};
 use model_disk::{Binding, ErrorChain, Escaped, WrittenPath};
 use serde_json::{Value, json};
 
-use super::{Damage, Damages, ManifestReport, ManifestVerdict};
-use crate::engine::Findings;
+use super::{Damage, Damages, FecVerdict, ManifestReport, ManifestVerdict};
+use crate::engine::{Findings, HashBlock};
 
 /// What was found on a disk whose top is what the root hash says.
 #[derive(Debug)]
@@ -26,6 +26,8 @@ pub struct VerifyReport {
     pub findings: Findings,
     /// The same ranges, with the files that they lie in.
     pub damages: Damages,
+    /// What FEC could do for it, where that was asked.
+    pub fec: Option<FecVerdict>,
     /// The manifest, where there is one and the disk is not corrupt.
     pub manifest: Option<ManifestReport>,
 }
@@ -50,53 +52,99 @@ impl VerifyReport {
             "data_block_size": params.data_block_size().get(),
             "hash_blocks": TreeLayout::new(params).blocks(),
             "hash_offset": self.hash_area.offset(),
-            "corrupt_hash_blocks": findings.corrupt_hash_blocks,
-            "corrupt_data": ranges(&self.damages.corrupt),
-            "unverifiable_data": ranges(&self.damages.unverifiable),
+            "corrupt_hash_blocks": self.hash_blocks_to_json(),
+            "corrupt_data": ranges(&self.damages.corrupt, |blocks| {
+                Some(self.fec.as_ref()?.corrects_data(blocks))
+            }),
+            "unverifiable_data": ranges(&self.damages.unverifiable, |_| {
+                self.fec.as_ref().map(|_| false)
+            }),
             "files_unknown": self.damages.unknown,
             "incomplete": findings.incomplete,
+            "fec": self.fec.as_ref().map(FecVerdict::to_json),
             "manifest": manifest,
         })
     }
 
-    fn write_damages(
-        &self,
-        f: &mut fmt::Formatter<'_>,
-        what: &str,
-        damages: &[Damage],
-    ) -> fmt::Result {
-        let size = self.params.data_block_size().bytes();
-        for Damage { blocks, paths } in damages {
-            writeln!(
-                f,
-                "{what} data blocks {} to {} (bytes {} to {})",
-                blocks.start,
-                blocks.end - 1,
-                blocks.start * size,
-                blocks.end * size - 1
-            )?;
-            for path in paths {
-                writeln!(f, "    in {}", Escaped::bytes(path))?;
-            }
-            if paths.is_empty() && self.damages.unknown.is_none() {
-                writeln!(f, "    in no file")?;
-            }
+    fn hash_blocks_to_json(&self) -> Value {
+        let blocks = self.findings.corrupt_hash_blocks.iter();
+        blocks
+            .map(|block| {
+                let mut object = json!(block);
+                if let Some(fec) = &self.fec {
+                    object["correctable"] = json!(fec.corrects_hash_block(block));
+                }
+                object
+            })
+            .collect()
+    }
+
+    fn correctable(&self, corrects: impl FnOnce(&FecVerdict) -> bool) -> &'static str {
+        match self.fec.as_ref().map(corrects) {
+            None => "",
+            Some(true) => ", correctable",
+            Some(false) => ", not correctable",
         }
-        Ok(())
     }
 }
 
+/// As a line: which block it is, and where.
+pub(in super::super) fn hash_block(block: &HashBlock) -> String {
+    let HashBlock {
+        level,
+        block,
+        offset,
+    } = block;
+    format!("hash block {block} of level {level} (at byte {offset} of the hash device)")
+}
+
+/// Writes each with a line that begins with `what` and ends with what `note` says of it, and with its
+/// paths.
+pub(in super::super) fn write_damages<'a>(
+    f: &mut fmt::Formatter<'_>,
+    (what, note): (&str, impl Fn(&Range<u64>) -> &'a str),
+    (all, damages): (&Damages, &[Damage]),
+    block_size: BlockSize,
+) -> fmt::Result {
+    let size = block_size.bytes();
+    for Damage { blocks, paths } in damages {
+        writeln!(
+            f,
+            "{what} data blocks {} to {} (bytes {} to {}){}",
+            blocks.start,
+            blocks.end - 1,
+            blocks.start * size,
+            blocks.end * size - 1,
+            note(blocks)
+        )?;
+        for path in paths {
+            writeln!(f, "    in {}", Escaped::bytes(path))?;
+        }
+        if paths.is_empty() && all.unknown.is_none() {
+            writeln!(f, "    in no file")?;
+        }
+    }
+    Ok(())
+}
+
 /// In JSON, each with its paths as a manifest writes them.
-fn ranges(damages: &[Damage]) -> Value {
+pub(in super::super) fn ranges(
+    damages: &[Damage],
+    correctable: impl Fn(&Range<u64>) -> Option<bool>,
+) -> Value {
     damages
         .iter()
         .map(|Damage { blocks, paths }| {
             let paths: Vec<_> = paths.iter().cloned().map(WrittenPath::new).collect();
-            json!({
+            let mut object = json!({
                 "first": blocks.start,
                 "count": blocks.end - blocks.start,
                 "files": paths,
-            })
+            });
+            if let Some(correctable) = correctable(blocks) {
+                object["correctable"] = json!(correctable);
+            }
+            object
         })
         .collect()
 }
@@ -116,19 +164,24 @@ impl fmt::Display for VerifyReport {
             )?;
         }
         for block in &findings.corrupt_hash_blocks {
-            writeln!(
-                f,
-                "corrupt hash block {} of level {} (at byte {} of the hash device)",
-                block.block, block.level, block.offset
-            )?;
+            let correctable = self.correctable(|fec| fec.corrects_hash_block(block));
+            writeln!(f, "corrupt {}{correctable}", hash_block(block))?;
         }
-        self.write_damages(f, "corrupt", &self.damages.corrupt)?;
-        self.write_damages(f, "under a corrupt hash block:", &self.damages.unverifiable)?;
+        let (all, size) = (&self.damages, params.data_block_size());
+        let note = |blocks: &Range<u64>| self.correctable(|fec| fec.corrects_data(blocks));
+        write_damages(f, ("corrupt", note), (all, &all.corrupt), size)?;
+        let (what, note) = ("under a corrupt hash block:", |_: &Range<u64>| {
+            self.correctable(|_| false)
+        });
+        write_damages(f, (what, note), (all, &all.unverifiable), size)?;
         if findings.incomplete {
             writeln!(f, "and more, left out here")?;
         }
         if let Some(reason) = &self.damages.unknown {
             writeln!(f, "not all files that this lies in are known: {reason}")?;
+        }
+        if let Some(fec) = &self.fec {
+            writeln!(f, "{fec}")?;
         }
         let Some(ManifestReport { path, verdict }) = &self.manifest else {
             return Ok(());

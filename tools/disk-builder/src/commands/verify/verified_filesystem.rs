@@ -22,7 +22,7 @@ pub(super) enum UnverifiedRead {
 pub(super) type ReadVerified<'a> = Box<dyn FnMut(&mut [u8], u64) -> io::Result<()> + 'a>;
 
 /// A disk whose blocks have been verified but for some.
-pub(super) struct VerifiedFilesystem<'a> {
+pub(in super::super) struct VerifiedFilesystem<'a> {
     image: &'a BackingFile,
     data_bytes: u64,
     /// What is not as it should be, in bytes: in order, and none touches another.
@@ -31,7 +31,7 @@ pub(super) struct VerifiedFilesystem<'a> {
 }
 
 impl<'a> VerifiedFilesystem<'a> {
-    pub(super) fn new(disk: &'a Disk, findings: &Findings) -> Self {
+    pub(in super::super) fn new(disk: &'a Disk, findings: &Findings) -> Self {
         let size = disk.params().data_block_size().bytes();
         let blocks = findings.corrupt_data.iter();
         let mut bad: Vec<Range<u64>> = blocks
