@@ -236,10 +236,11 @@ impl Disk {
         }
         disk.binding = match disk.bind(&header) {
             // It is no more than a claim in any case.
-            Err(error) if disk.fec.is_some() => {
-                disk.bind(&disk.corrected_header().ok_or(error)?)?
-            }
-            bound => bound?,
+            Err(error) => match disk.corrected_header().map(|header| disk.bind(&header)) {
+                Some(Ok(binding)) => binding,
+                _ => return Err(error),
+            },
+            Ok(binding) => binding,
         };
         if let Some(root_hash) = &arguments.root_hash {
             disk.check_root_block(root_hash)?;
