@@ -221,7 +221,13 @@ impl Disk {
         disk.fec = fec.map(|fec| disk.find_fec(fec)).transpose()?;
         disk.binding = match (disk.bind(&header), &disk.fec) {
             // It is no more than a claim in any case.
-            (Err(error), Some(fec)) => disk.bind(&disk.corrected_header(fec).ok_or(error)?)?,
+            (Err(error), Some(fec)) => {
+                let corrected = disk.corrected_header(fec);
+                match corrected.map(|header| disk.bind(&header)) {
+                    Some(Ok(binding)) => binding,
+                    _ => return Err(error),
+                }
+            }
             (bound, _) => bound?,
         };
         if let Some(root_hash) = &arguments.root_hash {
