@@ -509,6 +509,62 @@ fn a_built_disk() {
     );
 }
 
+/// Nothing covers it, but the root hash proves what it said.
+#[test]
+fn the_superblock() {
+    let place = WorkFolder::new();
+    model(&place, "model");
+    let printed = place.run("build model --output disk --fec").ok();
+    let root = field(&printed, "Root hash").to_owned();
+    let blocks: usize = field(&printed, "Data blocks").parse().unwrap();
+    let good = place.read("disk");
+    let start = blocks * 4096;
+    for offset in [0, 8, 40, 72, 90, 400] {
+        place.flip("disk", start + offset);
+        place.flip("disk", start / 2);
+        let printed = place.run(&format!("repair disk --root-hash {root}")).ok();
+        let expected = format!("made the superblock at byte {start} again\n");
+        assert!(printed.starts_with(&expected), "{printed}");
+        assert!(place.read("disk") == good, "{offset}");
+    }
+    place.flip("disk", start);
+    let other = "00".repeat(32);
+    let ended = place.run(&format!("repair disk --root-hash {other}"));
+    ended.refused(
+        3,
+        &format!("the superblock at byte {start} of disk is corrupt, and what it said"),
+    );
+    assert!(place.read("disk")[..start] == good[..start]);
+
+    // Of a salt of somebody's own the arguments must tell.
+    place.write("data", &data(300 * 4096, 5));
+    let devices = "--hash-device tree --fec-device fec";
+    let uuid = "--uuid 3f1b9a52-7c0e-4d7b-9f55-0a1b2c3d4e5f";
+    let hashed = place
+        .run(&format!("hash data {devices} --fec --salt 5a {uuid}"))
+        .ok();
+    let root = field(&hashed, "Root hash").to_owned();
+    let good = place.read("tree");
+    place.flip("tree", 3);
+    let repair = format!("repair data {devices} --root-hash {root}");
+    place
+        .run(&repair)
+        .refused(3, "the superblock at byte 0 of tree is corrupt");
+    place
+        .run(&format!("{repair} --salt 5a --data-blocks 300"))
+        .ok();
+    let now = place.read("tree");
+    assert!(
+        now[..16] == good[..16] && now[32..] == good[32..],
+        "all but the UUID"
+    );
+    place
+        .run(&format!(
+            "verify data --hash-device tree --root-hash {root} --data-blocks 300"
+        ))
+        .ok();
+}
+
 #[test]
 fn who_is_in_the_way() {
     let disk = FecImage::new(300, 2);
