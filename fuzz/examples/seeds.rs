@@ -30,6 +30,7 @@ fn main() {
             "arguments" => arguments(),
             "disk" => disks(),
             "erofs" => vec![("model", erofs()[1024..].to_vec())],
+            "fec" => fec(),
             "filesystem" => filesystems(),
             "kernel" => kernel(),
             "manifest" => manifests(),
@@ -225,6 +226,15 @@ fn partition_tables() -> Vec<Seed> {
         ("named", seed(0b11_0100, disk(512, [LINUX, LINUX]))),
         ("as-it-is", seed(0, disk(512, [ROOT, ROOT_VERITY]))),
         ("large-sectors", seed(0b1000, disk(4096, [LINUX, LINUX]))),
+    ]
+}
+
+/// The fuzzer takes the numbers of what is damaged from wherever it likes, here too.
+fn fec() -> Vec<Seed> {
+    vec![
+        ("zeros", vec![0; 64]),
+        ("short", data(80, 10)),
+        ("long", data(1024, 11)),
     ]
 }
 

@@ -11,6 +11,7 @@ pub mod arguments;
 pub mod built_disk;
 pub mod disk;
 pub mod erofs;
+pub mod fec;
 pub mod filesystem;
 pub mod kernel;
 pub mod manifest;
@@ -28,6 +29,7 @@ pub const TARGETS: &[Target] = &[
     ("arguments", arguments::run),
     ("disk", disk::run),
     ("erofs", erofs::run),
+    ("fec", fec::run),
     ("filesystem", filesystem::run),
     ("kernel", kernel::run),
     ("manifest", manifest::run),

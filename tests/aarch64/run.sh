@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Compiles the programs for 64-bit ARM, and tests the SHA-256 instructions of such a CPU, which an
-# emulator has.
+# Compiles the programs for 64-bit ARM, and tests the SHA-256 instructions and the vectors of such a
+# CPU, which an emulator has.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -17,4 +17,5 @@ cargo check --locked --quiet --package disk-mounter --package disk-builder --all
 # Rust brings a linker, and the C library of this target.
 export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_LINKER=rust-lld
 export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_RUNNER="qemu-aarch64 -cpu max"
-EXPECTED_BACKENDS="aarch64 portable" cargo test --locked --quiet --package dm-verity --lib
+export EXPECTED_BACKENDS="aarch64 portable" EXPECTED_FEC_BACKENDS="neon portable"
+cargo test --locked --quiet --package dm-verity --lib

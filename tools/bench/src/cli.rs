@@ -100,6 +100,8 @@ pub(crate) enum Comparison {
     Hash,
     /// The same, data on the disk
     Cold,
+    /// `hash --fec` against `veritysetup format --fec-device`, and `hash`
+    Fec,
     /// `verify` against `veritysetup verify`
     Verify,
     /// `root-hash` against `mkfs.erofs` and `veritysetup format`

@@ -8,7 +8,7 @@
 //! | [`documents`] | completions and manual pages |
 //! | [`commands`] | `build` and `root-hash`, `hash`, `verify` |
 //! | [`output`] | where a result goes: files that appear whole or not at all |
-//! | [`engine`] | makes and checks hash trees, in parallel |
+//! | [`engine`] | makes and checks hash trees, and makes parity, in parallel |
 //! | `remote` | models that are not on this machine: what they are, and their bytes while they come; with the feature `hub` |
 //! | [`model`] | the files of a model directory, and what is left out |
 //! | `sys` | system calls that no crate wraps |

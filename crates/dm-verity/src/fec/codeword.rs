@@ -48,7 +48,10 @@ pub(super) fn solve(syndromes: &[u8], bad: &[usize]) -> Option<Vec<Change>> {
             // Forney's formula.
             let numerator = polynomial::evaluate(&remainder, inverse);
             let quotient = field::divide(numerator, polynomial::evaluate(&slope, inverse));
-            changes.push((column, field::multiply(locator, quotient)));
+            let change = field::multiply(locator, quotient);
+            if change != 0 || bad.contains(&column) {
+                changes.push((column, change));
+            }
         }
     }
     // Where too much is wrong, the polynomials are not what they are taken for.

@@ -44,16 +44,6 @@ impl ParityPlanes {
         self.stride
     }
 
-    /// All planes, one after the other: to be kept, and gone on with.
-    pub fn as_bytes(&self) -> &[u8] {
-        self.bytes()
-    }
-
-    /// The same, to be filled with what was kept of as many codewords.
-    pub fn as_mut_bytes(&mut self) -> &mut [u8] {
-        self.bytes_mut()
-    }
-
     /// Makes it zeros again.
     pub fn clear(&mut self) {
         self.bytes_mut().fill(0);
@@ -87,6 +77,14 @@ impl ParityPlanes {
             parity.len() == self.roots * self.stride,
             "room for all parity"
         );
+        // The usual number, for which a compiler has vectors.
+        if self.roots == 2 {
+            let bytes = self.plane(0).iter().zip(self.plane(1));
+            for (codeword, (one, other)) in parity.as_chunks_mut().0.iter_mut().zip(bytes) {
+                *codeword = [*one, *other];
+            }
+            return;
+        }
         for plane in 0..self.roots {
             let places = parity[plane..].iter_mut().step_by(self.roots);
             for (place, byte) in places.zip(self.plane(plane)) {
@@ -147,11 +145,13 @@ impl ParityPlanes {
         &mut self.bytes_mut()[plane * stride..][..stride]
     }
 
-    fn bytes(&self) -> &[u8] {
+    /// All planes, one after the other: to be kept, and gone on with.
+    pub fn bytes(&self) -> &[u8] {
         &self.lines.as_bytes()[..self.roots * self.stride]
     }
 
-    fn bytes_mut(&mut self) -> &mut [u8] {
+    /// The same, to be filled with what was kept of as many codewords.
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
         &mut self.lines.as_mut_bytes()[..self.roots * self.stride]
     }
 }

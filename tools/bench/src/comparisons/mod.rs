@@ -1,5 +1,6 @@
 //! What is compared with what, and the goals.
 
+mod fec;
 mod filesystems;
 mod fuse;
 mod hash;
@@ -59,6 +60,7 @@ pub(crate) fn run(arguments: &BenchRunArguments) -> Result<Report> {
             Comparison::Kernels => kernels::section(&bench),
             Comparison::Hash => hash::section(&bench, Caches::Warm),
             Comparison::Cold => hash::section(&bench, Caches::Cold),
+            Comparison::Fec => fec::section(&bench),
             Comparison::Verify => verify::section(&bench),
             Comparison::RootHash => model::root_hash(&bench),
             Comparison::Build => model::build(&bench),
@@ -297,9 +299,13 @@ fn root_hash(printed: &str) -> Result<&str> {
 
 /// What a hash area holds after its superblock, in which the UUID may be any.
 fn tree_digest(path: &Path) -> Result<String> {
+    file_digest(path, BLOCK as usize)
+}
+
+/// What a file holds after so many bytes.
+fn file_digest(path: &Path, mut skip: usize) -> Result<String> {
     let mut file = File::open(path).with_context(|| path.display().to_string())?;
     let mut buffer = vec![0; 1 << 20];
-    let mut skip = BLOCK as usize;
     let mut hasher = Sha256::new();
     loop {
         match file.read(&mut buffer)? {

@@ -78,7 +78,7 @@ Examples:
 The root hash depends on the relative paths and the bytes of the files, and on nothing else.
 Symbolic links are followed as long as they lead to what is in MODEL_DIR, in the blobs of its hub
 cache, or in a place that --allow-outside names; empty directories, .git and .cache/huggingface are
-left out.
+left out. It does not depend on parity, which --fec has follow the tree.
 A file appears whole or not at all. A block device is written over; one with a filesystem, a
 partition table or the like on it only with --force. No link is followed to an output, except to a
 block device by one that nobody else can have made, as in /dev/disk/by-id.", fetch_help!(), glob_help!()))]
@@ -162,10 +162,12 @@ pub(super) struct ModelFlags {
 Examples:
   disk-builder hash model.erofs
   disk-builder hash /dev/vdb --hash-device /dev/vdc
+  disk-builder hash model.erofs --fec --fec-roots 4
 
 Unless something else is said, all of DATA is covered, in data blocks and hash blocks of 4096 bytes;
 the algorithm is sha256, the salt one that binds the geometry; and the hash area starts at byte 0 of
-a hash device, or after the data.
+a hash device, or after the data. Parity is what veritysetup makes: with 2 roots unless --fec-roots
+says more, at byte 0 of an FEC device, or after the tree. The root hash does not depend on it.
 Nothing is overwritten that is known to be something, such as a filesystem on the hash device or an
 older tree, but with --force. No link is followed to what is written to, except to a block device by
 one that nobody else can have made, as in /dev/disk/by-id.")]
@@ -188,7 +190,7 @@ pub(super) struct HashArguments {
     #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath, requires = "fec")]
     pub(super) fec_device: Option<PathBuf>,
 
-    /// Where the FEC area starts
+    /// Where the FEC area starts, a multiple of the block size
     #[arg(long, value_name = "BYTES", requires = "fec")]
     pub(super) fec_offset: Option<Size>,
 

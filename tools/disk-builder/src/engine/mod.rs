@@ -6,6 +6,9 @@
 //! levels above are made from these at the end. With the usual 4096-byte blocks that is one
 //! digest for each 512 KiB of data (SHA-512: for 16 MiB), so that memory stays below 64 MiB +
 //! size / 16,384; odd pairs of block sizes take up to eight times that.
+//!
+//! With parity ([`ParityArea`]) workers take *strips* instead: some rows of parity, with what of each
+//! column of the data is in them. Parity itself is 0.8 % of the data and more, and does not stay in memory.
 
 mod blocks;
 mod extents;
