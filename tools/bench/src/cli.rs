@@ -106,6 +106,8 @@ pub(crate) enum Comparison {
     Fec,
     /// `verify` against `veritysetup verify`
     Verify,
+    /// `repair` of 1,000 corrupt blocks against `verify`
+    Repair,
     /// `root-hash` against `mkfs.erofs` and `veritysetup format`
     RootHash,
     /// `build` against the same, and against `cp -r`

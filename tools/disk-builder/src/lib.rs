@@ -6,7 +6,7 @@
 //! |---|---|
 //! | [`cli`] | arguments, results and exit codes |
 //! | [`documents`] | completions and manual pages |
-//! | [`commands`] | `build` and `root-hash`, `hash`, `verify` |
+//! | [`commands`] | `build` and `root-hash`, `hash`, `verify`, `repair` |
 //! | [`output`] | where a result goes: files that appear whole or not at all |
 //! | [`engine`] | makes and checks hash trees, and makes parity, in parallel |
 //! | `remote` | models that are not on this machine: what they are, and their bytes while they come; with the feature `hub` |

@@ -10,6 +10,7 @@ mod in_cache;
 mod kernels;
 mod model;
 mod reading;
+mod repair;
 mod scaling;
 mod small_files;
 mod sparse;
@@ -65,6 +66,7 @@ pub(crate) fn run(arguments: &BenchRunArguments) -> Result<Report> {
             Comparison::Cold => hash::section(&bench, Caches::Cold),
             Comparison::Fec => fec::section(&bench),
             Comparison::Verify => verify::section(&bench),
+            Comparison::Repair => repair::section(&bench),
             Comparison::RootHash => model::root_hash(&bench),
             Comparison::Build => model::build(&bench),
             Comparison::Reflink => filesystems::reflink(&bench),

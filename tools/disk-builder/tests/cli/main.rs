@@ -21,6 +21,7 @@ mod notes;
 mod outputs;
 mod program;
 mod progress;
+mod repair;
 mod same;
 mod verify;
 mod veritysetup;

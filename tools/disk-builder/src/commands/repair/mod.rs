@@ -1,14 +1,15 @@
 //! `repair`: corrects in place, by the FEC area, what is corrupt on a disk.
 
 mod in_place;
+mod lost_superblock;
 mod report;
 
 use std::path::{Path, PathBuf};
 
 use dm_verity::RootHash;
 use model_disk::{
-    BackingFile, BackingFileError, DiskArguments, DiskError, ExitCode, FecArguments, FileError,
-    HasExitCode, ParamsSource, UnjudgedDisk, filesystem::FsType,
+    BackingFile, BackingFileError, DiskArguments, DiskError, ExitCode, FecArguments, FecSource,
+    FileError, HasExitCode, ParamsSource, UnjudgedDisk, filesystem::FsType,
 };
 
 pub use report::RepairReport;
@@ -18,10 +19,13 @@ use super::{
     verify::{Damages, VerifiedFilesystem},
 };
 use crate::{
-    engine::{CorrectError, Findings, Workers, correct, find_wrong_parity, write_parity},
+    engine::{
+        CorrectError, Findings, VerifyTreeError, Workers, correct, find_wrong_parity, write_parity,
+    },
     output::{OutputError, open_to_write, storage},
 };
 use in_place::InPlaceRepair;
+use lost_superblock::LostSuperblock;
 
 /// What `repair` is to do.
 #[derive(Clone, Debug)]
@@ -52,6 +56,9 @@ pub enum RepairError {
     /// It could not be checked or written, or is another one.
     #[error(transparent)]
     Correct(#[from] CorrectError),
+    /// Its superblock could not be read or written.
+    #[error(transparent)]
+    Superblock(#[from] FileError),
 }
 
 impl From<BackingFileError> for RepairError {
@@ -66,7 +73,18 @@ impl HasExitCode for RepairError {
             Self::Output(error) => error.exit_code(),
             Self::Disk(error) => error.exit_code(),
             Self::Correct(error) => error.exit_code(),
+            Self::Superblock(error) => error.exit_code(),
         }
+    }
+}
+
+impl RepairError {
+    /// Whether it can be for a superblock that says something else than it did.
+    fn may_be_of_superblock(&self) -> bool {
+        matches!(
+            self,
+            Self::Disk(_) | Self::Correct(CorrectError::Tree(VerifyTreeError::RootHash(_)))
+        )
     }
 }
 
@@ -87,7 +105,39 @@ impl Repair {
     /// Corrects what can be corrected, and tells what, and what is left. Each block is written only
     /// where it was wrong, and only with the bytes that the root hash covers.
     pub fn run(&self, workers: &Workers) -> Result<RepairReport, RepairError> {
-        let disk = self.open()?;
+        let files = self.open()?;
+        let refused = match self.run_with(files.again()?, &self.params, workers) {
+            Err(error) if error.may_be_of_superblock() => error,
+            result => return result,
+        };
+        let Some(lost) = LostSuperblock::find(self, &files.data, files.hash.as_ref())? else {
+            return Err(refused);
+        };
+        let Ok(mut report) = self.run_with(files.again()?, &lost.params(), workers) else {
+            return Err(refused);
+        };
+        lost.write(files.hash.as_ref().unwrap_or(&files.data), &self.root_hash)?;
+        report.superblock = Some(lost.offset());
+        Ok(report)
+    }
+
+    fn run_with(
+        &self,
+        files: OpenFiles,
+        params: &ParamsSource,
+        workers: &Workers,
+    ) -> Result<RepairReport, RepairError> {
+        let arguments = DiskArguments {
+            root_hash: None,
+            fs_type: self.fs_type,
+            params: params.clone(),
+        };
+        let fec = FecSource {
+            file: files.fec,
+            arguments: &self.fec,
+        };
+        let arguments = (&arguments, &self.root_hash);
+        let disk = UnjudgedDisk::find(files.data, files.hash, arguments, fec)?;
         let claimed = disk.claimed();
         let sources = FecSources::of(&disk);
         let covered = sources.disk();
@@ -98,8 +148,7 @@ impl Repair {
         };
         let outcome = correct(&covered, &sink, workers)?;
         let parity = find_wrong_parity(&covered, &outcome.left, workers)?;
-        let rewrite = parity.is_of_this_disk() && !parity.wrong.is_empty();
-        if rewrite {
+        if parity.is_of_this_disk() && !parity.wrong.is_empty() {
             write_parity(&covered, &parity.wrong, &sink, workers)?;
         }
         let corrected_data = Findings {
@@ -110,18 +159,17 @@ impl Repair {
         let left = outcome.left;
         let block_size = claimed.params().data_block_size();
         let filesystem = VerifiedFilesystem::new(claimed, &left);
-        let corrected = Damages::locate(&corrected_data, &filesystem, block_size);
-        let damages = Damages::locate(&left, &filesystem, block_size);
         let report = RepairReport {
             image: self.image.clone(),
             root_hash: self.root_hash,
+            superblock: None,
             params: claimed.params().clone(),
             area: covered.area,
             roots: covered.layout.roots(),
             corrected_hash_blocks,
-            corrected,
+            corrected: Damages::locate(&corrected_data, &filesystem, block_size),
+            damages: Damages::locate(&left, &filesystem, block_size),
             findings: left,
-            damages,
             parity,
         };
         if report.findings.is_clean() {
@@ -131,26 +179,38 @@ impl Repair {
     }
 
     /// Opens all of it for writing, each file and device once.
-    fn open(&self) -> Result<UnjudgedDisk, RepairError> {
+    fn open(&self) -> Result<OpenFiles, RepairError> {
         let data = open_to_write(&self.image)?;
         let hash_device = self.hash_device.as_deref();
         let hash_device = hash_device.filter(|path| !storage::is_same(path, &self.image));
         let hash = hash_device.map(open_to_write).transpose()?;
-        let fec = self.fec.open(|path| {
+        let open_fec = |path: &PathBuf| {
             let opened = [Some(&data), hash.as_ref()].into_iter().flatten();
             let mut opened = opened.filter(|file| storage::is_same(path, file.path()));
             match opened.next() {
                 Some(file) => again(file),
                 None => open_to_write(path),
             }
-        })?;
-        let arguments = DiskArguments {
-            root_hash: None,
-            fs_type: self.fs_type,
-            params: self.params.clone(),
         };
-        let arguments = (&arguments, &self.root_hash);
-        Ok(UnjudgedDisk::find(data, hash, arguments, fec)?)
+        let fec = self.fec.device.as_ref().map(open_fec).transpose()?;
+        Ok(OpenFiles { data, hash, fec })
+    }
+}
+
+/// The files of a disk, open for writing, and locked.
+struct OpenFiles {
+    data: BackingFile,
+    hash: Option<BackingFile>,
+    fec: Option<BackingFile>,
+}
+
+impl OpenFiles {
+    fn again(&self) -> Result<Self, OutputError> {
+        Ok(Self {
+            data: again(&self.data)?,
+            hash: self.hash.as_ref().map(again).transpose()?,
+            fec: self.fec.as_ref().map(again).transpose()?,
+        })
     }
 }
 

@@ -20,6 +20,8 @@ pub struct RepairReport {
     pub image: PathBuf,
     /// What the disk is to be.
     pub root_hash: RootHash,
+    /// Where the superblock stands, if it has been made again.
+    pub superblock: Option<u64>,
     /// The parameters of its tree.
     pub params: VerityParams,
     /// Where the FEC area is.
@@ -59,6 +61,7 @@ impl RepairReport {
             "data_blocks": params.data_blocks(),
             "data_block_size": params.data_block_size().get(),
             "hash_blocks": TreeLayout::new(params).blocks(),
+            "corrected_superblock": self.superblock.is_some(),
             "corrected_hash_blocks": self.corrected_hash_blocks,
             "corrected_data": ranges(&self.corrected.corrupt, no_note),
             "corrected_parity_rows": self.corrected_rows(),
@@ -80,6 +83,9 @@ impl RepairReport {
 impl fmt::Display for RepairReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let size = self.params.data_block_size();
+        if let Some(offset) = self.superblock {
+            writeln!(f, "made the superblock at byte {offset} again")?;
+        }
         for block in &self.corrected_hash_blocks {
             writeln!(f, "corrected {}", hash_block(block))?;
         }

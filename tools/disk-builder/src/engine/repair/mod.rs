@@ -12,6 +12,8 @@ mod faults;
 mod parity;
 mod rows;
 mod suspects;
+#[cfg(test)]
+mod tests;
 
 use std::{
     ops::Range,

@@ -97,15 +97,24 @@ impl<'d> Correcting<'d> {
 
     /// Which columns may be taken for erasures, the likeliest first.
     fn guesses(&self, roots: usize) -> Vec<Vec<usize>> {
-        let with = |more: &[usize]| [&self.bad[..], more].concat();
         let mut guesses = Vec::new();
         if self.bad.len() + self.unknown.len() <= roots {
-            guesses.push(with(&self.unknown));
+            guesses.push([&self.bad[..], &self.unknown].concat());
         } else if self.bad.len() <= roots {
             // Two roots correct what is wrong in one byte of a codeword, wherever it is.
-            guesses.push(with(&[]));
-            if self.bad.len() < roots {
-                guesses.extend(self.unknown.iter().map(|column| with(&[*column])));
+            guesses.push(self.bad.clone());
+            let room = roots - self.bad.len();
+            // What has been overwritten in one piece, such as a whole tree, is in columns that follow
+            // each other, around those that are known.
+            let after = |column| self.unknown.partition_point(|unknown| *unknown < column);
+            let first = self.bad.first().map_or(0, |column| after(*column));
+            for start in (0..=room).map(|before| first.saturating_sub(before)) {
+                let near = self.unknown.iter().skip(start).take(room);
+                guesses.push(self.bad.iter().chain(near).copied().collect());
+            }
+            if room > 0 {
+                let one = |column: &usize| [&self.bad[..], &[*column]].concat();
+                guesses.extend(self.unknown.iter().map(one));
             }
         }
         // Many blocks may be bad in few bytes each.
