@@ -71,6 +71,19 @@ fn encode_column<const ROOTS: u32>(bencher: Bencher<'_, '_>, backend: FecBackend
         .bench_local(|| encoder.add(9, black_box(&*blocks), &mut planes, 0));
 }
 
+/// Parity to the form of the disk, and back.
+#[divan::bench(consts = [2, 3, 24])]
+fn interleave<const ROOTS: u32>(bencher: Bencher<'_, '_>) {
+    let mut planes = ParityPlanes::new(roots(ROOTS), 64 * SIZE);
+    let mut parity = AlignedBytes::new(planes.as_bytes().len()).to_vec();
+    bencher
+        .counter(BytesCount::new(2 * parity.len()))
+        .bench_local(|| {
+            planes.interleave(black_box(&mut parity));
+            planes.add_interleaved(0, black_box(&parity));
+        });
+}
+
 /// A row of which as many blocks as there are roots are bad.
 #[divan::bench(args = FecBackend::supported(), consts = [2, 24])]
 fn correct<const ROOTS: u32>(bencher: Bencher<'_, '_>, backend: FecBackend) {

@@ -96,6 +96,8 @@ pub(crate) struct MountArguments {
 pub(crate) enum Comparison {
     /// SHA-256 of blocks against the crate sha2
     Kernels,
+    /// Parity of blocks against ISA-L
+    FecKernels,
     /// `hash` against `veritysetup format`, data in the page cache
     Hash,
     /// The same, data on the disk

@@ -40,7 +40,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use dm_verity::sha256::Backend;
+use dm_verity::{fec::FecBackend, sha256::Backend};
 
 use cli::{BenchArguments, BenchCommand};
 use report::Report;
@@ -56,8 +56,9 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: BenchArguments) -> Result<()> {
-    // The programs under test inherit the variable, and so use the same kernel.
+    // The programs under test inherit the variables, and so use the same kernels.
     Backend::choose_from_env()?;
+    FecBackend::choose_from_env()?;
     let (report, json) = match cli.command {
         BenchCommand::Run(arguments) => (comparisons::run(&arguments)?, arguments.json),
         BenchCommand::Mount(arguments) => (mount::run(&arguments)?, arguments.json),

@@ -85,6 +85,7 @@ const PACKAGES: &[(Purpose, &str, Sign)] = &[
     (Peers, "xfsprogs", PublishedProgram("mkfs.xfs")),
     (Peers, "btrfs-progs", PublishedProgram("mkfs.btrfs")),
     (Peers, "bindfs", PublishedProgram("bindfs")),
+    (Peers, "libisal-dev", File("/usr/include/isa-l.h")),
     (
         Machine,
         "qemu-system-x86",

@@ -296,6 +296,7 @@ mod tests {
             (229, 24, 232, 2),
             // 8 + 1.
             (1000, 2, 1009, 4),
+            (1000, 24, 1009, 5),
         ] {
             let layout = layout(data, roots);
             assert_eq!(

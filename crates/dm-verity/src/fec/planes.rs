@@ -44,14 +44,24 @@ impl ParityPlanes {
         self.stride
     }
 
+    /// All planes, one after the other: to be kept, and gone on with.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.lines.as_bytes()[..self.roots * self.stride]
+    }
+
+    /// The same, to be filled with what was kept of as many codewords.
+    pub fn as_mut_bytes(&mut self) -> &mut [u8] {
+        &mut self.lines.as_mut_bytes()[..self.roots * self.stride]
+    }
+
     /// Makes it zeros again.
     pub fn clear(&mut self) {
-        self.bytes_mut().fill(0);
+        self.as_mut_bytes().fill(0);
     }
 
     /// Whether nothing but zeros was added.
     pub fn is_zero(&self) -> bool {
-        self.bytes().iter().all(|byte| *byte == 0)
+        self.as_bytes().iter().all(|byte| *byte == 0)
     }
 
     /// Adds the codewords `from` of another, as many as `count`, to those from `at` on.
@@ -77,18 +87,17 @@ impl ParityPlanes {
             parity.len() == self.roots * self.stride,
             "room for all parity"
         );
-        // The usual number, for which a compiler has vectors.
+        // A compiler makes vectors of the usual number.
         if self.roots == 2 {
-            let bytes = self.plane(0).iter().zip(self.plane(1));
-            for (codeword, (one, other)) in parity.as_chunks_mut().0.iter_mut().zip(bytes) {
-                *codeword = [*one, *other];
+            let planes = self.plane(0).iter().zip(self.plane(1));
+            for (codeword, (a, b)) in parity.as_chunks_mut().0.iter_mut().zip(planes) {
+                *codeword = [*a, *b];
             }
             return;
         }
-        for plane in 0..self.roots {
-            let places = parity[plane..].iter_mut().step_by(self.roots);
-            for (place, byte) in places.zip(self.plane(plane)) {
-                *place = *byte;
+        for (at, codeword) in parity.chunks_exact_mut(self.roots).enumerate() {
+            for (place, byte) in codeword.iter_mut().zip(self.codeword(at)) {
+                *place = byte;
             }
         }
     }
@@ -103,9 +112,13 @@ impl ParityPlanes {
         assert!(parity.len().is_multiple_of(roots), "whole codewords");
         let count = parity.len() / roots;
         for plane in 0..roots {
-            let bytes = parity[plane..].iter().step_by(roots);
-            for (sum, byte) in self.plane_mut(plane)[at..][..count].iter_mut().zip(bytes) {
-                *sum ^= byte;
+            let sums = self.plane_mut(plane)[at..][..count].iter_mut();
+            if roots == 2 {
+                let pairs = sums.zip(parity.as_chunks::<2>().0);
+                pairs.for_each(|(sum, codeword)| *sum ^= codeword[plane]);
+            } else {
+                let bytes = sums.zip(parity[plane..].iter().step_by(roots));
+                bytes.for_each(|(sum, byte)| *sum ^= byte);
             }
         }
     }
@@ -121,12 +134,12 @@ impl ParityPlanes {
     ) {
         assert!(coefficients.len() == self.roots, "one for each plane");
         let stride = self.stride;
-        backend.multiply_add(coefficients, data, self.bytes_mut(), stride, at);
+        backend.multiply_add(coefficients, data, self.as_mut_bytes(), stride, at);
     }
 
     /// The parity of one codeword.
     pub(super) fn codeword(&self, at: usize) -> impl Iterator<Item = u8> {
-        self.bytes()[at..].iter().step_by(self.stride).copied()
+        self.as_bytes()[at..].iter().step_by(self.stride).copied()
     }
 
     /// Which codewords have any parity that is not zero.
@@ -137,22 +150,12 @@ impl ParityPlanes {
     }
 
     pub(super) fn plane(&self, plane: usize) -> &[u8] {
-        &self.bytes()[plane * self.stride..][..self.stride]
+        &self.as_bytes()[plane * self.stride..][..self.stride]
     }
 
     fn plane_mut(&mut self, plane: usize) -> &mut [u8] {
         let stride = self.stride;
-        &mut self.bytes_mut()[plane * stride..][..stride]
-    }
-
-    /// All planes, one after the other: to be kept, and gone on with.
-    pub fn bytes(&self) -> &[u8] {
-        &self.lines.as_bytes()[..self.roots * self.stride]
-    }
-
-    /// The same, to be filled with what was kept of as many codewords.
-    pub fn bytes_mut(&mut self) -> &mut [u8] {
-        &mut self.lines.as_mut_bytes()[..self.roots * self.stride]
+        &mut self.as_mut_bytes()[plane * stride..][..stride]
     }
 }
 

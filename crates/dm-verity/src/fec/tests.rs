@@ -120,27 +120,33 @@ fn any_pieces() {
 /// Two threads with accumulators of their own.
 #[test]
 fn parts_are_merged() {
-    let roots = FecRoots::try_from(3).unwrap();
-    let encoder = FecEncoder::new(roots);
-    let data: Vec<u8> = (0..100).collect();
-    let mut whole = ParityPlanes::new(roots, 120);
-    encoder.add(0, &data, &mut whole, 0);
-    encoder.add(9, &data, &mut whole, 20);
-    let mut sum = ParityPlanes::new(roots, 120);
-    encoder.add(0, &data, &mut sum, 0);
-    let mut part = ParityPlanes::new(roots, 100);
-    encoder.add(9, &data, &mut part, 0);
-    sum.merge(20, &part, 0, 60);
-    sum.merge(80, &part, 60, 40);
-    assert_eq!(sum, whole);
-    // Added to itself nothing is left.
-    sum.merge(0, &whole, 0, 120);
-    assert!(sum.is_zero());
-    let mut bytes = vec![0; 360];
-    whole.interleave(&mut bytes);
-    sum.add_interleaved(0, &bytes[..120]);
-    sum.add_interleaved(40, &bytes[120..]);
-    assert_eq!(sum, whole);
-    sum.clear();
-    assert!(sum.is_zero());
+    for roots in [2, 3] {
+        let roots = FecRoots::try_from(roots).unwrap();
+        let encoder = FecEncoder::new(roots);
+        let data: Vec<u8> = (0..100).collect();
+        let mut whole = ParityPlanes::new(roots, 120);
+        encoder.add(0, &data, &mut whole, 0);
+        encoder.add(9, &data, &mut whole, 20);
+        let mut sum = ParityPlanes::new(roots, 120);
+        encoder.add(0, &data, &mut sum, 0);
+        let mut part = ParityPlanes::new(roots, 100);
+        encoder.add(9, &data, &mut part, 0);
+        sum.merge(20, &part, 0, 60);
+        sum.merge(80, &part, 60, 40);
+        assert_eq!(sum, whole);
+        // Added to itself nothing is left.
+        sum.merge(0, &whole, 0, 120);
+        assert!(sum.is_zero());
+        // Kept as it is, and as on a disk.
+        sum.as_mut_bytes().copy_from_slice(whole.as_bytes());
+        assert_eq!(sum, whole);
+        sum.clear();
+        assert!(sum.is_zero());
+        let mut bytes = vec![0; 120 * roots.get()];
+        whole.interleave(&mut bytes);
+        let (first, last) = bytes.split_at(40 * roots.get());
+        sum.add_interleaved(40, last);
+        sum.add_interleaved(0, first);
+        assert_eq!(sum, whole);
+    }
 }

@@ -1,10 +1,12 @@
 //! What is compared with what, and the goals.
 
 mod fec;
+mod fec_kernels;
 mod filesystems;
 mod fuse;
 mod hash;
 mod hub;
+mod in_cache;
 mod kernels;
 mod model;
 mod reading;
@@ -59,6 +61,7 @@ pub(crate) fn run(arguments: &BenchRunArguments) -> Result<Report> {
     let sections = bench.settings.comparisons.iter().map(|comparison| {
         let section = match comparison {
             Comparison::Kernels => kernels::section(&bench),
+            Comparison::FecKernels => fec_kernels::section(&bench),
             Comparison::Hash => hash::section(&bench, Caches::Warm),
             Comparison::Cold => hash::section(&bench, Caches::Cold),
             Comparison::Fec => fec::section(&bench),

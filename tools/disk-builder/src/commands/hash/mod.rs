@@ -132,7 +132,7 @@ impl HasExitCode for HashError {
 }
 
 /// Where something goes, as far as the paths tell.
-enum Destination {
+enum AreaDestination {
     /// To what comes before it, into the same file or onto the same device: the tree to the data, or
     /// parity to the tree.
     Appended,
@@ -140,7 +140,7 @@ enum Destination {
     Other(Output),
 }
 
-impl Destination {
+impl AreaDestination {
     fn capacity(&self) -> Option<Capacity> {
         match self {
             Self::Appended => None,
@@ -172,7 +172,7 @@ impl Hash {
         let destination = self.destination()?;
         let fec_destination = self.fec_destination(&destination)?;
         let data = match destination {
-            Destination::Appended => self.open_to_append()?,
+            AreaDestination::Appended => self.open_to_append()?,
             _ => BackingFile::open(&self.data)?,
         };
         // A tree over what every command refuses would be of no use.
@@ -186,7 +186,7 @@ impl Hash {
             tell(&note);
         }
         let target = match &destination {
-            Destination::Appended => {
+            AreaDestination::Appended => {
                 // Who wants a second tree, or the first one made again, says where it goes.
                 if self.tree.hash_offset.is_none()
                     && let Some(offset) = appended_before::find(&self.tree, &data)?
@@ -201,18 +201,20 @@ impl Hash {
                 }
                 TreeOutput::in_place(&data, &plan)?
             }
-            Destination::Other(Output::Device(device)) => TreeOutput::in_place(device, &plan)?,
-            Destination::Other(Output::File { place, replace }) => {
+            AreaDestination::Other(Output::Device(device)) => TreeOutput::in_place(device, &plan)?,
+            AreaDestination::Other(Output::File { place, replace }) => {
                 TreeOutput::new_file(place, *replace, &plan)?
             }
         };
         let parity_output = match (&fec_destination, &plan.fec) {
-            (Some(Destination::Other(output)), Some(fec)) => Some(FecOutput::start(output, fec)?),
+            (Some(AreaDestination::Other(output)), Some(fec)) => {
+                Some(FecOutput::start(output, fec)?)
+            }
             _ => None,
         };
         let data_bytes = plan.params.data_bytes();
         let source = match &destination {
-            Destination::Appended => {
+            AreaDestination::Appended => {
                 FileSource::of_length(&data, data_bytes, tree_output::length_after(&data, &plan))
             }
             _ => FileSource::of(&data, data_bytes),
@@ -240,7 +242,7 @@ impl Hash {
         });
         let bytes = superblock.as_ref().map(Superblock::to_bytes);
         // Somebody may have put something there meanwhile.
-        let fec_file = fec_destination.as_ref().and_then(Destination::new_file);
+        let fec_file = fec_destination.as_ref().and_then(AreaDestination::new_file);
         for place in destination.new_file().into_iter().chain(fec_file) {
             Output::find(place, self.force)?;
         }
@@ -263,8 +265,8 @@ impl Hash {
     fn plan(
         &self,
         data: Capacity,
-        destination: &Destination,
-        fec_destination: Option<&Destination>,
+        destination: &AreaDestination,
+        fec_destination: Option<&AreaDestination>,
     ) -> Result<TreePlan, TreePlanError> {
         let hashes = destination.capacity();
         let plan = TreePlan::new(&self.tree, data, hashes)?;
@@ -297,9 +299,9 @@ impl Hash {
         Ok(BackingFile::from_file(again, &self.data)?)
     }
 
-    fn destination(&self) -> Result<Destination, HashError> {
+    fn destination(&self) -> Result<AreaDestination, HashError> {
         let Some(path) = &self.hash_device else {
-            return Ok(Destination::Appended);
+            return Ok(AreaDestination::Appended);
         };
         let place = OutputPlace::of(path)?;
         if let Some(found) = output::look(&place)? {
@@ -307,27 +309,30 @@ impl Hash {
             let data = Storage::of(&data.map_err(FileError::new("open", &self.data))?);
             let there = Storage::of(&found);
             if there == data {
-                return Ok(Destination::Appended);
+                return Ok(AreaDestination::Appended);
             }
             if there.overlaps(data) {
                 let (path, data) = (path.clone(), self.data.clone());
                 return Err(HashError::Overlap { path, data });
             }
         }
-        Ok(Destination::Other(Output::find(&place, self.force)?))
+        Ok(AreaDestination::Other(Output::find(&place, self.force)?))
     }
 
     /// Where parity goes, where there is to be some.
-    fn fec_destination(&self, tree: &Destination) -> Result<Option<Destination>, HashError> {
+    fn fec_destination(
+        &self,
+        tree: &AreaDestination,
+    ) -> Result<Option<AreaDestination>, HashError> {
         let Some(request) = &self.fec else {
             return Ok(None);
         };
         let Some(path) = &request.device else {
-            return Ok(Some(Destination::Appended));
+            return Ok(Some(AreaDestination::Appended));
         };
         let place = OutputPlace::of(path)?;
         if tree.new_file().is_some_and(|tree| tree.is_same(&place)) {
-            return Ok(Some(Destination::Appended));
+            return Ok(Some(AreaDestination::Appended));
         }
         if let Some(found) = output::look(&place)? {
             let there = Storage::of(&found);
@@ -335,16 +340,16 @@ impl Hash {
             let data = Storage::of(&data.map_err(FileError::new("open", &self.data))?);
             let data = (data, self.data.as_path());
             let tree = match tree {
-                Destination::Appended => Some(data),
-                Destination::Other(Output::Device(device)) => {
+                AreaDestination::Appended => Some(data),
+                AreaDestination::Other(Output::Device(device)) => {
                     let found = device.file().metadata();
                     let found = found.map_err(FileError::new("open", device.path()))?;
                     Some((Storage::of(&found), device.path()))
                 }
-                Destination::Other(Output::File { .. }) => None,
+                AreaDestination::Other(Output::File { .. }) => None,
             };
             if tree.is_some_and(|(storage, _)| storage == there) {
-                return Ok(Some(Destination::Appended));
+                return Ok(Some(AreaDestination::Appended));
             }
             for (storage, other) in tree.into_iter().chain([data]) {
                 if there.overlaps(storage) {
@@ -354,6 +359,6 @@ impl Hash {
             }
         }
         let output = Output::find(&place, self.force)?;
-        Ok(Some(Destination::Other(output)))
+        Ok(Some(AreaDestination::Other(output)))
     }
 }

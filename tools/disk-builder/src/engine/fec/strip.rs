@@ -48,17 +48,17 @@ impl StripParity {
     /// What it is by now, in as many bytes as it has in the area, and in no order that anybody else
     /// knows.
     pub(super) fn unfinished(&self) -> &[u8] {
-        self.planes.bytes()
+        self.planes.as_bytes()
     }
 
     /// Goes on with what it was, after [`StripParity::begin`].
     pub(super) fn unfinished_mut(&mut self) -> &mut [u8] {
-        self.planes.bytes_mut()
+        self.planes.as_mut_bytes()
     }
 
     /// What it is in the area.
     pub(super) fn finished(&mut self) -> &[u8] {
-        self.area.resize(self.planes.bytes().len(), 0);
+        self.area.resize(self.planes.as_bytes().len(), 0);
         self.planes.interleave(&mut self.area);
         &self.area
     }

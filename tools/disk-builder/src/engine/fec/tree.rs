@@ -1,12 +1,15 @@
 //! A tree of which pieces come in any order.
 
-use std::sync::{Mutex, PoisonError};
+use std::{
+    mem,
+    sync::{Mutex, PoisonError},
+};
 
 use super::open_blocks::OpenBlocks;
 use crate::engine::{Sink, SinkError, blocks::Digester, kept::KeptDigests, runs::Runs};
 
 /// How many whole hash blocks are hashed at once, about.
-const AT_ONCE: usize = 64;
+const AT_ONCE: usize = 32;
 
 /// The lower levels of a tree, made from digests of data blocks in any order.
 pub(super) struct ScatteredTree<'a> {
@@ -40,33 +43,35 @@ impl ScatteredTree<'_> {
     }
 
     /// Makes and hands over all hash blocks that are whole, and those over them.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "levels and blocks of its own layout"
+    )]
     pub(super) fn hash(&self, whole: &mut WholeBlocks) -> Result<(), SinkError> {
+        let block_bytes = self.digester.hash_block_size().as_usize();
         while !whole.0.is_empty() {
-            let mut blocks = std::mem::take(&mut whole.0);
-            blocks.sort_unstable_by_key(|(level, block, _)| (*level, *block));
-            let adjacent =
-                |one: &WholeBlock, next: &WholeBlock| (one.0, one.1 + 1) == (next.0, next.1);
-            for run in blocks.chunk_by(adjacent) {
-                self.hash_run(run, whole)?;
+            let mut ready = mem::take(&mut whole.0);
+            ready.sort_unstable_by_key(|(level, block, _)| (*level, *block));
+            // Wherever they are, many at once are hashed faster.
+            let mut blocks = Vec::with_capacity(ready.len() * block_bytes);
+            for (_, _, digests) in &ready {
+                blocks.extend_from_slice(digests);
+                blocks.resize(self.digester.padded(blocks.len()), 0);
+            }
+            let digests = self.digester.hash_blocks(&blocks);
+            let mut done = 0;
+            for run in ready.chunk_by(follows) {
+                let (level, first, _) = run[0];
+                let here = done..done + run.len();
+                let start = self.runs.layout().levels()[level].first_block;
+                let bytes = here.start * block_bytes..here.end * block_bytes;
+                self.sink.hash_blocks(start + first, &blocks[bytes])?;
+                let size = self.digester.digest_size();
+                let over = &digests[here.start * size..here.end * size];
+                self.put_in(level + 1, first, over, whole);
+                done = here.end;
             }
         }
-        Ok(())
-    }
-
-    #[expect(clippy::indexing_slicing, reason = "levels of its own layout")]
-    fn hash_run(&self, run: &[WholeBlock], whole: &mut WholeBlocks) -> Result<(), SinkError> {
-        let Some((level, first, _)) = run.first() else {
-            return Ok(());
-        };
-        let mut blocks = Vec::with_capacity(self.digester.padded(1) * run.len());
-        for (_, _, digests) in run {
-            blocks.extend_from_slice(digests);
-            blocks.resize(self.digester.padded(blocks.len()), 0);
-        }
-        let start = self.runs.layout().levels()[*level].first_block;
-        self.sink.hash_blocks(start + first, &blocks)?;
-        let digests = self.digester.hash_blocks(&blocks);
-        self.put_in(level + 1, *first, &digests, whole);
         Ok(())
     }
 
@@ -101,4 +106,9 @@ impl ScatteredTree<'_> {
             digests = after;
         }
     }
+}
+
+/// Whether two hash blocks are beside each other in one level.
+fn follows(one: &WholeBlock, next: &WholeBlock) -> bool {
+    (one.0, one.1 + 1) == (next.0, next.1)
 }
