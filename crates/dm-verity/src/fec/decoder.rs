@@ -134,6 +134,11 @@ impl FecRow<'_> {
         self.syndromes.is_zero()
     }
 
+    /// The codewords in which they do not, each by the place of its bytes in the blocks.
+    pub fn wrong_codewords(&self) -> impl Iterator<Item = usize> {
+        self.syndromes.codewords_that_are_not_zero()
+    }
+
     /// What to change. Columns whose blocks are known to be bad or were not taken in are `bad`; as
     /// many as there are roots can be corrected, and for each two that are not bad one that is
     /// wrong without being known to be.

@@ -278,7 +278,7 @@ mod tests {
             all.collect::<Vec<_>>()
         };
         let all = (0..runs.count()).map(|index| runs.get(index).blocks);
-        assert_eq!(over(&[0..3000]), all.collect::<Vec<_>>());
+        assert_eq!(over(&[0..100, 100..3000]), all.collect::<Vec<_>>());
         assert_eq!(over(&[]), []);
         assert_eq!(over(&[5..6, 7..130, 2999..3000]), [0..256, 2944..3000]);
         assert_eq!(

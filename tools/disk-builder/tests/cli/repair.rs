@@ -353,6 +353,22 @@ fn parity_is_made_again() {
     disk.repaired();
 }
 
+/// There is one row alone, which is told from something else by the codewords that are right in it.
+#[test]
+fn parity_of_one_row() {
+    let disk = FecImage::new(200, 2);
+    assert_eq!(disk.layout.rounds(), 1);
+    let mut bytes = disk.good.clone();
+    let parity = disk.parity(0);
+    bytes[parity.start..parity.start + parity.len() / 2].fill(0x5a);
+    disk.place.write("disk", &bytes);
+    assert!(disk.repaired().starts_with("corrected parity of 1 rows\n"));
+    bytes[parity].fill(0x5a);
+    disk.place.write("disk", &bytes);
+    disk.repair().refused(3, "is no FEC area of disk");
+    assert!(disk.place.read("disk") == bytes);
+}
+
 /// The last word of what stands in the place of parity is the user's.
 #[test]
 fn something_else_than_parity_is_not_written_over() {

@@ -195,6 +195,7 @@ impl RepairSink for HashOverlay<'_> {
 }
 
 #[cfg(test)]
+#[expect(clippy::single_range_in_vec_init, reason = "one range is meant")]
 mod tests {
     use super::*;
 

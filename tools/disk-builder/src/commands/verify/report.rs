@@ -70,11 +70,8 @@ impl VerifyReport {
         let blocks = self.findings.corrupt_hash_blocks.iter();
         blocks
             .map(|block| {
-                let mut object = json!(block);
-                if let Some(fec) = &self.fec {
-                    object["correctable"] = json!(fec.corrects_hash_block(block));
-                }
-                object
+                let fec = self.fec.as_ref();
+                with_note(json!(block), fec.map(|fec| fec.corrects_hash_block(block)))
             })
             .collect()
     }
@@ -127,6 +124,14 @@ pub(in super::super) fn write_damages<'a>(
     Ok(())
 }
 
+/// An object, with whether it can be corrected, where that is known.
+fn with_note(mut object: Value, correctable: Option<bool>) -> Value {
+    if let (Some(members), Some(correctable)) = (object.as_object_mut(), correctable) {
+        members.insert("correctable".to_owned(), json!(correctable));
+    }
+    object
+}
+
 /// In JSON, each with its paths as a manifest writes them.
 pub(in super::super) fn ranges(
     damages: &[Damage],
@@ -136,15 +141,12 @@ pub(in super::super) fn ranges(
         .iter()
         .map(|Damage { blocks, paths }| {
             let paths: Vec<_> = paths.iter().cloned().map(WrittenPath::new).collect();
-            let mut object = json!({
+            let object = json!({
                 "first": blocks.start,
                 "count": blocks.end - blocks.start,
                 "files": paths,
             });
-            if let Some(correctable) = correctable(blocks) {
-                object["correctable"] = json!(correctable);
-            }
-            object
+            with_note(object, correctable(blocks))
         })
         .collect()
 }

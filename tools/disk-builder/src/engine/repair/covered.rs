@@ -43,8 +43,8 @@ pub(super) struct ReadRow<'d> {
     pub(super) sums: FecRow<'d>,
     /// The columns that could not.
     pub(super) unread: Vec<usize>,
-    /// Its parity, as it was read, is not all zeros; none where it could not be read.
-    pub(super) parity: Option<bool>,
+    /// Its parity; none where it could not be read.
+    pub(super) parity: Option<Vec<u8>>,
 }
 
 impl CoveredDisk<'_> {
@@ -95,18 +95,19 @@ impl CoveredDisk<'_> {
         mut unread: impl FnMut(usize),
     ) -> Result<(), SourceError> {
         let size = self.layout.block_size().as_usize();
-        let data_blocks = self.layout.data_blocks();
-        let of_data = data_blocks.saturating_sub(first) as usize;
-        let of_data = of_data.saturating_mul(size).min(buffer.len());
-        let (data, hashes) = buffer.split_at_mut(of_data);
-        let after = first + (of_data / size) as u64;
-        for (first, start, part) in [(first, 0, data), (after, of_data / size, hashes)] {
-            if part.is_empty() || self.read_block(first, part)? {
+        let of_data = self.layout.data_blocks().saturating_sub(first) as usize;
+        let of_data = of_data.min(buffer.len() / size);
+        let (data, hashes) = match buffer.split_at_mut_checked(of_data * size) {
+            Some(parts) => parts,
+            None => return Ok(()),
+        };
+        for (start, part) in [(0, data), (of_data, hashes)] {
+            if part.is_empty() || self.read_block(first + start as u64, part)? {
                 continue;
             }
-            for (block, at) in part.chunks_mut(size).zip(0..) {
+            for (block, at) in part.chunks_mut(size).zip(start..) {
                 if !self.read_block(first + at as u64, block)? {
-                    unread(start + at);
+                    unread(at);
                 }
             }
         }
@@ -162,7 +163,7 @@ impl CoveredDisk<'_> {
         for (row, parity) in all.iter_mut().zip(bytes.chunks_mut(size)) {
             if whole || read(self.parity, parity, offset(row.number))? {
                 row.sums.add_parity(parity);
-                row.parity = Some(parity.iter().any(|byte| *byte != 0));
+                row.parity = Some(parity.to_owned());
             }
         }
         Ok(())

@@ -13,10 +13,12 @@ mod parity;
 mod rows;
 mod suspects;
 #[cfg(test)]
+#[expect(clippy::single_range_in_vec_init, reason = "one range is meant")]
 mod tests;
 
 use std::{
     ops::Range,
+    slice,
     sync::{Mutex, PoisonError},
 };
 
@@ -144,7 +146,7 @@ fn correct_all(
 ) -> Result<RepairOutcome, CorrectError> {
     let decoder = FecDecoder::new(&disk.layout);
     let all = 0..disk.tree.params.data_blocks();
-    let found = find(disk, &[all.clone()], true, workers)?;
+    let found = find(disk, slice::from_ref(&all), true, workers)?;
     let mut correction = RepairOutcome {
         left: found.clone(),
         found,

@@ -2,18 +2,16 @@
 
 use std::{
     ops::Range,
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Mutex, PoisonError},
 };
 
-use dm_verity::fec::{FecDecoder, FecEncoder, ParityPlanes};
+use dm_verity::fec::{FecDecoder, FecEncoder, FecRoots, ParityPlanes};
 use model_disk::AlignedBuffer;
 
 use super::{
     super::{Findings, Workers, findings::merged},
     CorrectError, CoveredDisk, RepairSink,
+    covered::ReadRow,
     suspects::{Suspects, stretches},
 };
 
@@ -24,8 +22,10 @@ pub struct ParityFindings {
     pub compared: u64,
     /// The rows whose parity is not that of their blocks, or cannot be read: in order, merged.
     pub wrong: Vec<Range<u64>>,
-    /// How many rows are right that have anything but zeros.
-    pub telling: u64,
+    /// In how many codewords blocks and parity agree, and have anything but zeros.
+    pub right_codewords: u64,
+    /// In how many they do not agree.
+    pub wrong_codewords: u64,
 }
 
 impl ParityFindings {
@@ -34,10 +34,41 @@ impl ParityFindings {
         self.wrong.iter().map(|rows| rows.end - rows.start).sum()
     }
 
-    /// Whether what is there is the FEC area of this disk, and not something else that happens to
-    /// stand there.
+    /// Whether what is there is the FEC area of this disk, be it damaged, and not something else that
+    /// happens to stand there, of which one codeword in 65,536 may agree.
     pub fn is_of_this_disk(&self) -> bool {
-        self.wrong.is_empty() || self.telling > self.wrong_rows()
+        self.wrong_codewords <= self.right_codewords.saturating_mul(8)
+    }
+
+    fn add(&mut self, other: Self) {
+        self.compared += other.compared;
+        self.wrong.extend(other.wrong);
+        self.right_codewords += other.right_codewords;
+        self.wrong_codewords += other.wrong_codewords;
+    }
+
+    fn note(&mut self, row: &ReadRow<'_>, roots: FecRoots) {
+        self.compared += 1;
+        let Some(parity) = &row.parity else {
+            self.wrong.push(row.number..row.number + 1);
+            return;
+        };
+        let tells = |codeword: &[u8]| codeword.iter().any(|byte| *byte != 0);
+        let mut telling = parity
+            .chunks(roots.get())
+            .filter(|codeword| tells(codeword))
+            .count();
+        let mut wrong = 0;
+        for at in row.sums.wrong_codewords() {
+            wrong += 1;
+            let codeword = parity.chunks(roots.get()).nth(at);
+            telling -= usize::from(codeword.is_some_and(tells));
+        }
+        if wrong > 0 {
+            self.wrong.push(row.number..row.number + 1);
+        }
+        self.right_codewords += telling as u64;
+        self.wrong_codewords += wrong;
     }
 }
 
@@ -47,41 +78,39 @@ pub fn find_wrong_parity(
     findings: &Findings,
     workers: &Workers,
 ) -> Result<ParityFindings, CorrectError> {
-    let decoder = FecDecoder::new(&disk.layout);
-    let suspect = Suspects::of(findings, disk).rows(&disk.layout);
-    let stretches = stretches(&gaps(&suspect, disk.layout.rounds()), &disk.layout);
-    workers.progress().start(stretches.len() as u64);
-    let (compared, telling) = (AtomicU64::new(0), AtomicU64::new(0));
-    let wrong = Mutex::new(Vec::new());
+    let layout = &disk.layout;
+    let decoder = FecDecoder::new(layout);
+    let suspect = Suspects::of(findings, disk).rows(layout);
+    let rows = gaps(&suspect, layout.rounds());
+    let row_bytes = layout.columns() as u64 * layout.block_size().bytes();
+    let count: u64 = rows.iter().map(|rows| rows.end - rows.start).sum();
+    workers.progress().start(count * row_bytes);
+    let stretches = stretches(&rows, layout);
+    let all = Mutex::new(ParityFindings::default());
     let one = |buffer: &mut AlignedBuffer, index: u64| {
         let Some(stretch) = stretches.get(index as usize) else {
             return Ok(());
         };
+        let mut found = ParityFindings::default();
         for row in disk.read_rows(&decoder, stretch.clone(), buffer)? {
-            // Of the blocks after a tree nobody knows what should be there.
-            if !row.unread.is_empty() {
-                continue;
-            }
-            compared.fetch_add(1, Ordering::Relaxed);
-            match row.parity.filter(|_| row.sums.is_right()) {
-                Some(true) => drop(telling.fetch_add(1, Ordering::Relaxed)),
-                Some(false) => {}
-                None => {
-                    let mut wrong = wrong.lock().unwrap_or_else(PoisonError::into_inner);
-                    wrong.push(row.number..row.number + 1);
-                }
+            // Of blocks after a tree that cannot be read, nobody knows what should be there.
+            if row.unread.is_empty() {
+                found.note(&row, layout.roots());
             }
         }
-        workers.progress().advance(1);
+        let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
+        all.add(found);
+        drop(all);
+        workers
+            .progress()
+            .advance((stretch.end - stretch.start) * row_bytes);
         Ok::<_, CorrectError>(())
     };
     let count = stretches.len() as u64;
     workers.for_each(count, AlignedBuffer::default, one, || ())?;
-    Ok(ParityFindings {
-        compared: compared.into_inner(),
-        wrong: merged(wrong.into_inner().unwrap_or_else(PoisonError::into_inner)),
-        telling: telling.into_inner(),
-    })
+    let mut all = all.into_inner().unwrap_or_else(PoisonError::into_inner);
+    all.wrong = merged(all.wrong);
+    Ok(all)
 }
 
 /// Puts the parity that rows must have. All their blocks are right, and on the disk.
@@ -133,6 +162,7 @@ fn gaps(ranges: &[Range<u64>], end: u64) -> Vec<Range<u64>> {
 }
 
 #[cfg(test)]
+#[expect(clippy::single_range_in_vec_init, reason = "one range is meant")]
 mod tests {
     use super::*;
 

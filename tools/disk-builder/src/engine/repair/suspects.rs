@@ -91,6 +91,7 @@ pub(super) fn stretches(rows: &[Range<u64>], layout: &FecLayout) -> Vec<Range<u6
 }
 
 #[cfg(test)]
+#[expect(clippy::single_range_in_vec_init, reason = "one range is meant")]
 mod tests {
     use dm_verity::{BlockSize, HashAlgorithm, Salt, VerityParams, fec::FecRoots};
 
