@@ -320,7 +320,7 @@ fn superblocks() -> Vec<Seed> {
 }
 
 /// Images with a byte that is changed: nowhere of importance, in a directory, in the tree. In one of
-/// them the last file is in chunks.
+/// them the last file is in chunks. Two have parity, which in the last is none of theirs.
 fn readers() -> Vec<Seed> {
     let image = erofs();
     let seed = |place: u32, image: &[u8]| [&place.to_le_bytes()[..], &image[1024..]].concat();
@@ -336,5 +336,7 @@ fn readers() -> Vec<Seed> {
         ("directory", seed(4100, &image)),
         ("tree", seed(u32::MAX, &image)),
         ("chunks", seed(7, &chunked)),
+        ("corrected", seed(2 << 30, &image)),
+        ("not-corrected", seed(3 << 30, &image)),
     ]
 }

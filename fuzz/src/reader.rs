@@ -1,15 +1,18 @@
 //! The view of a filesystem through verified reads: what it gives of a disk with a changed byte is what
 //! the unchanged disk has, or an error; and what it gives of the unchanged disk are the bytes that the
-//! walk tells of.
+//! walk tells of. A disk with a sound FEC area gives what the unchanged one has.
 
 use std::path::Path;
 
-use dm_verity::HashArea;
+use dm_verity::fec::FecRoots;
 use model_disk::{
     FileError, ReadAt,
     erofs::{ErofsNode, ErofsView, MAX_LINK_SIZE},
 };
-use test_support::image::{DiskImage, SaltKind};
+use test_support::{
+    fec::FecImage,
+    image::{DiskImage, SaltKind},
+};
 use verified_disk::{BlockStorage, VerifiedDisk};
 
 /// How many entries of an image are looked at.
@@ -43,6 +46,14 @@ impl BlockStorage for FuzzedDisk {
     }
 }
 
+/// What is done with parity, by the first two bits of the place.
+#[derive(Clone, Copy, PartialEq)]
+enum Parity {
+    None,
+    Sound,
+    Hostile,
+}
+
 /// Takes the place of a byte that is changed, 4 bytes, and an image without its first 1024 bytes,
 /// which mean nothing.
 pub fn run(bytes: &[u8]) {
@@ -57,12 +68,41 @@ pub fn run(bytes: &[u8]) {
         return;
     };
     let disk = DiskImage::new(&data, (512, 512), SaltKind::Geometry);
-    let mut changed = disk.bytes.clone();
-    let place = u32::from_le_bytes(*place) as usize % changed.len();
+    let place = u32::from_le_bytes(*place) as usize;
+    let parity = match place >> 30 {
+        0 | 1 => Parity::None,
+        2 => Parity::Sound,
+        _ => Parity::Hostile,
+    };
+    let place = place % disk.bytes.len();
+    let FecImage {
+        image: disk,
+        layout,
+        area,
+        hash_area,
+        bytes: mut changed,
+    } = FecImage::new(disk, FecRoots::default());
     changed[place] ^= 1;
-    let area = HashArea::new(&disk.params, data.len() as u64, true).unwrap();
+    if parity == Parity::Hostile {
+        let hostile = changed[area.offset() as usize..]
+            .iter_mut()
+            .zip(image.iter().cycle());
+        hostile.for_each(|(byte, other)| *byte = *other);
+    }
+    // The superblock is not read here, and not covered.
+    let is_covered = place < data.len() || place as u64 >= hash_area.block_offset(0);
     let storage = FuzzedDisk(changed);
-    let verified = VerifiedDisk::with_storage(disk.params.clone(), area, disk.root_hash, storage);
+    let mut verified =
+        VerifiedDisk::with_storage(disk.params.clone(), hash_area, disk.root_hash, storage);
+    if parity != Parity::None {
+        verified = verified.with_fec(&layout, area);
+    }
+    if parity == Parity::Sound {
+        let mut all = vec![0; data.len()];
+        verified.read_exact_at(&mut all, 0).unwrap();
+        assert!(all == data);
+        assert_eq!(verified.corrected(), Some(u64::from(is_covered)));
+    }
     let verified = ErofsView::open(verified).ok();
 
     let Ok(root) = plain.root() else {

@@ -3,8 +3,10 @@
 use std::path::Path;
 
 use super::{
-    DeviceNumbers, MountError, MountRequest, Mounted, filesystem::missing_flags, read_header,
-    table_of,
+    MountError, MountRequest, Mounted,
+    devices::{DeviceNumbers, table_of},
+    filesystem::missing_flags,
+    read_header,
 };
 use crate::{
     VerityStatus,

@@ -5,6 +5,7 @@
 //! `existing` looks whether the disk is mounted already.
 
 mod context;
+mod devices;
 mod erofs_features;
 mod error;
 mod existing;
@@ -21,8 +22,8 @@ use std::{
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    block_sizes::{check_block_sizes, check_logical},
-    device::{self, BlockDevice},
+    block_sizes::check_block_sizes,
+    device,
     device_mapper::{Description, DeviceMapper, Mapping, MappingName},
     device_node::DeviceNode,
     log,
@@ -34,15 +35,13 @@ use crate::{
     watchdog::{Steps, watched},
 };
 pub(crate) use context::{DetachedMount, FsContext};
-use dm_verity::{
-    BlockSize, DeviceNumber, FecTable, OnCorruption, OnReadError, RootHash, VerityTable,
-};
+use devices::{ShownDevices, table_of};
+use dm_verity::{BlockSize, DeviceNumber, OnCorruption, OnReadError, RootHash, VerityTable};
 pub use error::MountError;
 pub(crate) use existing::left_behind;
 use existing::{ExistingMount, find_mounted};
 use model_disk::{
-    BackingFile, Binding, Disk, DiskArguments, DiskFec, Escaped, FecArguments, FileError,
-    ParamsSource, PartitionChoice,
+    Binding, Disk, DiskArguments, Escaped, FecArguments, FileError, ParamsSource, PartitionChoice,
     filesystem::{FsType, HEADER_SIZE},
 };
 
@@ -304,77 +303,6 @@ fn find_disk(
     let disk = Disk::check_with_fec(data, hash, &request.disk_arguments(), fec)?;
     check_block_sizes(&disk)?;
     Ok(disk)
-}
-
-/// The block devices by which the kernel gets to see a disk.
-struct ShownDevices {
-    data: BlockDevice,
-    /// None for a tree that is on the same.
-    hash: Option<BlockDevice>,
-    /// None for an FEC area that is on that of the tree, or not there.
-    fec: Option<BlockDevice>,
-}
-
-/// The numbers of a disk's block devices, some of which may be one.
-#[derive(Clone, Copy)]
-struct DeviceNumbers {
-    data: DeviceNumber,
-    hash: DeviceNumber,
-    fec: DeviceNumber,
-}
-
-impl ShownDevices {
-    /// Shows the data, the tree and the FEC area to the kernel as block devices.
-    fn of(disk: &Disk, steps: &Steps) -> Result<Self, MountError> {
-        let show = |file: &BackingFile, smallest: BlockSize| -> Result<BlockDevice, MountError> {
-            let device = BlockDevice::of(file, smallest)?;
-            let logical = device.loop_block_size();
-            let logical = logical.map_err(FileError::new("read the block size of", file.path()))?;
-            if let Some(logical) = logical {
-                check_logical(file.path(), smallest.get(), logical)?;
-            }
-            Ok(device)
-        };
-        steps.begin("reading it through a loop device")?;
-        let data_size = disk.params().data_block_size();
-        let hash_size = disk.params().hash_block_size();
-        let (data, hash) = match disk.separate_hash_file() {
-            Some(hash) => (
-                show(disk.data_file(), data_size)?,
-                Some(show(hash, hash_size)?),
-            ),
-            None => (show(disk.data_file(), data_size.min(hash_size))?, None),
-        };
-        let fec = disk.fec().and_then(DiskFec::separate_file);
-        let fec = fec.map(|fec| show(fec, data_size)).transpose()?;
-        Ok(Self { data, hash, fec })
-    }
-
-    fn numbers(&self) -> DeviceNumbers {
-        let data = self.data.number();
-        let hash = self.hash.as_ref().map_or(data, BlockDevice::number);
-        let fec = self.fec.as_ref().map_or(hash, BlockDevice::number);
-        DeviceNumbers { data, hash, fec }
-    }
-}
-
-/// The table of a disk, as it is asked for, on block devices that show it.
-fn table_of(disk: &Disk, request: &MountRequest, devices: DeviceNumbers) -> VerityTable {
-    VerityTable {
-        data_device: devices.data,
-        hash_device: devices.hash,
-        params: disk.params().clone(),
-        hash_area: disk.hash_area(),
-        root_hash: request.root_hash,
-        on_corruption: request.on_corruption,
-        on_error: request.on_error,
-        fec: disk.fec().map(|fec| FecTable {
-            device: devices.fec,
-            blocks: fec.layout().covered_blocks(),
-            start: fec.area().start_block(),
-            roots: fec.layout().roots(),
-        }),
-    }
 }
 
 /// The last steps, on an active mapping: its first bytes are read through dm-verity, they bind

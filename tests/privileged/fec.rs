@@ -11,6 +11,7 @@ use dm_verity::{BlockSize, HashAlgorithm, HashArea, Salt, TreeLayout, VerityPara
 use crate::{
     Test,
     disk::{Loop, TestDisk, files, flip, in_the_largest_file, noise, root_hash, write},
+    fault_device::FaultDevice,
     machine::{Leftovers, drop_caches, kernel_is_before},
     run::{check, mounter, text},
     sidecar::Sidecar,
@@ -34,6 +35,8 @@ pub(crate) const TESTS: &[Test] = &[
         "what_a_disk_is_judged_by_is_corrected",
         what_a_disk_is_judged_by_is_corrected,
     ),
+    ("blocks_that_cannot_be_read", blocks_that_cannot_be_read),
+    ("an_area_that_cannot_be_read", an_area_that_cannot_be_read),
     ("by_fuse", by_fuse),
     ("run_twice", run_twice),
     ("the_sidecar_tells", the_sidecar_tells),
@@ -393,12 +396,12 @@ fn areas_that_cannot_be() {
     let beyond = "--fec --fec-offset 8T";
     refused(&disk, beyond, 3, &["no whole FEC area"]);
     let most = format!("--fec --fec-offset {}", u64::MAX / 4096 * 4096);
-    refused(&disk, &most, 3, &["can have no FEC area", "too many"]);
+    refused(&disk, &most, 2, &["FEC offset", "too large"]);
     let within = format!("--fec --fec-offset {}", start - 4096);
     refused(&disk, &within, 3, &["within the hash tree"]);
     refused(&disk, "--fec --fec-offset 0", 3, &["within the hash tree"]);
     let unaligned = format!("--fec --fec-offset {}", start + 512);
-    refused(&disk, &unaligned, 2, &["multiple of the block size"]);
+    refused(&disk, &unaligned, 2, &["not a multiple of 4096 bytes"]);
     refused(&disk, "--fec --fec-roots 25", 2, &["2 to 24"]);
     refused(&disk, "--fec-roots 2", 2, &["--fec"]);
     let absent = "--wait 0 --fec --fec-device /nowhere";
@@ -456,21 +459,73 @@ fn what_a_corrupt_block_costs() {
     mounter(&disk.disk.line("unmount")).is(0, &[]);
 }
 
-/// The first block of the data, which binds nothing here but tells where the superblock is, and the
-/// block that the root hash is of.
+/// The first block of the data, which tells the size of the filesystem, and so binds the geometry; and the
+/// block that the root hash is of. All of the data is verified by that: the kernel calls the disk corrupt
+/// while it corrects it, and what is not served by the kernel is served.
 fn what_a_disk_is_judged_by_is_corrected() {
     let disk = FecDisk::with(4096, 2, FecDevices::HashDevice);
     let (hash, start) = &disk.hash;
+    let with = disk.disk.mount_line(&disk.options);
+    let without = disk
+        .disk
+        .mount_line(&format!("--hash-device {}", text(hash)));
+    let reads_right = |line: &str, word: &str| {
+        mounter(line).is(0, &[word]);
+        assert_eq!(files(&disk.disk.mount_point()), disk.disk.files);
+        mounter(&disk.disk.line("status")).is(0, &["verified"]);
+        mounter(&disk.disk.line("unmount")).is(0, &[]);
+    };
     disk.spoil(0);
+    reads_right(&with, "geometry bound by filesystem");
+    mounter(&without).is(3, &["nothing binds"]);
     spoil(hash, *start, 4096);
-    mounter(&disk.disk.mount_line(&disk.options)).is(0, &["geometry bound by filesystem"]);
+    let before = Leftovers::look();
+    mounter(&with).is(3, &["the disk is corrupt: dm-verity says so"]);
+    before.check();
+    reads_right(&format!("{with} --fuse"), "by FUSE");
+    let other = with.replace(&disk.disk.root_hash, &"7".repeat(64));
+    mounter(&other).is(3, &["the root hash does not match"]);
+}
+
+/// They are corrected like corrupt ones; where they cannot be, nothing is called corrupt.
+fn blocks_that_cannot_be_read() {
+    for kind in ["", "--fuse "] {
+        let mut disk = FecDisk::new();
+        let places: Vec<_> = disk.row().take(3).map(|block| block * 4096).collect();
+        let device = FaultDevice::below(&mut disk.disk);
+        let options = format!("{kind}{}", disk.options);
+        mounter(&disk.disk.mount_line(&options)).is(0, &["is mounted at"]);
+        let file = disk.disk.mount_point().join("model.safetensors");
+        let right = fs::read(disk.disk.path("model/model.safetensors")).unwrap();
+        device.fail_in(places[1]..places[1] + 4096);
+        assert!(fs::read(&file).unwrap() == right);
+        mounter(&disk.disk.line("status")).is(0, &["verified"]);
+        device.fail();
+        let error = fs::read(&file).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(nix::libc::EIO), "{error}");
+        mounter(&disk.disk.line("status")).is(0, &["verified"]);
+        device.recover();
+        assert!(fs::read(&file).unwrap() == right);
+        mounter(&disk.disk.line("unmount")).is(0, &[]);
+    }
+}
+
+fn an_area_that_cannot_be_read() {
+    let disk = FecDisk::with(4096, 2, FecDevices::ThreeDevices);
+    let device = FaultDevice::over(&disk.fec.0);
+    let options = disk
+        .options
+        .replace(text(&disk.fec.0), text(&device.path()));
+    device.fail();
+    mounter(&disk.disk.mount_line(&options)).is(0, &["is mounted at"]);
     assert_eq!(files(&disk.disk.mount_point()), disk.disk.files);
     mounter(&disk.disk.line("unmount")).is(0, &[]);
-    let without = format!("--hash-device {}", text(hash));
-    mounter(&disk.disk.mount_line(&without)).is(3, &[]);
-    let other = disk.disk.mount_line(&disk.options);
-    let other = other.replace(&disk.disk.root_hash, &"7".repeat(64));
-    mounter(&other).is(3, &["the root hash does not match"]);
+    disk.spoil(disk.block);
+    disk.is_corrupt(&options);
+    device.recover();
+    mounter(&disk.disk.mount_line(&options)).is(0, &["is mounted at"]);
+    assert_eq!(files(&disk.disk.mount_point()), disk.disk.files);
+    mounter(&disk.disk.line("unmount")).is(0, &[]);
 }
 
 fn by_fuse() {

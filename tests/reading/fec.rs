@@ -218,6 +218,11 @@ fn areas_that_cannot_be() {
             ExitCode::NotFound,
             "nothing",
         ),
+        (
+            &["--fec", "--fec-offset=9223372036854775808"],
+            ExitCode::Usage,
+            "too large",
+        ),
         (&["--fec-roots=3"], ExitCode::Usage, "--fec"),
         (&["--fec", "--fec-roots=1"], ExitCode::Usage, "2 to 24"),
     ] {

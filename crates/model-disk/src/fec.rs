@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use dm_verity::{
-    HashArea, TreeLayout, VerityParams,
+    HashArea, MAX_BYTES, TreeLayout, VerityParams,
     fec::{FecArea, FecAreaError, FecDecoder, FecLayout, FecLayoutError, FecRoots},
 };
 
@@ -138,6 +138,9 @@ impl DiskFec {
             tree_end
         };
         let offset = arguments.offset.unwrap_or(first);
+        if offset > MAX_BYTES {
+            return Err(FecAreaError::TooLarge(offset).into());
+        }
         let covered_end = if file.is_none() { offset } else { hash.bytes() };
         let of_tree = (covered_end / block_size).saturating_sub(area.first_block());
         // What is not covered to its end is answered below.
@@ -227,8 +230,8 @@ impl DiskFec {
 /// they do not tell. It is a proposal: it is right if it has the digest that it should have.
 ///
 /// `read_area` fills a buffer from a place of what holds the area, and `read_block` one with a block of
-/// the sequence; both say whether they could, the second also whether the block can be right. No more is
-/// kept of a row than the size of its parity, which is that of 24 blocks at most.
+/// the sequence; both say whether they could, the second also whether the block can be right. Of a row
+/// that can be right, no more is kept than the size of its parity; of any other, less than its blocks.
 pub fn proposed_block(
     decoder: &FecDecoder,
     area: FecArea,

@@ -11,7 +11,7 @@
 //! |---|---|---|
 //! | [`inspect()`], [`manifest`] | what a disk claims, and what is written beside it | yes |
 //! | [`Disk`], [`UnjudgedDisk`], [`DiskArguments`] | the judgement, what comes before it where blocks are to be corrected, and what the arguments say | through the next |
-//! | [`DiskFec`], [`FecArguments`] | the FEC area of a disk, and what the arguments say of it | no |
+//! | [`DiskFec`], [`FecArguments`] | the FEC area of a disk, and what the arguments say of it | through the next |
 //! | [`BackingFile`], [`ReadAt`] | the file or block device that a disk is in, open | yes |
 //! | [`FileStamp`] | whether a file is still what it was | yes |
 //! | [`PartitionTable`], [`PartitionChoice`] | the partitions of a disk, and which of them hold data and tree | through [`ReadAt`] |

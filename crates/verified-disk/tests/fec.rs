@@ -6,82 +6,35 @@
 
 use std::{cell::Cell, collections::BTreeSet, io, path::Path};
 
-use dm_verity::{
-    HashArea, TreeLayout,
-    fec::{FecArea, FecEncoder, FecLayout, FecRoots, ParityPlanes},
-};
+use dm_verity::{TreeLayout, fec::FecRoots};
 use model_disk::{FileError, ReadAt};
-use test_support::image::{DiskImage, SaltKind, data};
+use test_support::{
+    fec::FecImage,
+    image::{DiskImage, SaltKind, data},
+};
 use verified_disk::{BlockStorage, VerifiedDisk, VerifiedReadError};
 
-/// A disk with its FEC area behind the tree.
-struct FecImage {
-    image: DiskImage,
-    layout: FecLayout,
-    area: FecArea,
-    hash_area: HashArea,
-    bytes: Vec<u8>,
-}
+/// A disk with an FEC area, to be changed.
+#[derive(Clone)]
+struct ChangedFec(FecImage);
 
-impl FecImage {
+impl ChangedFec {
     fn new(blocks: usize, block_size: u64, roots: u32) -> Self {
         let data = data(blocks * block_size as usize, 7);
         let image = DiskImage::new(&data, (block_size, block_size), SaltKind::Geometry);
-        let tree = TreeLayout::new(&image.params);
-        let hash_area = HashArea::new(&image.params, image.data_end() as u64, true).unwrap();
-        let roots = FecRoots::try_from(roots).unwrap();
-        let layout = FecLayout::new(&image.params, roots).unwrap();
-        let area = FecArea::after_tree(&layout, &hash_area, &tree).unwrap();
-        let mut disk = Self {
-            bytes: image.bytes.clone(),
-            image,
-            layout,
-            area,
-            hash_area,
-        };
-        let parity: Vec<u8> = (0..layout.rounds())
-            .flat_map(|row| disk.parity(row))
-            .collect();
-        disk.bytes.extend(parity);
-        assert_eq!(disk.bytes.len() as u64, area.end());
-        disk
-    }
-
-    /// Where a block of the covered sequence starts.
-    fn place(&self, block: u64) -> usize {
-        let size = self.layout.block_size().bytes();
-        let place = match block.checked_sub(self.layout.data_blocks()) {
-            None => block * size,
-            Some(block) => self.hash_area.block_offset(block),
-        };
-        place as usize
-    }
-
-    fn parity(&self, row: u64) -> Vec<u8> {
-        let size = self.layout.block_size().as_usize();
-        let encoder = FecEncoder::new(self.layout.roots());
-        let mut planes = ParityPlanes::new(self.layout.roots(), size);
-        for column in 0..self.layout.columns() {
-            if let Some(block) = self.layout.block_at(row, column) {
-                let bytes = &self.bytes[self.place(block)..][..size];
-                encoder.add(column, bytes, &mut planes, 0);
-            }
-        }
-        let mut parity = vec![0; self.layout.row_parity_bytes()];
-        planes.interleave(&mut parity);
-        parity
+        Self(FecImage::new(image, FecRoots::try_from(roots).unwrap()))
     }
 
     /// The blocks of a row.
     fn row(&self, row: u64) -> impl Iterator<Item = u64> {
-        let columns = 0..self.layout.columns();
-        columns.filter_map(move |column| self.layout.block_at(row, column))
+        let columns = 0..self.0.layout.columns();
+        columns.filter_map(move |column| self.0.layout.block_at(row, column))
     }
 
     /// Makes nonsense of a block.
     fn spoil(&mut self, block: u64) {
-        let (place, size) = (self.place(block), self.layout.block_size().as_usize());
-        for (number, byte) in self.bytes[place..][..size].iter_mut().enumerate() {
+        let (place, size) = (self.0.place(block), self.0.layout.block_size().as_usize());
+        for (number, byte) in self.0.bytes[place..][..size].iter_mut().enumerate() {
             *byte ^= (number as u64 * 7 + block * 13) as u8 | 1;
         }
     }
@@ -91,12 +44,12 @@ impl FecImage {
         F: Fn(&mut [u8], u64) -> io::Result<()>,
     {
         let storage = FecStorage {
-            bytes: &self.bytes,
+            bytes: &self.0.bytes,
             bend,
         };
-        let (params, root_hash) = (self.image.params.clone(), self.image.root_hash);
-        VerifiedDisk::with_storage(params, self.hash_area, root_hash, storage)
-            .with_fec(&self.layout, self.area)
+        let (params, root_hash) = (self.0.image.params.clone(), self.0.image.root_hash);
+        VerifiedDisk::with_storage(params, self.0.hash_area, root_hash, storage)
+            .with_fec(&self.0.layout, self.0.area)
     }
 
     /// Reads all, and gives how many blocks were corrected.
@@ -105,20 +58,20 @@ impl FecImage {
     }
 
     fn read_from(&self, disk: &VerifiedDisk<impl BlockStorage>) -> Result<u64, VerifiedReadError> {
-        let mut all = vec![0xee; self.image.data_end()];
+        let mut all = vec![0xee; self.0.image.data_end()];
         let read = disk.read_exact_at(&mut all, 0);
         // Whatever comes of it: what is there is right, or nothing.
-        let size = self.layout.block_size().as_usize();
-        for (block, right) in all.chunks(size).zip(self.image.data().chunks(size)) {
+        let size = self.0.layout.block_size().as_usize();
+        for (block, right) in all.chunks(size).zip(self.0.image.data().chunks(size)) {
             let is_nothing = block.iter().all(|byte| matches!(byte, 0 | 0xee));
             assert!(block == right || read.is_err() && is_nothing);
         }
         read?;
-        assert!(all == self.image.data());
+        assert!(all == self.0.image.data());
         // The same in small pieces, of which none is a block.
         for (offset, right) in (0..)
             .step_by(300)
-            .zip(self.image.data().chunks(300))
+            .zip(self.0.image.data().chunks(300))
             .take(50)
         {
             let mut piece = vec![0; right.len()];
@@ -157,7 +110,7 @@ impl<F: Fn(&mut [u8], u64) -> io::Result<()>> BlockStorage for FecStorage<'_, F>
 
 /// Blocks of data, their size, and the number of roots: one row and several, trees of none to four
 /// levels.
-fn shapes() -> impl Iterator<Item = FecImage> {
+fn shapes() -> impl Iterator<Item = ChangedFec> {
     let shapes = [
         (1, 512, 2),
         (2, 512, 2),
@@ -168,7 +121,7 @@ fn shapes() -> impl Iterator<Item = FecImage> {
     ];
     shapes
         .into_iter()
-        .map(|(blocks, size, roots)| FecImage::new(blocks, size, roots))
+        .map(|(blocks, size, roots)| ChangedFec::new(blocks, size, roots))
 }
 
 #[test]
@@ -181,9 +134,9 @@ fn a_sound_disk_is_read_as_it_is() {
 #[test]
 fn as_many_blocks_of_a_row_as_there_are_roots() {
     for mut image in shapes() {
-        let (roots, data_blocks) = (image.layout.roots().get(), image.layout.data_blocks());
+        let (roots, data_blocks) = (image.0.layout.roots().get(), image.0.layout.data_blocks());
         let mut spoiled = 0;
-        for row in 0..image.layout.rounds() {
+        for row in 0..image.0.layout.rounds() {
             let blocks: Vec<u64> = image
                 .row(row)
                 .filter(|block| *block < data_blocks)
@@ -201,11 +154,11 @@ fn as_many_blocks_of_a_row_as_there_are_roots() {
 #[test]
 fn every_block_of_the_tree() {
     for mut image in shapes() {
-        let before = image.bytes.clone();
-        for block in image.layout.data_blocks()..image.layout.covered_blocks() {
+        let before = image.0.bytes.clone();
+        for block in image.0.layout.data_blocks()..image.0.layout.covered_blocks() {
             image.spoil(block);
             assert_eq!(image.read().unwrap(), 1, "{block}");
-            image.bytes.clone_from(&before);
+            image.0.bytes.clone_from(&before);
         }
     }
 }
@@ -213,9 +166,9 @@ fn every_block_of_the_tree() {
 /// The root block and all on the way to a data block, in rows of their own.
 #[test]
 fn a_whole_way_down() {
-    let mut image = FecImage::new(1500, 1024, 2);
-    let levels = TreeLayout::new(&image.image.params).levels().to_vec();
-    let data_blocks = image.layout.data_blocks();
+    let mut image = ChangedFec::new(1500, 1024, 2);
+    let levels = TreeLayout::new(&image.0.image.params).levels().to_vec();
+    let data_blocks = image.0.layout.data_blocks();
     let mut way: BTreeSet<u64> = levels
         .iter()
         .map(|level| data_blocks + level.first_block)
@@ -223,7 +176,7 @@ fn a_whole_way_down() {
     way.insert(0);
     let rows: BTreeSet<u64> = way
         .iter()
-        .map(|block| image.layout.place(*block).unwrap().row)
+        .map(|block| image.0.layout.place(*block).unwrap().row)
         .collect();
     way.iter().for_each(|block| image.spoil(*block));
     assert_eq!(
@@ -237,7 +190,7 @@ fn a_whole_way_down() {
 #[test]
 fn one_more_than_there_are_roots() {
     for mut image in shapes() {
-        let (roots, data_blocks) = (image.layout.roots().get(), image.layout.data_blocks());
+        let (roots, data_blocks) = (image.0.layout.roots().get(), image.0.layout.data_blocks());
         let row: Vec<u64> = image.row(0).filter(|block| *block < data_blocks).collect();
         if row.len() <= roots {
             continue;
@@ -248,9 +201,9 @@ fn one_more_than_there_are_roots() {
         assert!(named, "{error}");
         // The others are given.
         let disk = image.disk(|_, _| Ok(()));
-        let mut block = vec![0; image.layout.block_size().as_usize()];
+        let mut block = vec![0; image.0.layout.block_size().as_usize()];
         let sound = row[roots + 1];
-        disk.read_exact_at(&mut block, image.place(sound) as u64)
+        disk.read_exact_at(&mut block, image.0.place(sound) as u64)
             .unwrap();
     }
 }
@@ -259,10 +212,10 @@ fn one_more_than_there_are_roots() {
 /// read.
 #[test]
 fn blocks_that_cannot_be_read() {
-    let mut image = FecImage::new(1500, 1024, 2);
+    let mut image = ChangedFec::new(1500, 1024, 2);
     let row: Vec<u64> = image.row(1).collect();
-    let with = |blocks: &[u64], image: &FecImage| {
-        let places: Vec<usize> = blocks.iter().map(|block| image.place(*block)).collect();
+    let with = |blocks: &[u64], image: &ChangedFec| {
+        let places: Vec<usize> = blocks.iter().map(|block| image.0.place(*block)).collect();
         let disk = image.disk(|buffer: &mut [u8], offset: u64| {
             let range = offset as usize..offset as usize + buffer.len();
             if places.iter().any(|place| range.contains(place)) {
@@ -280,10 +233,12 @@ fn blocks_that_cannot_be_read() {
     }
     // Parity that cannot be read.
     image.spoil(row[3]);
-    let area = image.area.offset();
-    let disk = image.disk(|_, offset| match offset >= area {
-        true => Err(io::Error::from_raw_os_error(5)),
-        false => Ok(()),
+    let area = image.0.area.offset();
+    let disk = image.disk(|_, offset| {
+        if offset >= area {
+            return Err(io::Error::from_raw_os_error(5));
+        }
+        Ok(())
     });
     let error = image.read_from(&disk).unwrap_err();
     let named = matches!(error, VerifiedReadError::DataBlock { block, .. } if block == row[3]);
@@ -294,7 +249,7 @@ fn blocks_that_cannot_be_read() {
 #[test]
 fn hostile_areas() {
     for shape in shapes() {
-        let size = shape.layout.block_size().as_usize();
+        let size = shape.0.layout.block_size().as_usize();
         let changes: [fn(&mut [u8], usize); 5] = [
             |area, _| area.fill(0),
             |area, _| area.fill(0xff),
@@ -307,16 +262,12 @@ fn hostile_areas() {
             |area, _| area.reverse(),
         ];
         for change in changes {
-            let mut image = FecImage {
-                bytes: shape.bytes.clone(),
-                image: shape.image.clone(),
-                ..shape
-            };
-            let start = image.area.offset() as usize;
-            change(&mut image.bytes[start..], size);
+            let mut image = shape.clone();
+            let start = image.0.area.offset() as usize;
+            change(&mut image.0.bytes[start..], size);
             // As long as nothing is corrupt, nobody looks at it.
             assert_eq!(image.read().unwrap(), 0);
-            let block = image.layout.data_blocks() / 2;
+            let block = image.0.layout.data_blocks() / 2;
             image.spoil(block);
             match image.read() {
                 // A row of one block may have the same parity.
@@ -333,10 +284,10 @@ fn hostile_areas() {
 /// Wrong parity and a corrupt block, where there are roots for both.
 #[test]
 fn some_of_the_parity_is_wrong() {
-    let mut image = FecImage::new(1100, 512, 24);
-    let start = image.area.offset() as usize;
+    let mut image = ChangedFec::new(1100, 512, 24);
+    let start = image.0.area.offset() as usize;
     // Two of 24 bytes of each codeword.
-    for byte in image.bytes[start..].iter_mut().step_by(12) {
+    for byte in image.0.bytes[start..].iter_mut().step_by(12) {
         *byte ^= 0x5a;
     }
     let row: Vec<u64> = image.row(0).collect();
@@ -347,7 +298,7 @@ fn some_of_the_parity_is_wrong() {
 /// What is wrong differs from one read to the next, also while a block is corrected.
 #[test]
 fn storage_that_changes_while_it_is_corrected() {
-    let image = FecImage::new(1100, 512, 24);
+    let image = ChangedFec::new(1100, 512, 24);
     let state = Cell::new(1_u64);
     let random = || {
         let mut next = state.get();
@@ -368,12 +319,12 @@ fn storage_that_changes_while_it_is_corrected() {
     for _ in 0..150 {
         let block = random() as usize % 1100 * 512;
         let mut buffer = [0xee; 2048];
-        let length = buffer.len().min(image.image.data_end() - block);
+        let length = buffer.len().min(image.0.image.data_end() - block);
         match disk.read_exact_at(&mut buffer[..length], block as u64) {
             Ok(()) => right += 1,
             Err(_) => refused += 1,
         }
-        let expected = &image.image.data()[block..][..length];
+        let expected = &image.0.image.data()[block..][..length];
         let mut bytes = buffer.iter().zip(expected);
         assert!(bytes.all(|(byte, expected)| byte == expected || matches!(byte, 0 | 0xee)));
     }
@@ -386,18 +337,18 @@ fn storage_that_changes_while_it_is_corrected() {
 /// No corrupt block takes more to be read than its row and what that is verified by.
 #[test]
 fn what_a_corrupt_block_costs() {
-    let mut image = FecImage::new(20_000, 512, 2);
+    let mut image = ChangedFec::new(20_000, 512, 2);
     // All of the data, and all of the tree that can be without making the disk another.
-    let levels = TreeLayout::new(&image.image.params).levels().len() as u64;
-    let blocks = image.layout.covered_blocks();
+    let levels = TreeLayout::new(&image.0.image.params).levels().len() as u64;
+    let blocks = image.0.layout.covered_blocks();
     (0..blocks).for_each(|block| image.spoil(block));
     let way = {
         // The way to the last data block stays.
         let mut way = Vec::new();
-        let mut below = image.layout.data_blocks() - 1;
-        for level in TreeLayout::new(&image.image.params).levels() {
-            below /= image.image.params.digests_per_block();
-            way.push(image.layout.data_blocks() + level.first_block + below);
+        let mut below = image.0.layout.data_blocks() - 1;
+        for level in TreeLayout::new(&image.0.image.params).levels() {
+            below /= image.0.image.params.digests_per_block();
+            way.push(image.0.layout.data_blocks() + level.first_block + below);
         }
         way
     };
@@ -407,7 +358,7 @@ fn what_a_corrupt_block_costs() {
         read.set(read.get() + buffer.len() as u64);
         Ok(())
     });
-    let last = image.image.data_end() as u64 - 512;
+    let last = image.0.image.data_end() as u64 - 512;
     let error = disk.read_exact_at(&mut [0; 512], last).unwrap_err();
     assert!(
         matches!(error, VerifiedReadError::DataBlock { .. }),

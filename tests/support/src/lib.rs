@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 pub mod documents;
+pub mod fec;
 pub mod http;
 pub mod hub;
 pub mod image;
