@@ -548,7 +548,7 @@ fn the_superblock() {
     let ended = place.run(&format!("repair disk --root-hash {other}"));
     ended.refused(
         3,
-        &format!("the superblock at byte {start} of disk is corrupt, and what it said"),
+        &format!("disk has no dm-verity superblock at byte {start}"),
     );
     assert!(place.read("disk")[..start] == good[..start]);
 
@@ -565,7 +565,7 @@ fn the_superblock() {
     let repair = format!("repair data {devices} --root-hash {root}");
     place
         .run(&repair)
-        .refused(3, "the superblock at byte 0 of tree is corrupt");
+        .refused(3, "the superblock at byte 0 of tree is not accepted");
     place
         .run(&format!("{repair} --salt 5a --data-blocks 300"))
         .ok();
