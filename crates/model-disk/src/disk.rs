@@ -219,17 +219,14 @@ impl Disk {
         let header = header(&data)?;
         let mut disk = Self::find(data, hash, arguments, &header)?;
         disk.fec = fec.map(|fec| disk.find_fec(fec)).transpose()?;
-        disk.binding = match (disk.bind(&header), &disk.fec) {
+        disk.binding = disk.bind(&header).or_else(|error| {
             // It is no more than a claim in any case.
-            (Err(error), Some(fec)) => {
-                let corrected = disk.corrected_header(fec);
-                match corrected.map(|header| disk.bind(&header)) {
-                    Some(Ok(binding)) => binding,
-                    _ => return Err(error),
-                }
-            }
-            (bound, _) => bound?,
-        };
+            let fec = disk.fec.as_ref();
+            let corrected = fec.and_then(|fec| disk.corrected_header(fec));
+            corrected
+                .and_then(|header| disk.bind(&header).ok())
+                .ok_or(error)
+        })?;
         if let Some(root_hash) = &arguments.root_hash {
             disk.check_root_block(root_hash)?;
         }

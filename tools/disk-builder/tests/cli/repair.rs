@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// A disk in one file, `disk`: data, superblock, tree and FEC area. Small blocks, for a tree of many.
-struct FecImage {
+struct DamagedImage {
     place: WorkFolder,
     root: String,
     layout: FecLayout,
@@ -35,7 +35,7 @@ struct FecImage {
 
 const BLOCK: usize = 512;
 
-impl FecImage {
+impl DamagedImage {
     fn new(data_blocks: u64, roots: u32) -> Self {
         Self::in_folder(WorkFolder::new(), data_blocks, roots)
     }
@@ -127,7 +127,7 @@ impl FecImage {
 }
 
 /// Blocks from all over the disk, a row each.
-fn row(disk: &FecImage, row: u64) -> Vec<u64> {
+fn row(disk: &DamagedImage, row: u64) -> Vec<u64> {
     let columns = 0..disk.layout.columns();
     columns
         .filter_map(|column| disk.layout.block_at(row, column))
@@ -136,7 +136,7 @@ fn row(disk: &FecImage, row: u64) -> Vec<u64> {
 
 #[test]
 fn nothing_to_do() {
-    let disk = FecImage::new(3000, 2);
+    let disk = DamagedImage::new(3000, 2);
     let modified = || {
         fs::metadata(disk.place.path("disk"))
             .unwrap()
@@ -164,7 +164,7 @@ fn nothing_to_do() {
 #[test]
 fn as_many_blocks_of_each_row_as_there_are_roots() {
     for roots in [2, 3, 8, 24] {
-        let disk = FecImage::new(3000, roots);
+        let disk = DamagedImage::new(3000, roots);
         let rows = 0..disk.layout.rounds();
         let bad = rows.flat_map(|number| {
             let mut row = row(&disk, number);
@@ -192,7 +192,7 @@ fn as_many_blocks_of_each_row_as_there_are_roots() {
 
 #[test]
 fn one_block_more_than_there_are_roots_is_left_as_it_is() {
-    let disk = FecImage::new(3000, 2);
+    let disk = DamagedImage::new(3000, 2);
     let (lost, good) = (row(&disk, 3), row(&disk, 4));
     disk.damage([&lost[5..8], &good[5..7]].concat());
     let damaged = disk.place.read("disk");
@@ -241,7 +241,7 @@ fn one_block_more_than_there_are_roots_is_left_as_it_is() {
 /// More blocks of a row are bad than there are roots, but few bytes of each.
 #[test]
 fn single_bytes_of_many_blocks() {
-    let disk = FecImage::new(3000, 2);
+    let disk = DamagedImage::new(3000, 2);
     for (at, block) in row(&disk, 7).into_iter().enumerate().step_by(9) {
         disk.flip(disk.at(block) + at);
     }
@@ -251,7 +251,7 @@ fn single_bytes_of_many_blocks() {
 #[test]
 fn each_level_of_the_tree() {
     for roots in [2, 4] {
-        let disk = FecImage::new(3000, roots);
+        let disk = DamagedImage::new(3000, roots);
         assert_eq!(disk.tree.levels().len(), 3);
         for level in 0..3 {
             disk.damage([disk.hash_block(level, 0)]);
@@ -279,7 +279,7 @@ fn each_level_of_the_tree() {
 #[test]
 fn the_whole_tree() {
     // 201 hash blocks follow each other in 14 to 25 rows.
-    let disk = FecImage::new(3000, 24);
+    let disk = DamagedImage::new(3000, 24);
     let tree = disk.layout.data_blocks()..disk.layout.covered_blocks();
     assert!(201_u64.div_ceil(disk.layout.rounds()) <= 24);
     disk.damage(tree.clone());
@@ -298,7 +298,7 @@ fn the_whole_tree() {
 
 #[test]
 fn a_top_that_is_beyond_repair_is_another_disk() {
-    let disk = FecImage::new(3000, 2);
+    let disk = DamagedImage::new(3000, 2);
     let root_row = disk.layout.place(disk.hash_block(2, 0)).unwrap().row;
     let others = row(&disk, root_row);
     disk.damage([disk.hash_block(2, 0), others[0], others[1]]);
@@ -320,7 +320,7 @@ fn a_top_that_is_beyond_repair_is_another_disk() {
 
 #[test]
 fn parity_is_made_again() {
-    let disk = FecImage::new(3000, 2);
+    let disk = DamagedImage::new(3000, 2);
     for row in [0, 3, 12] {
         disk.flip(disk.parity(row).start + 5);
     }
@@ -347,7 +347,7 @@ fn parity_is_made_again() {
         Some(3),
         "a bad block, and a wrong byte: {ended:?}"
     );
-    let disk = FecImage::new(3000, 4);
+    let disk = DamagedImage::new(3000, 4);
     disk.flip(disk.parity(3).start + 5);
     disk.damage([row(&disk, 3)[7], row(&disk, 3)[9]]);
     disk.repaired();
@@ -356,7 +356,7 @@ fn parity_is_made_again() {
 /// There is one row alone, which is told from something else by the codewords that are right in it.
 #[test]
 fn parity_of_one_row() {
-    let disk = FecImage::new(200, 2);
+    let disk = DamagedImage::new(200, 2);
     assert_eq!(disk.layout.rounds(), 1);
     let mut bytes = disk.good.clone();
     let parity = disk.parity(0);
@@ -372,7 +372,7 @@ fn parity_of_one_row() {
 /// The last word of what stands in the place of parity is the user's.
 #[test]
 fn something_else_than_parity_is_not_written_over() {
-    let disk = FecImage::new(3000, 2);
+    let disk = DamagedImage::new(3000, 2);
     let mut bytes = disk.good.clone();
     let area = disk.parity(0).start..disk.parity(12).end;
     bytes[area.clone()].copy_from_slice(&data(area.len(), 9));
@@ -407,7 +407,7 @@ fn something_else_than_parity_is_not_written_over() {
 
 #[test]
 fn what_is_cut_short_is_refused() {
-    let disk = FecImage::new(3000, 2);
+    let disk = DamagedImage::new(3000, 2);
     for bytes in [0, 1000, 3000 * BLOCK - 1, disk.at(disk.hash_block(0, 5))] {
         disk.place.write("disk", &disk.good[..bytes]);
         let ended = disk.repair();
@@ -548,7 +548,7 @@ fn the_superblock() {
     let ended = place.run(&format!("repair disk --root-hash {other}"));
     ended.refused(
         3,
-        &format!("the superblock at byte {start} of disk is corrupt, and what it said"),
+        &format!("disk has no dm-verity superblock at byte {start}"),
     );
     assert!(place.read("disk")[..start] == good[..start]);
 
@@ -565,7 +565,7 @@ fn the_superblock() {
     let repair = format!("repair data {devices} --root-hash {root}");
     place
         .run(&repair)
-        .refused(3, "the superblock at byte 0 of tree is corrupt");
+        .refused(3, "the superblock at byte 0 of tree is not accepted");
     place
         .run(&format!("{repair} --salt 5a --data-blocks 300"))
         .ok();
@@ -583,7 +583,7 @@ fn the_superblock() {
 
 #[test]
 fn who_is_in_the_way() {
-    let disk = FecImage::new(300, 2);
+    let disk = DamagedImage::new(300, 2);
     disk.damage([5]);
     let damaged = disk.place.read("disk");
     let file = File::open(disk.place.path("disk")).unwrap();
@@ -612,7 +612,7 @@ fn who_is_in_the_way() {
 /// Cut off at any moment, it leaves the disk no worse: the next run corrects the rest.
 #[test]
 fn killed_at_any_moment() {
-    let disk = FecImage::in_folder(WorkFolder::on_disk(), 20_000, 2);
+    let disk = DamagedImage::in_folder(WorkFolder::on_disk(), 20_000, 2);
     let hash_blocks = [disk.hash_block(1, 3), disk.hash_block(0, 7)];
     // In the rows of hash blocks, and of wrong parity, there is no room for more.
     let mut full = hash_blocks
@@ -708,7 +708,7 @@ proptest! {
         damage in prop::collection::vec((any::<prop::sample::Index>(), 1..2000usize), 1..20),
         seed: u64,
     ) {
-        let disk = FecImage::new(data_blocks, roots);
+        let disk = DamagedImage::new(data_blocks, roots);
         let area = disk.parity(0).start;
         let superblock = data_blocks as usize * BLOCK;
         let mut bytes = disk.good.clone();
@@ -754,7 +754,7 @@ proptest! {
         area in prop::collection::vec(any::<u8>(), 0..3000),
         bad in prop::collection::vec(0..300u64, 0..6),
     ) {
-        let disk = FecImage::new(300, 3);
+        let disk = DamagedImage::new(300, 3);
         let superblock = 300 * BLOCK;
         let mut bytes = disk.good.clone();
         for (at, byte) in change {

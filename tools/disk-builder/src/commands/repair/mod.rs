@@ -123,7 +123,7 @@ impl Repair {
 
     fn run_with(
         &self,
-        files: OpenFiles,
+        files: FilesToRepair,
         params: &ParamsSource,
         workers: &Workers,
     ) -> Result<RepairReport, RepairError> {
@@ -179,7 +179,7 @@ impl Repair {
     }
 
     /// Opens all of it for writing, each file and device once.
-    fn open(&self) -> Result<OpenFiles, RepairError> {
+    fn open(&self) -> Result<FilesToRepair, RepairError> {
         let data = open_to_write(&self.image)?;
         let hash_device = self.hash_device.as_deref();
         let hash_device = hash_device.filter(|path| !storage::is_same(path, &self.image));
@@ -193,18 +193,18 @@ impl Repair {
             }
         };
         let fec = self.fec.device.as_ref().map(open_fec).transpose()?;
-        Ok(OpenFiles { data, hash, fec })
+        Ok(FilesToRepair { data, hash, fec })
     }
 }
 
 /// The files of a disk, open for writing, and locked.
-struct OpenFiles {
+struct FilesToRepair {
     data: BackingFile,
     hash: Option<BackingFile>,
     fec: Option<BackingFile>,
 }
 
-impl OpenFiles {
+impl FilesToRepair {
     fn again(&self) -> Result<Self, OutputError> {
         Ok(Self {
             data: again(&self.data)?,
