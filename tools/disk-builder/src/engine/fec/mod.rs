@@ -1,5 +1,6 @@
 //! Makes parity: in the pass that hashes the data, or in one of its own.
 
+mod in_flight;
 mod open_blocks;
 mod strip;
 mod strips;
@@ -26,6 +27,7 @@ use super::{
     hash::{empty_kept, top_of_tree},
     runs::Runs,
 };
+use in_flight::StripsInFlight;
 use open_blocks::OpenBlocks;
 use strip::StripParity;
 use strips::Strips;
@@ -103,7 +105,9 @@ impl<'a> ParityArea<'a> {
             open: OpenBlocks::default(),
             kept: Mutex::new(kept),
         };
+        let in_flight = StripsInFlight::new(2 * workers.threads() as u64);
         let strip = |memory: &mut StripMemory, index| {
+            let _here = in_flight.begin(index);
             let rows = self.strips.get(index);
             memory.parity.begin(rows.clone());
             let mut any = false;

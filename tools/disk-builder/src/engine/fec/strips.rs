@@ -13,7 +13,7 @@ const PARITY_BYTES: u64 = 512 << 10;
 
 /// How much parity the strips of all threads have at most, unless one row has more: what else a thread
 /// has in memory, and what is not yet whole of the tree, grows with it.
-const ALL_PARITY_BYTES: u64 = 8 << 20;
+const ALL_PARITY_BYTES: u64 = 3 << 20;
 
 /// How many strips there are at least for each thread, so that all end at about the same time.
 const STRIPS_PER_THREAD: u64 = 8;
@@ -97,10 +97,10 @@ mod tests {
     fn rows_for_the_disk_the_roots_and_the_threads() {
         for (bytes, block, roots, threads, rows) in [
             (1 << 40, 4096, 2, 1, 64),
-            (1 << 40, 4096, 2, 16, 64),
-            (1 << 40, 4096, 2, 32, 32),
+            (1 << 40, 4096, 2, 6, 64),
+            (1 << 40, 4096, 2, 32, 12),
             (1 << 40, 4096, 24, 2, 16),
-            (1 << 40, 4096, 24, 32, 2),
+            (1 << 40, 4096, 24, 32, 1),
             (1 << 40, 512, 2, 2, 512),
             (1 << 40, 65536, 2, 2, 4),
             (1 << 40, 65536, 24, 32, 1),

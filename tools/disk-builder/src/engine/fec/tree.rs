@@ -9,7 +9,7 @@ use super::open_blocks::OpenBlocks;
 use crate::engine::{Sink, SinkError, blocks::Digester, kept::KeptDigests, runs::Runs};
 
 /// How many whole hash blocks are hashed at once, about.
-const AT_ONCE: usize = 32;
+const AT_ONCE: usize = 16;
 
 /// The lower levels of a tree, made from digests of data blocks in any order.
 pub(super) struct ScatteredTree<'a> {
