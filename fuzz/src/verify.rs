@@ -76,6 +76,7 @@ impl Subject {
                 hash_block_size: block_size,
                 ..TreeRequest::default()
             },
+            fec: None,
             uuid: None,
             force: false,
         };
