@@ -50,6 +50,7 @@ impl BuiltDisk {
             source: Some("a \"model\"".to_owned()),
             revision: None,
             resume: false,
+            fec: None,
             force: false,
         };
         let report = build.run(workers(), |_| ()).unwrap();

@@ -76,6 +76,7 @@ impl Subject {
                 hash_block_size: block_size,
                 ..TreeRequest::default()
             },
+            fec: None,
             uuid: None,
             force: false,
         };
@@ -188,6 +189,7 @@ impl Subject {
             hash_device: None,
             fs_type: FsType::default(),
             params,
+            fec: None,
         }
         .run(workers());
         match &verified {
