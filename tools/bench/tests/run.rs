@@ -50,7 +50,7 @@ fn all_comparisons_run() {
     let table = String::from_utf8(output.stdout).unwrap();
     let report: Value = serde_json::from_slice(&fs::read(&json).unwrap()).unwrap();
     let sections = report["sections"].as_array().unwrap();
-    assert_eq!(sections.len(), 16);
+    assert_eq!(sections.len(), 17);
     for section in sections {
         let title = section["title"].as_str().unwrap();
         assert!(table.contains(&format!("### {title}\n")), "{table}");
