@@ -190,6 +190,7 @@ impl Subject {
             hash_device: None,
             fs_type: FsType::default(),
             params,
+            fec: None,
         }
         .run(workers());
         match &verified {
