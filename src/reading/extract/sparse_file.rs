@@ -13,8 +13,6 @@ use rustix::fs::{FallocateFlags, fallocate};
 /// Zeros of this size, where such a piece of a file starts, become a hole.
 const HOLE_BYTES: usize = 64 << 10;
 
-static ZEROS: [u8; HOLE_BYTES] = [0; HOLE_BYTES];
-
 /// What is smaller is better gathered in the page cache.
 pub(super) const MIN_DIRECT: usize = 128 << 10;
 
@@ -79,7 +77,11 @@ impl SparseFile {
 impl SparsePart<'_> {
     /// Writes what comes next, but for long runs of zeros.
     pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let is_hole = |piece: &[u8]| ZEROS.starts_with(piece);
+        // Zero, and each byte like the one before: compared by vectors, with no zeros kept for it.
+        let is_hole = |piece: &[u8]| match piece.split_first() {
+            Some((first, rest)) => *first == 0 && piece.starts_with(rest),
+            None => true,
+        };
         let pieces: Vec<&[u8]> = bytes.chunks(HOLE_BYTES).collect();
         let mut rest = bytes;
         for run in pieces.chunk_by(|a, b| is_hole(a) == is_hole(b)) {
