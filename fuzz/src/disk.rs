@@ -167,7 +167,6 @@ fn verdict(request: &MountRequest, root_hash: RootHash) -> Result<VerifyReport, 
         hash_device: request.hash_device.clone(),
         fs_type: request.fs_type,
         params: request.params.clone(),
-        fec: None,
     }
     .run(workers())
 }

@@ -190,7 +190,6 @@ impl Subject {
             hash_device: None,
             fs_type: FsType::default(),
             params,
-            fec: None,
         }
         .run(workers());
         match &verified {
