@@ -256,6 +256,7 @@ Note: Beware.
             "docs/benchmarks.json",
             "docs/benchmarks-mount.json",
             "docs/benchmarks-reading.json",
+            "docs/benchmarks-fec-hub.json",
         ]
         .map(|path| {
             let report: Report = serde_json::from_str(&read(path)).unwrap();
