@@ -55,8 +55,8 @@ enum FecDevices {
 }
 
 /// A disk with an FEC area, as veritysetup makes it.
-struct FecDisk {
-    disk: TestDisk,
+pub(crate) struct FecDisk {
+    pub(crate) disk: TestDisk,
     /// What the kernel is to be told of it.
     options: String,
     block_size: u64,
@@ -72,7 +72,7 @@ struct FecDisk {
 }
 
 impl FecDisk {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with(4096, 2, FecDevices::OneImage)
     }
 
@@ -135,12 +135,12 @@ impl FecDisk {
     }
 
     /// Data blocks of the largest file that are in one row, that of `block` the first.
-    fn row(&self) -> impl Iterator<Item = u64> {
+    pub(crate) fn row(&self) -> impl Iterator<Item = u64> {
         (self.block..self.data_blocks).step_by(self.rows() as usize)
     }
 
     /// Makes nonsense of a data block.
-    fn spoil(&self, block: u64) {
+    pub(crate) fn spoil(&self, block: u64) {
         spoil(&self.disk.image, block * self.block_size, self.block_size);
     }
 

@@ -36,6 +36,7 @@ mod real_model;
 mod recorder;
 mod reflink;
 mod refusal;
+mod repair;
 mod restart;
 mod run;
 mod sidecar;
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
     let groups: &[(&str, &[Test])] = &[
         ("mounting", mounting::TESTS),
         ("refusal", refusal::TESTS),
+        ("repair", repair::TESTS),
         ("others", others::TESTS),
         ("neighbour", neighbour::TESTS),
         ("corruption", corruption::TESTS),
