@@ -171,7 +171,7 @@ dist: setup-packages $(if $(SIGN_KEY),setup-signing) published packager
 	@$(XTASK) dist target/dist $(RELEASE) $(HOST) $(PUBLISHED) \
 	    $(if $(SIGN_KEY),--sign-key "$(SIGN_KEY)") $(if $(BUILDER),--builder "$(BUILDER)")
 
-## make bench   against veritysetup, mkfs.erofs and cp; BENCH="--quick" takes 2 minutes
+## make bench   against veritysetup, mkfs.erofs and cp; BENCH="--quick" takes less data
 .PHONY: bench
 bench: setup-bench programs
 	$(RELEASE)/bench run --json target/bench/results.json $(BENCH)

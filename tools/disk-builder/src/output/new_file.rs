@@ -30,11 +30,12 @@ const MAX_NAME: usize = 200;
 /// Who may do what with a file until it is whole: its user, and nobody else, who could lock it.
 const UNFINISHED_MODE: u32 = 0o600;
 
-/// A file that is written beside its place, as `.NAME.disk-builder-XXXXXX`. Dropped before it is
-/// put there, it is removed.
+/// A file that is written beside its place, as `.NAME.disk-builder-` and six random digits. Dropped before it is
+/// put there, it is removed, unless it is one of [`NewFile::resume`].
 ///
 /// It is locked (`flock`) as long as somebody writes it. One that is not was left behind by a run
-/// that was killed, and the next run of this user for the same name removes it.
+/// that was killed or is to be resumed: the next run of this user for the same name removes it, or goes on
+/// with it.
 #[derive(Debug)]
 pub struct NewFile {
     file: File,

@@ -8,7 +8,7 @@ use dm_verity::{RootHash, fec::FecRoots};
 use model_disk::{BackingKind, FileError, FileList, erofs::ImagePlan};
 use serde_json::{Map, Value};
 
-use super::{BuildError, local_files::LocalFiles, reflink::Reflinked, source::PlanSource};
+use super::{BuildError, local_files::LocalFiles, reflink::AlreadyThere, source::PlanSource};
 #[cfg(feature = "hub")]
 use super::{kept_files::kept_files, remote_files::RemoteFiles, resume_marker::ResumeMarker};
 #[cfg(feature = "hub")]
@@ -143,7 +143,7 @@ impl DiskPlan {
     /// The image. Holes need not be found where they must be written too. Nobody reads here what of
     /// it is `there` already.
     #[cfg_attr(not(feature = "hub"), expect(unused_variables))]
-    pub(super) fn source(&self, find_holes: bool, there: &Reflinked) -> PlanSource<'_> {
+    pub(super) fn source(&self, find_holes: bool, there: &AlreadyThere) -> PlanSource<'_> {
         match &self.model {
             PlannedModel::Directory(model) => {
                 PlanSource::new(&self.image, LocalFiles::new(model, find_holes))
@@ -161,7 +161,7 @@ impl DiskPlan {
         &self,
         image: &FileSource<'_>,
         workers: &Workers,
-    ) -> Result<Option<Reflinked>, HashTreeError> {
+    ) -> Result<Option<AlreadyThere>, HashTreeError> {
         match &self.model {
             PlannedModel::Directory(_) => Ok(None),
             #[cfg(feature = "hub")]
@@ -177,7 +177,7 @@ impl DiskPlan {
     #[cfg_attr(not(feature = "hub"), expect(unused_variables))]
     pub(super) fn keep_only(
         &self,
-        kept: &Reflinked,
+        kept: &AlreadyThere,
         file: &File,
         path: &Path,
     ) -> Result<(), FileError> {
@@ -268,7 +268,7 @@ pub fn root_hash(
     tell: impl FnMut(&Note),
 ) -> Result<RootHashReport, BuildError> {
     let planned = DiskPlan::new(&model.into(), options, workers, tell)?;
-    let source = planned.source(true, &Reflinked::default());
+    let source = planned.source(true, &AlreadyThere::default());
     let root_hash = hash_tree(&planned.tree.params, &source, &NullSink, workers)?;
     Ok(RootHashReport {
         root_hash,

@@ -8,7 +8,7 @@
 use model_disk::erofs::{BLOCK_SIZE, ExtentSource, ImageExtent};
 use rayon::prelude::*;
 
-use super::{reflink::Reflinked, shared_parts::SharedParts};
+use super::{reflink::AlreadyThere, shared_parts::SharedParts};
 use crate::{
     engine::{FileSource, HashTreeError, Source, Workers},
     remote::{KeptStart, KeptStarts, PIECE, RemoteModel},
@@ -21,7 +21,7 @@ pub(super) fn kept_files(
     image: &FileSource<'_>,
     starts: bool,
     workers: &Workers,
-) -> Result<Reflinked, HashTreeError> {
+) -> Result<AlreadyThere, HashTreeError> {
     let files: Vec<_> = extents
         .iter()
         .filter_map(|extent| match extent.source {
@@ -46,7 +46,7 @@ pub(super) fn kept_files(
         parts.push(extent.offset..extent.offset + start.bytes);
         starts.insert(index, start);
     }
-    Ok(Reflinked::kept(parts, starts))
+    Ok(AlreadyThere::kept(parts, starts))
 }
 
 /// What there is of a file.

@@ -47,7 +47,7 @@ use crate::{
 use disk_plan::DiskPlan;
 use first_block::FirstBlockLast;
 use preallocate::preallocate;
-use reflink::{Reflinked, reflink};
+use reflink::{AlreadyThere, reflink};
 use shared_image::{SharedSource, UnsharedSink};
 
 /// What `build` is to do.
@@ -238,18 +238,18 @@ impl Build {
             .as_ref()
             .map(|manifest| NewFile::create(&manifest.place, manifest.replace))
             .transpose()?;
-        let (target, reflinked) = match &output {
+        let (target, there) = match &output {
             Output::Device(device) => {
                 let target = start_device(device, &planned, manifest.as_ref())?;
-                let reflinked = self.kept_on(&target, &planned, workers)?;
-                let refused = || Reflinked::refused("the output is a block device");
-                (target, reflinked.unwrap_or_else(refused))
+                let there = self.kept_on(&target, &planned, workers)?;
+                let refused = || AlreadyThere::refused("the output is a block device");
+                (target, there.unwrap_or_else(refused))
             }
             Output::File { place, replace } => {
                 self.start_file(place, *replace, &planned, workers)?
             }
         };
-        let written = self.write(&planned, &target, &reflinked, &output, workers);
+        let written = self.write(&planned, &target, &there, &output, workers);
         let (root_hash, first_block) =
             written.inspect_err(|error| planned.keep_no_starts(error, target.file()))?;
         let superblock = Superblock {
@@ -299,12 +299,12 @@ impl Build {
                 source,
             })?;
         let reflinks = planned.model.directory().map(|_| Reflinks {
-            bytes: reflinked.parts.bytes(),
-            refused: reflinked.refused.map(|error| error.to_string()),
+            bytes: there.parts.bytes(),
+            refused: there.refused.map(|error| error.to_string()),
         });
         Ok(HashReport {
             #[cfg(feature = "hub")]
-            remote: planned.model.report(reflinked.parts.bytes()),
+            remote: planned.model.report(there.parts.bytes()),
             uuid: Some(superblock.uuid),
             plan: planned.tree,
             root_hash,
@@ -318,22 +318,22 @@ impl Build {
         &self,
         planned: &DiskPlan,
         target: &TreeOutput<'_>,
-        reflinked: &Reflinked,
+        there: &AlreadyThere,
         output: &Output,
         workers: &Workers,
     ) -> Result<(RootHash, Vec<u8>), BuildError> {
         // On a device there is something where a new file has zeros.
         let find_holes = matches!(output, Output::File { .. });
-        let plan = planned.source(find_holes, reflinked);
+        let plan = planned.source(find_holes, there);
         let (file, path, bytes) = (target.file(), target.path(), planned.image.bytes());
         let source = SharedSource {
             plan,
             image: FileSource::new(file, path, bytes, Some(planned.bytes())),
-            parts: &reflinked.parts_to_read(),
+            parts: &there.parts_to_read(),
         };
         let sink = FirstBlockLast::new(UnsharedSink {
             image: ImageSink::new(file, path, planned.tree.area),
-            parts: &reflinked.parts,
+            parts: &there.parts,
         });
         let tree = &planned.tree;
         let root_hash = match &tree.fec {
@@ -359,7 +359,7 @@ impl Build {
             }
         };
         target.sync()?;
-        reflinked.check(planned, file)?;
+        there.check(planned, file)?;
         Ok((root_hash, sink.into_first()))
     }
 
@@ -370,9 +370,9 @@ impl Build {
         replace: bool,
         planned: &'a DiskPlan,
         workers: &Workers,
-    ) -> Result<(TreeOutput<'a>, Reflinked), BuildError> {
+    ) -> Result<(TreeOutput<'a>, AlreadyThere), BuildError> {
         let target = self.new_file(place, replace, planned)?;
-        let reflinked = match self.kept_on(&target, planned, workers)? {
+        let there = match self.kept_on(&target, planned, workers)? {
             Some(kept) => {
                 planned.keep_only(&kept, target.file(), target.path())?;
                 kept
@@ -380,9 +380,9 @@ impl Build {
             None => reflink(planned, target.file(), workers)?,
         };
         let tree = planned.image.bytes()..planned.bytes();
-        let source = planned.source(true, &reflinked);
-        preallocate(target.file(), place.path(), &source, &reflinked.parts, tree)?;
-        Ok((target, reflinked))
+        let source = planned.source(true, &there);
+        preallocate(target.file(), place.path(), &source, &there.parts, tree)?;
+        Ok((target, there))
     }
 
     fn new_file<'a>(
@@ -405,7 +405,7 @@ impl Build {
         target: &TreeOutput<'_>,
         planned: &DiskPlan,
         workers: &Workers,
-    ) -> Result<Option<Reflinked>, HashTreeError> {
+    ) -> Result<Option<AlreadyThere>, HashTreeError> {
         if !self.resume {
             return Ok(None);
         }

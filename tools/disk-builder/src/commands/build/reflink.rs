@@ -27,7 +27,7 @@ const MIN_SHARED: u64 = 64 << 10;
 
 /// What of an image is there before it is written.
 #[derive(Debug, Default)]
-pub(super) struct Reflinked {
+pub(super) struct AlreadyThere {
     /// These parts of the image are there.
     pub(super) parts: SharedParts,
     /// They are of these files.
@@ -57,10 +57,10 @@ pub(super) fn reflink(
     planned: &DiskPlan,
     image: &File,
     workers: &Workers,
-) -> Result<Reflinked, HashTreeError> {
-    let mut reflinked = Reflinked::default();
+) -> Result<AlreadyThere, HashTreeError> {
+    let mut reflinked = AlreadyThere::default();
     let Some(model) = planned.model.directory() else {
-        return Ok(Reflinked::refused("the model is not on this machine"));
+        return Ok(AlreadyThere::refused("the model is not on this machine"));
     };
     for extent in planned.image.extents() {
         let ExtentSource::File(index) = extent.source else {
@@ -93,7 +93,7 @@ pub(super) fn reflink(
     Ok(reflinked)
 }
 
-impl Reflinked {
+impl AlreadyThere {
     /// Nothing, for this reason.
     pub(super) fn refused(reason: &'static str) -> Self {
         Self {

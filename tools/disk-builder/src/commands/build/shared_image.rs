@@ -93,7 +93,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        commands::build::{disk_plan::DiskPlan, reflink::Reflinked},
+        commands::build::{disk_plan::DiskPlan, reflink::AlreadyThere},
         engine::{NullSink, Workers, hash_tree},
     };
 
@@ -120,7 +120,7 @@ mod tests {
         let path = Path::new("image");
         let whole = || FileSource::new(&image, path, planned.image.bytes(), Some(planned.bytes()));
         let source = SharedSource {
-            plan: planned.source(true, &Reflinked::default()),
+            plan: planned.source(true, &AlreadyThere::default()),
             image: whole(),
             parts: &parts,
         };
@@ -137,7 +137,7 @@ mod tests {
         );
 
         let mut expected = vec![0; planned.image.bytes() as usize];
-        let model = planned.source(true, &Reflinked::default());
+        let model = planned.source(true, &AlreadyThere::default());
         model.read_exact_at(&mut expected, 0).unwrap();
         expected[shared.start as usize..shared.end as usize].fill(3);
         let mut found = vec![0; expected.len()];

@@ -136,7 +136,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        commands::build::{disk_plan::DiskPlan, reflink::Reflinked},
+        commands::build::{disk_plan::DiskPlan, reflink::AlreadyThere},
         engine::{HashTreeError, NullSink, Workers, hash_tree},
     };
 
@@ -165,7 +165,7 @@ mod tests {
     fn any_range_is_part_of_the_whole() {
         let directory = model();
         let planned = DiskPlan::of_all(directory.path());
-        let source = planned.source(true, &Reflinked::default());
+        let source = planned.source(true, &AlreadyThere::default());
         let all = read(&source, 0, source.bytes());
         for (file, extent) in
             planned
@@ -192,7 +192,7 @@ mod tests {
         let directory = model();
         let planned = DiskPlan::of_all(directory.path());
         for find_holes in [true, false] {
-            let source = planned.source(find_holes, &Reflinked::default());
+            let source = planned.source(find_holes, &AlreadyThere::default());
             let (mut offset, mut zeros, mut calls) = (0, 0, 0);
             while offset < source.bytes() {
                 let extent = source.extent_at(offset).unwrap();
@@ -217,7 +217,7 @@ mod tests {
         let path = directory.path().join("weights");
         fs::write(&path, vec![1; 8 << 20]).unwrap();
         let planned = DiskPlan::of_all(directory.path());
-        let source = planned.source(true, &Reflinked::default());
+        let source = planned.source(true, &AlreadyThere::default());
         let start = source.bytes() - (8 << 20);
         let before = source.extent_at(start).unwrap();
         // Whoever asked now would be told of a hole.
@@ -251,7 +251,7 @@ mod tests {
         for change in changes {
             let directory = model();
             let planned = DiskPlan::of_all(directory.path());
-            let source = planned.source(true, &Reflinked::default());
+            let source = planned.source(true, &AlreadyThere::default());
             hash_tree(&planned.tree.params, &source, &NullSink, &workers).unwrap();
             let path = directory.path().join("99");
             change(&path);
@@ -282,7 +282,7 @@ mod tests {
             fs::write(directory.path().join(format!("{number}")), vec![1; 5000]).unwrap();
         }
         let planned = DiskPlan::of_all(directory.path());
-        let source = planned.source(true, &Reflinked::default());
+        let source = planned.source(true, &AlreadyThere::default());
         let open = || {
             let descriptors = fs::read_dir("/proc/self/fd").unwrap().flatten();
             let links = descriptors.filter_map(|entry| fs::read_link(entry.path()).ok());
