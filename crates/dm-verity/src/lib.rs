@@ -68,6 +68,7 @@
 extern crate alloc;
 
 mod block_size;
+mod chosen_backend;
 mod digest;
 pub mod fec;
 mod hasher;

@@ -12,10 +12,14 @@ use super::aarch64;
 use super::{super::BlockSize, portable, run::BlockRun, salted::Salted};
 #[cfg(target_arch = "x86_64")]
 use super::{avx2, avx512, sha_ni};
+use crate::chosen_backend::chosen_backend;
 
-/// The environment variable that `Backend::choose_from_env` reads.
-#[cfg(feature = "std")]
-pub const BACKEND_VARIABLE: &str = "DM_VERITY_SHA256_BACKEND";
+chosen_backend!(
+    Backend(InstructionSet),
+    BackendError,
+    BACKEND_VARIABLE = "DM_VERITY_SHA256_BACKEND",
+    "SHA-256"
+);
 
 /// A way to compute SHA-256 that this CPU has. Written as its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -35,87 +39,13 @@ enum InstructionSet {
     Portable,
 }
 
-/// No backend can be used as asked.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BackendError {
-    /// No backend of this architecture has the name.
-    #[error(
-        "there is no SHA-256 backend {0:?}: this machine has {supported}",
-        supported = names_of_supported()
-    )]
-    Unknown(String),
-    /// The CPU lacks the instructions.
-    #[error(
-        "this CPU cannot run the SHA-256 backend {0}: it has {supported}",
-        supported = names_of_supported()
-    )]
-    Unsupported(&'static str),
-    /// Another one is in use already.
-    #[cfg(feature = "std")]
-    #[error("the SHA-256 backend {0} is in use already")]
-    TooLate(Backend),
-}
-
-/// The backend of this process, once it is chosen.
-#[cfg(feature = "std")]
-static CHOSEN: OnceLock<Backend> = OnceLock::new();
-
 impl Backend {
-    /// All that this CPU has; `portable` is always among them.
-    pub fn supported() -> impl Iterator<Item = Self> {
-        InstructionSet::ALL
-            .iter()
-            .copied()
-            .filter(|set| set.is_supported())
-            .map(Self)
-    }
-
-    /// The backend of this process: the fastest that the CPU has, if
-    /// `choose_from_env` has not chosen another before. Without the feature `std` nobody looks at
-    /// the CPU, and it is always `portable`.
-    pub fn chosen() -> Self {
-        #[cfg(feature = "std")]
-        return *CHOSEN.get_or_init(Self::fastest);
-        #[cfg(not(feature = "std"))]
-        Self(InstructionSet::Portable)
-    }
-
-    /// Makes the backend that the environment variable [`BACKEND_VARIABLE`] names
-    /// that of this process; without the variable nothing happens. To be called
-    /// before anything is hashed.
-    ///
-    /// # Errors
-    ///
-    /// The name is unknown, the CPU lacks the instructions, or another backend is
-    /// in use already.
-    #[cfg(feature = "std")]
-    pub fn choose_from_env() -> Result<(), BackendError> {
-        match env::var_os(BACKEND_VARIABLE) {
-            Some(name) => Self::choose(&CHOSEN, &name),
-            None => Ok(()),
-        }
-    }
-
-    #[cfg(feature = "std")]
-    fn choose(chosen: &OnceLock<Self>, name: &OsStr) -> Result<(), BackendError> {
-        let wanted = name.to_string_lossy().parse()?;
-        match *chosen.get_or_init(|| wanted) {
-            backend if backend == wanted => Ok(()),
-            other => Err(BackendError::TooLate(other)),
-        }
-    }
-
     /// The widest that this CPU has, unless it runs that one in halves: a rule and not a
     /// measurement, so that one machine does the same each time.
     #[cfg(feature = "std")]
     fn fastest() -> Self {
         let best = Self::supported().find(|backend| !backend.0.is_run_in_halves());
         best.unwrap_or(Self(InstructionSet::Portable))
-    }
-
-    /// Its name.
-    pub fn name(self) -> &'static str {
-        self.0.name()
     }
 
     /// The digests of equal blocks.
@@ -257,29 +187,6 @@ impl InstructionSet {
             _ => false,
         }
     }
-}
-
-impl FromStr for Backend {
-    type Err = BackendError;
-
-    fn from_str(name: &str) -> Result<Self, BackendError> {
-        match InstructionSet::ALL.iter().find(|set| set.name() == name) {
-            Some(set) if set.is_supported() => Ok(Self(*set)),
-            Some(set) => Err(BackendError::Unsupported(set.name())),
-            None => Err(BackendError::Unknown(name.to_owned())),
-        }
-    }
-}
-
-impl fmt::Display for Backend {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-fn names_of_supported() -> String {
-    let names: Vec<_> = Backend::supported().map(Backend::name).collect();
-    names.join(", ")
 }
 
 #[cfg(test)]

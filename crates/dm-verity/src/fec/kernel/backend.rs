@@ -12,10 +12,14 @@ use super::neon;
 use super::portable;
 #[cfg(target_arch = "x86_64")]
 use super::{avx2, gfni_avx2, gfni_avx512, ssse3};
+use crate::chosen_backend::chosen_backend;
 
-/// The environment variable that `FecBackend::choose_from_env` reads.
-#[cfg(feature = "std")]
-pub const FEC_BACKEND_VARIABLE: &str = "DM_VERITY_FEC_BACKEND";
+chosen_backend!(
+    FecBackend(FecInstructions),
+    FecBackendError,
+    FEC_BACKEND_VARIABLE = "DM_VERITY_FEC_BACKEND",
+    "FEC"
+);
 
 /// A way to multiply bytes that this CPU has. Written as its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -37,85 +41,11 @@ enum FecInstructions {
     Portable,
 }
 
-/// No backend can be used as asked.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum FecBackendError {
-    /// No backend of this architecture has the name.
-    #[error(
-        "there is no FEC backend {0:?}: this machine has {supported}",
-        supported = names_of_supported()
-    )]
-    Unknown(String),
-    /// The CPU lacks the instructions.
-    #[error(
-        "this CPU cannot run the FEC backend {0}: it has {supported}",
-        supported = names_of_supported()
-    )]
-    Unsupported(&'static str),
-    /// Another one is in use already.
-    #[cfg(feature = "std")]
-    #[error("the FEC backend {0} is in use already")]
-    TooLate(FecBackend),
-}
-
-/// The backend of this process, once it is chosen.
-#[cfg(feature = "std")]
-static CHOSEN: OnceLock<FecBackend> = OnceLock::new();
-
 impl FecBackend {
-    /// All that this CPU has; `portable` is always among them.
-    pub fn supported() -> impl Iterator<Item = Self> {
-        FecInstructions::ALL
-            .iter()
-            .copied()
-            .filter(|set| set.is_supported())
-            .map(Self)
-    }
-
-    /// The backend of this process: the fastest that the CPU has, if
-    /// `choose_from_env` has not chosen another before. Without the feature `std` nobody looks at
-    /// the CPU, and it is always `portable`.
-    pub fn chosen() -> Self {
-        #[cfg(feature = "std")]
-        return *CHOSEN.get_or_init(Self::fastest);
-        #[cfg(not(feature = "std"))]
-        Self(FecInstructions::Portable)
-    }
-
-    /// Makes the backend that the environment variable [`FEC_BACKEND_VARIABLE`] names
-    /// that of this process; without the variable nothing happens. To be called
-    /// before anything is encoded or decoded.
-    ///
-    /// # Errors
-    ///
-    /// The name is unknown, the CPU lacks the instructions, or another backend is
-    /// in use already.
-    #[cfg(feature = "std")]
-    pub fn choose_from_env() -> Result<(), FecBackendError> {
-        match env::var_os(FEC_BACKEND_VARIABLE) {
-            Some(name) => Self::choose(&CHOSEN, &name),
-            None => Ok(()),
-        }
-    }
-
-    #[cfg(feature = "std")]
-    fn choose(chosen: &OnceLock<Self>, name: &OsStr) -> Result<(), FecBackendError> {
-        let wanted = name.to_string_lossy().parse()?;
-        match *chosen.get_or_init(|| wanted) {
-            backend if backend == wanted => Ok(()),
-            other => Err(FecBackendError::TooLate(other)),
-        }
-    }
-
     #[cfg(feature = "std")]
     fn fastest() -> Self {
         let best = Self::supported().next();
         best.unwrap_or(Self(FecInstructions::Portable))
-    }
-
-    /// Its name.
-    pub fn name(self) -> &'static str {
-        self.0.name()
     }
 
     /// Adds `data`, multiplied by each coefficient, to bytes of the plane of that coefficient, from
@@ -253,29 +183,6 @@ impl FecInstructions {
     fn is_supported(self) -> bool {
         matches!(self, Self::Portable)
     }
-}
-
-impl FromStr for FecBackend {
-    type Err = FecBackendError;
-
-    fn from_str(name: &str) -> Result<Self, FecBackendError> {
-        match FecInstructions::ALL.iter().find(|set| set.name() == name) {
-            Some(set) if set.is_supported() => Ok(Self(*set)),
-            Some(set) => Err(FecBackendError::Unsupported(set.name())),
-            None => Err(FecBackendError::Unknown(name.to_owned())),
-        }
-    }
-}
-
-impl fmt::Display for FecBackend {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-fn names_of_supported() -> String {
-    let names: Vec<_> = FecBackend::supported().map(FecBackend::name).collect();
-    names.join(", ")
 }
 
 #[cfg(test)]
