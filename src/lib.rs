@@ -18,7 +18,7 @@
 //! | `mountinfo`, `sysfs`, `uevent`, `signals`, `memory` | what the kernel says |
 //! | `watchdog`, `pause` | how long a device may take to answer, and how anything waits |
 //! | `prefetch`, `corrections` | what is done, and what is told, while a disk is served |
-//! | `holders` | who keeps a disk from being unmounted |
+//! | `holders`, `held_devices` | who keeps a disk from being unmounted, and when it is free again |
 //! | [`log`] | what is said on standard error, by all of them |
 //! | `termination_log` | what the program leaves for Kubernetes when it fails (in the program alone) |
 //! | `sys` | system calls that no crate wraps, and every `unsafe` |
@@ -49,6 +49,7 @@ mod expect;
 mod fuse;
 #[doc(hidden)]
 pub mod fuzzing;
+mod held_devices;
 mod holders;
 mod lock;
 pub mod log;

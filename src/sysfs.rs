@@ -42,6 +42,28 @@ pub(crate) fn made_of(device: DeviceNumber) -> Vec<String> {
     holders.into_iter().flatten().flatten().map(name).collect()
 }
 
+/// A block device, and what the kernel calls it: the path of its node below `/dev`.
+pub(crate) struct NamedDevice {
+    pub(crate) number: DeviceNumber,
+    pub(crate) name: String,
+}
+
+/// The devices that a mapping is made of, as far as sysfs tells.
+pub(crate) fn below(mapping: DeviceNumber) -> Vec<NamedDevice> {
+    let below = fs::read_dir(folder(mapping).join("slaves"));
+    let named = |device: fs::DirEntry| {
+        let number = fs::read_to_string(device.path().join("dev")).ok()?;
+        let event = fs::read_to_string(device.path().join("uevent")).ok()?;
+        let name = event.lines().find_map(|line| line.strip_prefix("DEVNAME="));
+        Some(NamedDevice {
+            number: number.trim().parse().ok()?,
+            name: name?.to_owned(),
+        })
+    };
+    let below = below.into_iter().flatten().flatten();
+    below.filter_map(named).collect()
+}
+
 /// Whether a mapping still holds the device of this number. One that was unplugged is held by nobody
 /// any more, whatever may have got its number since. None where sysfs does not tell.
 pub(crate) fn holds(mapping: DeviceNumber, device: DeviceNumber) -> Option<bool> {

@@ -12,6 +12,7 @@ use crate::{
     FuseError,
     device_mapper::{DeviceMapper, MappingError, MappingName},
     fuse::FuseMount,
+    held_devices::HeldDevices,
     holders, log,
     mount::Mounted,
     mountinfo,
@@ -160,7 +161,7 @@ fn take(
     flags: MntFlags,
 ) -> Result<(PathBuf, Left), UnmountError> {
     let mut tries = 0;
-    let (path, number, found) = loop {
+    let (path, number, found, held) = loop {
         let shown = find_by(device_mapper, mount_point);
         let (shown, found) = match own {
             Some(own) => shown.map_err(|error| hidden(device_mapper, own, error))?,
@@ -184,10 +185,11 @@ fn take(
             Escaped::path(&path)
         );
         let (pinned, number) = (shown.resolved.pinned(), shown.mount.device);
+        let held = HeldDevices::of(number);
         match telling(&waits, || {
             umount2(&pinned, flags | MntFlags::UMOUNT_NOFOLLOW)
         }) {
-            Ok(()) => break (path, number, found),
+            Ok(()) => break (path, number, found, held),
             // Whoever else unmounts it, or looks at it, at this moment makes it busy too.
             Err(nix::Error::EBUSY) if tries < BUSY_TRIES => {
                 tries += 1;
@@ -207,7 +209,8 @@ fn take(
     let left = if !found.own {
         Left::Theirs(found.name)
     } else if device_mapper.remove_unused(&found.name)? {
-        // The kernel would have removed it on its own, but a moment later.
+        // The kernel would have removed it on its own, but a moment later; perhaps it still does.
+        held.wait_until_free();
         Left::Nothing
     } else {
         Left::Shared(number)

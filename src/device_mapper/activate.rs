@@ -20,6 +20,10 @@ const HALF_MADE: Duration = Duration::from_secs(2);
 /// How often a mapping that somebody else is making or removing is looked at.
 const POLL: Duration = Duration::from_millis(10);
 
+/// How often, so far apart, a device that is busy is tried again: who just looks whether it is free,
+/// or has just let go of it, has it for a moment.
+const BUSY_TRIES: u32 = 5;
+
 impl DeviceMapper {
     /// Makes an active, read-only mapping with this table, or joins the one that is there: one
     /// of this name with another table is an error.
@@ -112,7 +116,16 @@ impl DeviceMapper {
     fn load_inactive(&self, id: &DevId<'_>, table: &VerityTable) -> Result<(), DmError> {
         let target = [(0, table.sectors(), TARGET.to_owned(), table.to_string())];
         let read_only = DmOptions::default().set_flags(DmFlags::DM_READONLY);
-        self.dm.table_load(id, &target, read_only).map(|_| ())
+        let mut tries = 0;
+        loop {
+            match self.dm.table_load(id, &target, read_only) {
+                Err(error) if errno(&error) == Some(libc::EBUSY) && tries < BUSY_TRIES => {
+                    tries += 1;
+                    thread::sleep(POLL);
+                }
+                result => return result.map(|_| ()),
+            }
+        }
     }
 
     /// Loads the table and makes it the active one. False where somebody took the mapping for

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    os::unix::fs::MetadataExt,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -35,6 +35,10 @@ pub(crate) const TESTS: &[Test] = &[
     ("run_twice", run_twice),
     ("the_same_disk_at_two_places", the_same_disk_at_two_places),
     ("unmount_leaves_nothing", unmount_leaves_nothing),
+    (
+        "an_unmounted_device_is_free_at_once",
+        an_unmounted_device_is_free_at_once,
+    ),
     ("a_busy_mount_stays", a_busy_mount_stays),
     (
         "another_unmount_takes_all_along",
@@ -188,6 +192,24 @@ fn unmount_leaves_nothing() {
     before.check();
     mounter(&disk.line("unmount")).is(4, &["not mounted"]);
     mounter(&disk.line("status")).is(4, &["not mounted"]);
+}
+
+/// The kernel removes a mapping with its last user, and lets go of the device a moment later: whoever
+/// unmounted it does not have to know. Who comes first differs from time to time.
+fn an_unmounted_device_is_free_at_once() {
+    let mut disk = TestDisk::new();
+    let device = Loop::new(&disk.image);
+    disk.image = device.path().into();
+    let mut alone = fs::OpenOptions::new();
+    alone.read(true).custom_flags(libc::O_EXCL);
+    for round in 0..30 {
+        mounter(&disk.mount_line("")).is(0, &[]);
+        let busy = alone.open(device.path()).unwrap_err();
+        assert_eq!(busy.raw_os_error(), Some(libc::EBUSY));
+        mounter(&disk.line("unmount")).is(0, &[]);
+        let free = alone.open(device.path());
+        assert!(free.is_ok(), "round {round}: {free:?}");
+    }
 }
 
 fn a_busy_mount_stays() {

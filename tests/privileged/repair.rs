@@ -80,7 +80,7 @@ fn a_mounted_device_is_refused() {
     let device = Loop::new(&disk.image);
     disk.image = device.path().into();
     mounter(&disk.mount_line("")).is(0, &[]);
-    repair(&disk, text(device.path())).is(5, &[]);
+    repair(&disk, text(device.path())).is(5, &["/dev/loop", "is in use", "os error 16"]);
     mounter(&disk.line("unmount")).is(0, &[]);
     repair(&disk, text(device.path())).is(0, &[]);
 }

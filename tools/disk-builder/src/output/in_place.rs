@@ -68,8 +68,15 @@ pub(super) fn open_in_place(
     } else {
         return Err(BackingFileError::OtherKind(path.to_owned()).into());
     };
-    let file = place.open(OFlags::RDWR | alone);
-    let file = file.map_err(FileError::new("open", path))?;
+    let file = place
+        .open(OFlags::RDWR | alone)
+        .map_err(|source| match source.kind() {
+            io::ErrorKind::ResourceBusy => OutputError::InUse {
+                path: path.to_owned(),
+                source,
+            },
+            _ => FileError::new("open", path)(source).into(),
+        })?;
     let opened = file.metadata().map_err(FileError::new("open", path))?;
     // Somebody has just put something else there.
     if !place::is_same(&opened, found) {

@@ -9,7 +9,7 @@ mod place;
 mod signatures;
 pub(crate) mod storage;
 
-use std::path::PathBuf;
+use std::{io, path::PathBuf};
 
 use model_disk::{
     BackingFile, BackingFileError, Escaped, ExitCode, FileError, HasExitCode, ReadAt,
@@ -40,9 +40,20 @@ pub enum Output {
 /// Why nothing can be written there.
 #[derive(Debug, thiserror::Error)]
 pub enum OutputError {
-    /// It cannot be looked at, or is in use.
+    /// It cannot be looked at.
     #[error(transparent)]
     BackingFile(#[from] BackingFileError),
+    /// It is a device that somebody has for themselves.
+    #[error(
+        "{} is in use: it is mounted, or a part of another device; end that first",
+        Escaped::path(path)
+    )]
+    InUse {
+        /// The device.
+        path: PathBuf,
+        /// EBUSY.
+        source: io::Error,
+    },
     /// It names a directory, be it there or not.
     #[error("{} names a directory: name a file in it", Escaped::path(.0))]
     Directory(PathBuf),
@@ -101,7 +112,8 @@ impl HasExitCode for OutputError {
         match self {
             Self::BackingFile(error) => error.exit_code(),
             Self::Directory(_) => ExitCode::Usage,
-            Self::Link(_)
+            Self::InUse { .. }
+            | Self::Link(_)
             | Self::Exists(_)
             | Self::Signature { .. }
             | Self::Locked { .. }
