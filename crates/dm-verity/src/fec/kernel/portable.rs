@@ -1,9 +1,13 @@
-//! Plain code that a compiler turns into the vectors that every CPU of the architecture has.
+//! Plain code for any CPU: eight bytes in a word, and as many words side by side as a compiler may turn
+//! into vectors. It does not count on that: in a program that is built small there are none.
 
-use super::super::field;
+use super::super::field::{self, POLYNOMIAL};
 
-/// As many bytes are multiplied side by side.
-const LANES: usize = 64;
+/// As many words are multiplied side by side.
+const WORDS: usize = 4;
+
+/// As many bytes are in a word.
+const LANES: usize = size_of::<u64>();
 
 /// Adds `data`, multiplied by each coefficient, to the plane of that coefficient.
 pub(super) fn multiply_add<const PLANES: usize>(
@@ -11,25 +15,25 @@ pub(super) fn multiply_add<const PLANES: usize>(
     data: &[u8],
     mut planes: [&mut [u8]; PLANES],
 ) {
-    let (chunks, tail) = data.as_chunks::<LANES>();
+    let (chunks, tail) = data.as_chunks::<{ WORDS * LANES }>();
     for (n, chunk) in chunks.iter().enumerate() {
-        let mut multiple = *chunk;
-        let mut sums = [[0; LANES]; PLANES];
+        let mut multiple = words(chunk);
+        let mut sums = [[0; WORDS]; PLANES];
         for bit in 0..8 {
-            for p in 0..PLANES {
-                let mask = 0u8.wrapping_sub(coefficients[p] >> bit & 1);
-                for lane in 0..LANES {
-                    sums[p][lane] ^= multiple[lane] & mask;
+            for (sum, coefficient) in sums.iter_mut().zip(coefficients) {
+                let mask = 0u64.wrapping_sub(u64::from(coefficient >> bit & 1));
+                for word in 0..WORDS {
+                    sum[word] ^= multiple[word] & mask;
                 }
             }
-            for byte in &mut multiple {
-                *byte = field::times_alpha(*byte);
-            }
+            multiple = multiple.map(each_times_alpha);
         }
-        for p in 0..PLANES {
-            let bytes = &mut planes[p].as_chunks_mut::<LANES>().0[n];
-            for lane in 0..LANES {
-                bytes[lane] ^= sums[p][lane];
+        for (plane, sum) in planes.iter_mut().zip(sums) {
+            let bytes = &mut plane.as_chunks_mut::<{ WORDS * LANES }>().0[n];
+            let before = words(bytes);
+            for word in 0..WORDS {
+                let after = before[word] ^ sum[word];
+                bytes.as_chunks_mut::<LANES>().0[word] = after.to_ne_bytes();
             }
         }
     }
@@ -39,4 +43,18 @@ pub(super) fn multiply_add<const PLANES: usize>(
             *byte ^= field::multiply(coefficient, *other);
         }
     }
+}
+
+fn words(bytes: &[u8; WORDS * LANES]) -> [u64; WORDS] {
+    let (words, _) = bytes.as_chunks::<LANES>();
+    core::array::from_fn(|word| u64::from_ne_bytes(words[word]))
+}
+
+/// The product of each byte of a word with x.
+fn each_times_alpha(word: u64) -> u64 {
+    const EACH: u64 = u64::from_ne_bytes([1; LANES]);
+    let carried = word >> 7 & EACH;
+    // All bits of the bytes that carry.
+    let mask = (carried << 8).wrapping_sub(carried);
+    ((word & !(EACH << 7)) << 1) ^ (mask & (EACH * POLYNOMIAL as u64))
 }
