@@ -19,8 +19,8 @@ pub(super) fn more_than_can_be_corrected() {
     let disk = FecDisk::new();
     disk.row().take(3).for_each(|block| disk.spoil(block));
     disk.is_corrupt(&disk.options);
-    let line = disk.disk.mount_line(&disk.options);
-    let mut sidecar = Sidecar::start("disk-mounter", &line.replacen("mount", "sidecar", 1));
+    let line = disk.disk.sidecar_line(&disk.options);
+    let mut sidecar = Sidecar::start("disk-mounter", &line);
     sidecar.wait_for("ready:");
     let error = fs::read(disk.disk.mount_point().join("model.safetensors")).unwrap_err();
     assert_eq!(error.raw_os_error(), Some(nix::libc::EIO));

@@ -48,7 +48,7 @@ pub(super) fn by_fuse() {
     );
     mounter(&disk.disk.line("unmount")).is(0, &[]);
     disk.row().take(2).for_each(|block| disk.spoil(block));
-    let mut sidecar = Sidecar::start("disk-mounter", &mount.replacen("mount", "sidecar", 1));
+    let mut sidecar = Sidecar::start("disk-mounter", &disk.disk.sidecar_line(&options));
     sidecar.wait_for("ready:");
     assert_eq!(files(&disk.disk.mount_point()), disk.disk.files);
     let status = disk.status();
@@ -102,8 +102,8 @@ pub(super) fn run_twice() {
 
 pub(super) fn the_sidecar_tells() {
     let disk = FecDisk::new();
-    let line = disk.disk.mount_line(&disk.options);
-    let mut sidecar = Sidecar::start("disk-mounter", &line.replacen("mount", "sidecar", 1));
+    let line = disk.disk.sidecar_line(&disk.options);
+    let mut sidecar = Sidecar::start("disk-mounter", &line);
     sidecar.wait_for("ready:");
     disk.spoil(disk.block);
     drop_caches();

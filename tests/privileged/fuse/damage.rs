@@ -49,7 +49,7 @@ pub(super) fn a_device_that_fails() {
     let mut disk = TestDisk::new();
     let at = in_the_largest_file(&disk) / 4096 * 4096;
     let device = FaultDevice::below(&mut disk);
-    let line = disk.mount_line("--fuse").replacen("mount", "sidecar", 1);
+    let line = disk.sidecar_line("--fuse");
     let mut sidecar = Sidecar::start("disk-mounter", &line);
     sidecar.wait_for("ready:");
     device.fail_in(at..at + 4096);

@@ -17,7 +17,7 @@ pub(super) fn nothing_is_mounted_of_another_disk() {
     disk.root_hash = "00".repeat(32);
     mounter(&disk.mount_line("--fuse")).is(3, &["the root hash does not match"]);
     assert!(!disk.mount_point().exists());
-    let line = disk.mount_line("--fuse").replacen("mount", "sidecar", 1);
+    let line = disk.sidecar_line("--fuse");
     mounter(&line).is(3, &["the root hash does not match"]);
     assert!(!disk.mount_point().exists());
     let missing = disk
@@ -37,7 +37,7 @@ pub(super) fn what_is_mounted_there_already() {
     mounted(&disk);
     mounter(&disk.mount_line("--fuse")).is(0, &["is mounted at", "already"]);
     assert_eq!(servers().len(), 1);
-    let line = disk.mount_line("--fuse").replacen("mount", "sidecar", 1);
+    let line = disk.sidecar_line("--fuse");
     mounter(&line).is(5, &["served by another process"]);
     // No kind of mount becomes the other.
     mounter(&disk.mount_line("")).is(5, &["without dm-verity"]);

@@ -14,7 +14,7 @@ use crate::{
 use super::{all_have_ended, is_io_error, mounted, read_last, server, status, unmount};
 
 fn sidecar(disk: &TestDisk) -> Sidecar {
-    let line = disk.mount_line("--fuse").replacen("mount", "sidecar", 1);
+    let line = disk.sidecar_line("--fuse");
     let mut sidecar = Sidecar::start("disk-mounter", &line);
     sidecar.wait_for("ready:");
     sidecar

@@ -63,7 +63,7 @@ pub(super) fn a_corrupt_disk_that_is_mounted_already() {
     mounter(&disk.mount_line("")).is(0, &[]);
     disk.flip(in_the_largest_file(&disk));
     read(&disk).unwrap_err();
-    let line = disk.mount_line("").replacen("mount", "sidecar", 1);
+    let line = disk.sidecar_line("");
     let mut sidecar = Sidecar::start("disk-mounter", &line);
     sidecar.wait_for("is corrupt");
     sidecar.wait_for("was mounted by an earlier run");

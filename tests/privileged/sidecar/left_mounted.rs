@@ -14,8 +14,7 @@ use super::{Sidecar, read, takes_signals};
 pub(super) fn leaves_a_disk_where_it_is() {
     let disk = TestDisk::new();
     let offset = in_the_largest_file(&disk);
-    let line = disk.mount_line("--leave-mounted");
-    let line = line.replacen("mount", "sidecar", 1);
+    let line = disk.sidecar_line("--leave-mounted");
     let mut sidecar = Sidecar::start("disk-mounter", &line);
     sidecar.wait_for("ready:");
     let mounted = mount_line(&disk.mount_point());
@@ -48,8 +47,8 @@ pub(super) fn leaves_a_disk_where_it_is() {
 /// What has come to the place of its mount since it looked last.
 pub(super) fn leaves_nothing_that_is_not_its_own() {
     let start = |disk: &TestDisk| {
-        let line = disk.mount_line("--leave-mounted");
-        let mut sidecar = Sidecar::start("disk-mounter", &line.replacen("mount", "sidecar", 1));
+        let line = disk.sidecar_line("--leave-mounted");
+        let mut sidecar = Sidecar::start("disk-mounter", &line);
         sidecar.wait_for("ready:");
         sidecar.signal(Signal::SIGSTOP);
         sidecar
@@ -88,9 +87,7 @@ pub(super) fn leaves_a_mount_also_at_its_start() {
     let disk = TestDisk::new();
     mounter(&disk.mount_line("")).is(0, &[]);
     let mounted = mount_line(&disk.mount_point());
-    let line = disk
-        .mount_line("--wait 600 --leave-mounted")
-        .replacen("mount", "sidecar", 1);
+    let line = disk.sidecar_line("--wait 600 --leave-mounted");
     let absent = disk.path("absent");
     let line = line.replace(disk.image.to_str().unwrap(), absent.to_str().unwrap());
     let start = || {

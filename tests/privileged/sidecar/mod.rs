@@ -163,9 +163,7 @@ fn serves_until_it_is_asked_to_end() {
 
 fn ends_while_it_waits_for_the_device() {
     let disk = TestDisk::new();
-    let line = disk
-        .mount_line("--wait 600")
-        .replacen("mount", "sidecar", 1);
+    let line = disk.sidecar_line("--wait 600");
     let absent = disk.path("absent");
     let line = line.replace(disk.image.to_str().unwrap(), absent.to_str().unwrap());
     let sidecar = Sidecar::start("disk-mounter", &line);
@@ -196,7 +194,7 @@ fn a_disk_that_cannot_be_mounted_any_more() {
     let disk = TestDisk::new();
     fs::create_dir(disk.mount_point()).unwrap();
     let before = Leftovers::look();
-    let line = disk.mount_line("--wait 0").replacen("mount", "sidecar", 1);
+    let line = disk.sidecar_line("--wait 0");
     let (root_block, _) = disk.levels().into_iter().min().unwrap();
     for (device, code, words) in [
         (&disk.image, 3, "the root hash does not match"),
@@ -219,9 +217,7 @@ fn a_disk_that_cannot_be_mounted_any_more() {
     first.signal(Signal::SIGKILL);
     first.end();
     let absent = disk.path("absent");
-    let line = disk
-        .mount_line("--wait 600")
-        .replacen("mount", "sidecar", 1);
+    let line = disk.sidecar_line("--wait 600");
     let line = line.replace(disk.image.to_str().unwrap(), absent.to_str().unwrap());
     let sidecar = Sidecar::start("disk-mounter", &line);
     takes_signals(&sidecar);
@@ -237,7 +233,7 @@ fn the_helper_is_killed() {
     sidecar
         .end()
         .is(1, &["helper process has ended", "stays mounted"]);
-    let line = disk.mount_line("").replacen("mount", "sidecar", 1);
+    let line = disk.sidecar_line("");
     let mut second = Sidecar::start("disk-mounter", &line);
     second.wait_for("already");
     second.wait_for("ready");
@@ -251,7 +247,7 @@ fn the_helper_is_killed() {
 
 fn the_first_process_of_a_container() {
     let disk = TestDisk::new();
-    let line = disk.mount_line("").replacen("mount", "sidecar", 1);
+    let line = disk.sidecar_line("");
     // A grandchild that ends after the sidecar has become the first process.
     let script =
         format!("(sh -c 'read -r line </proc/uptime; sleep 0.2' &); exec disk-mounter {line}");

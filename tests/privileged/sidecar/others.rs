@@ -7,21 +7,25 @@ use nix::sys::signal::Signal;
 use crate::{
     disk::{TestDisk, files},
     machine::{drop_caches, mount_line},
-    run::{check, mounter},
+    run::{Outcome, check, mounter},
 };
 
 use super::{Sidecar, until};
+
+/// Asked once more, it does not wait for those who use the disk.
+fn asked_twice(sidecar: Sidecar) -> Outcome {
+    sidecar.signal(Signal::SIGTERM);
+    until("it has taken the first signal", || {
+        u64::from_str_radix(&sidecar.status_field("ShdPnd"), 16).unwrap() == 0
+    });
+    sidecar.terminate()
+}
 
 pub(super) fn a_mount_in_use_is_detached() {
     let disk = TestDisk::new();
     let sidecar = Sidecar::ready(&disk);
     let mut open = fs::File::open(disk.mount_point().join("README.md")).unwrap();
-    sidecar.signal(Signal::SIGTERM);
-    // Asked once more, it does not wait for the file to be closed.
-    until("it has taken the first signal", || {
-        u64::from_str_radix(&sidecar.status_field("ShdPnd"), 16).unwrap() == 0
-    });
-    sidecar.terminate().is(0, &["in use and is detached"]);
+    asked_twice(sidecar).is(0, &["in use and is detached"]);
     assert_eq!(mount_line(&disk.mount_point()), None);
     let mut text = Vec::new();
     open.read_to_end(&mut text).unwrap();
@@ -35,12 +39,7 @@ pub(super) fn a_mount_in_the_disk_stays() {
     let inner = disk.mount_point().join("1_Pooling");
     check("mount", ["-t", "tmpfs", "theirs", inner.to_str().unwrap()]);
     mounter(&disk.line("unmount")).is(5, &["in use by a mount in it, at", "1_Pooling"]);
-    sidecar.signal(Signal::SIGTERM);
-    // Asked once more, it does not wait.
-    until("it has taken the first signal", || {
-        u64::from_str_radix(&sidecar.status_field("ShdPnd"), 16).unwrap() == 0
-    });
-    sidecar.terminate().is(5, &["in use by a mount in it"]);
+    asked_twice(sidecar).is(5, &["in use by a mount in it"]);
     assert_ne!(mount_line(&inner), None);
     check("umount", [&inner]);
     mounter(&disk.line("unmount")).is(0, &[]);
@@ -58,7 +57,7 @@ pub(super) fn leaves_a_mount_that_came_after_its_own() {
     let disk = TestDisk::new();
     let other = TestDisk::with(&["--salt", "00"]);
     for options in ["", "--name model"] {
-        let line = disk.mount_line(options).replacen("mount", "sidecar", 1);
+        let line = disk.sidecar_line(options);
         let mut sidecar = Sidecar::start("disk-mounter", &line);
         sidecar.wait_for("ready");
         // It sees nothing of what is between its mount and the other.
@@ -99,10 +98,7 @@ pub(super) fn two_share_an_image() {
 pub(super) fn two_share_a_mount() {
     let disk = TestDisk::new();
     let first = Sidecar::ready(&disk);
-    let mut second = Sidecar::start(
-        "disk-mounter",
-        &disk.mount_line("").replacen("mount", "sidecar", 1),
-    );
+    let mut second = Sidecar::start("disk-mounter", &disk.sidecar_line(""));
     second.wait_for("mounted at");
     second.wait_for("ready");
     first.terminate().is(0, &["is unmounted"]);
