@@ -4,7 +4,6 @@ use std::{
     fs::{self, File},
     hash::{BuildHasher, RandomState},
     os::unix::fs::symlink,
-    process::Stdio,
     thread,
     time::Instant,
 };
@@ -59,17 +58,10 @@ fn killed_at_any_moment() {
     let started = Instant::now();
     disk.repaired();
     let whole = started.elapsed();
+    let repair = format!("repair disk --root-hash {} {}", disk.root, disk.options);
     for round in 0..10u64 {
         disk.place.write("disk", &damaged);
-        let mut child = disk
-            .place
-            .builder()
-            .args(["repair", "disk", "--root-hash", &disk.root])
-            .args(disk.options.split_whitespace())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
+        let mut child = disk.place.spawn(&repair);
         let random = RandomState::new().hash_one(round) % 1000;
         thread::sleep(whole.mul_f64(random as f64 / 1000.0));
         child.kill().unwrap();
