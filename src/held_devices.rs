@@ -26,21 +26,29 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const POLL: Duration = Duration::from_millis(2);
 
 /// What a mapping holds.
-pub(crate) struct HeldDevices(Vec<NamedDevice>);
+pub(crate) struct HeldDevices {
+    mapping: DeviceNumber,
+    devices: Vec<NamedDevice>,
+}
 
 impl HeldDevices {
     /// What the mapping of this number holds now, as far as sysfs tells.
     pub(crate) fn of(mapping: DeviceNumber) -> Self {
-        Self(sysfs::below(mapping))
+        Self {
+            mapping,
+            devices: sysfs::below(mapping),
+        }
     }
 
     /// Waits until nobody has them exclusively, once the mapping is removed. One without a node of its
-    /// kernel's name in `/dev` cannot be asked, and one that somebody else has by then, or that does not
-    /// answer, is not waited for long.
-    pub(crate) fn wait_until_free(self) {
+    /// kernel's name in `/dev` cannot be asked; one that is a part of something else too is not free; and
+    /// one that somebody else takes meanwhile, or that does not answer, is not waited for long.
+    pub(crate) fn wait_until_free(mut self) {
         let _ = run_with_timeout(PATIENCE, move || {
             let deadline = Deadline::after(PATIENCE);
-            while self.0.iter().any(is_busy) && !deadline.has_passed() {
+            let (mapping, devices) = (self.mapping, &mut self.devices);
+            devices.retain(|device| !sysfs::is_held_by_others(device.number, mapping));
+            while devices.iter().any(is_busy) && !deadline.has_passed() {
                 thread::sleep(POLL);
             }
         });

@@ -70,11 +70,25 @@ pub(crate) fn holds(mapping: DeviceNumber, device: DeviceNumber) -> Option<bool>
     if !folder(mapping).exists() {
         return None;
     }
+    Some(holders(device).contains(&mapping))
+}
+
+/// Whether something is made of a device that is not this mapping.
+pub(crate) fn is_held_by_others(device: DeviceNumber, than: DeviceNumber) -> bool {
+    holders(device).into_iter().any(|holder| holder != than)
+}
+
+/// The numbers of what is made of a device, without what has just gone.
+fn holders(device: DeviceNumber) -> Vec<DeviceNumber> {
     let holders = fs::read_dir(folder(device).join("holders"));
-    let mut holders = holders.into_iter().flatten().flatten();
-    let is_mapping = |holder: fs::DirEntry| {
-        let number = fs::read_to_string(holder.path().join("dev")).ok();
-        number.and_then(|number| number.trim().parse().ok()) == Some(mapping)
+    let number = |holder: fs::DirEntry| {
+        let number = fs::read_to_string(holder.path().join("dev")).ok()?;
+        number.trim().parse().ok()
     };
-    Some(holders.any(is_mapping))
+    holders
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(number)
+        .collect()
 }

@@ -110,7 +110,7 @@ pub(crate) enum Comparison {
     Repair,
     /// `root-hash` against `mkfs.erofs` and `veritysetup format`
     RootHash,
-    /// `build` against the same, and against `cp -r`
+    /// `build` against the same, and against `cp -r`; `build --fec` against `build`
     Build,
     /// `build` that shares the model's blocks, against `cp -r`
     Reflink,

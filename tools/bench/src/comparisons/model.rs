@@ -21,7 +21,8 @@ const ABOUT_ROOT_HASH: &str = "The root hash of a model directory in the page ca
 
 const ABOUT_BUILD: &str = "From a model directory in the page cache to a disk image with its \
     tree. Only `disk-builder build` writes its image to the disk before it ends; so the others \
-    are listed twice, without and with the time to do that for what they wrote.";
+    are listed twice, without and with the time to do that for what they wrote. With parity the image \
+    has that of 2 roots too.";
 
 /// `root-hash` against what it takes to get one from others.
 pub(super) fn root_hash(bench: &Bench) -> Result<Section> {
@@ -52,13 +53,15 @@ pub(super) fn build(bench: &Bench) -> Result<Section> {
             then_sync: vec![copy],
             ..model.cp()?
         },
+        model.build_with_parity()?,
     ];
     let runs = experiment::run(contestants, bench.settings.rounds)?;
     let mut section = Section::new("Build a disk from a model", ABOUT_BUILD, runs)
         .compare(0, 1, Measure::Faster(Some(2.5)))
         .compare(0, 2, Measure::Faster(Some(2.5)))
         .compare(0, 3, Measure::Cost(Some(1.15)))
-        .compare(0, 4, Measure::Cost(Some(1.15)));
+        .compare(0, 4, Measure::Cost(Some(1.15)))
+        .compare(5, 0, Measure::Cost(Some(1.3)));
     note_caches(&mut section, Caches::Warm);
     Ok(section)
 }
@@ -132,6 +135,13 @@ impl<'a> ModelContest<'a> {
         let commands = vec![self.build_command(&self.bench.output("model.img"))];
         let check = |printed: &str| self.agreed.check(root_hash_in(printed)?);
         self.ours("disk-builder build", commands, check)
+    }
+
+    fn build_with_parity(&self) -> Result<Contestant<'_>> {
+        let mut command = self.build_command(&self.bench.output("model.img"));
+        command.arg("--fec");
+        let check = |printed: &str| self.agreed.check(root_hash_in(printed)?);
+        self.ours("disk-builder build, parity", vec![command], check)
     }
 
     fn ours<'s>(

@@ -6,8 +6,10 @@ use std::collections::BTreeMap;
 /// message to somebody else.
 const WORTH: usize = 256 << 10;
 
-/// The most that waits for what lies beside it.
-const MAX_WAITING: usize = 4 << 20;
+/// The most that waits for what lies beside it. With parity the data comes from 255 places at a time, and
+/// so does its tree; while a piece of that is written through the page cache, the kernel lets nobody
+/// write past it.
+const MAX_WAITING: usize = 16 << 20;
 
 /// Pieces of a file, each given once, in any order.
 #[derive(Debug, Default)]

@@ -16,7 +16,7 @@ const PARITY_BYTES: u64 = 512 << 10;
 const ALL_PARITY_BYTES: u64 = 3 << 20;
 
 /// How many strips there are at least for each thread, so that all end at about the same time.
-const STRIPS_PER_THREAD: u64 = 8;
+const STRIPS_PER_THREAD: u64 = 4;
 
 /// Fewer rows than this are hashed slowly.
 const MIN_ROWS: u64 = 16;
@@ -105,7 +105,7 @@ mod tests {
             (1 << 40, 65536, 2, 2, 4),
             (1 << 40, 65536, 24, 32, 1),
             // So that there are some for each thread.
-            (1 << 30, 4096, 2, 4, 32),
+            (1 << 29, 4096, 2, 4, 32),
             (1 << 20, 4096, 2, 4, 16),
         ] {
             let strips = strips(bytes, block, roots, threads);
