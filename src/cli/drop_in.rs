@@ -6,7 +6,8 @@ use std::{ffi::OsString, path::PathBuf};
 use clap::{CommandFactory, FromArgMatches, Parser, error::ErrorKind};
 
 use super::{
-    MountForm, MountOptions, MounterArguments, MounterCommand, MounterUsageError, SidecarOptions,
+    MountForm, MounterArguments, MounterCommand, MounterUsageError, mount::MountOptions,
+    sidecar::SidecarOptions,
 };
 use crate::{MountRequest, log::LogFormat};
 use model_disk::ErrorChain;

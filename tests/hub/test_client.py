@@ -5,11 +5,11 @@ import json
 import os
 import random
 import subprocess
-import tempfile
 import unittest
 from pathlib import Path
 
-BUILDER = Path(os.environ["DISK_BUILDER"]).resolve()
+from folder import BUILDER, FolderTest
+
 SERVER = Path(os.environ["HUB_SERVER"]).resolve()
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 FILES = {
@@ -24,12 +24,10 @@ FILES = {
 }
 
 
-class Client(unittest.TestCase):
+class Client(FolderTest):
     @classmethod
     def setUpClass(cls):
-        folder = tempfile.TemporaryDirectory(prefix="hub-test-")
-        cls.addClassCleanup(folder.cleanup)
-        cls.folder = Path(folder.name)
+        super().setUpClass()
         bytes_of = random.Random(1)
         for name, size in FILES.items():
             path = cls.folder / "published" / name

@@ -2,16 +2,14 @@
 
 import functools
 import hashlib
-import os
 import ssl
 import subprocess
-import tempfile
 import threading
 import unittest
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
-BUILDER = Path(os.environ["DISK_BUILDER"]).resolve()
+from folder import BUILDER, FolderTest
+
 KEY = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
 
 
@@ -30,12 +28,10 @@ class Handler(SimpleHTTPRequestHandler):
         pass
 
 
-class Tls(unittest.TestCase):
+class Tls(FolderTest):
     @classmethod
     def setUpClass(cls):
-        folder = tempfile.TemporaryDirectory(prefix="tls-test-")
-        cls.addClassCleanup(folder.cleanup)
-        cls.folder = Path(folder.name)
+        super().setUpClass()
         cls.openssl("req", "-x509", *KEY, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=ca")
         cls.openssl("req", *KEY, "-keyout", "key", "-out", "request", "-subj", "/CN=server")
         (cls.folder / "names").write_text("subjectAltName=DNS:localhost\n")

@@ -104,6 +104,11 @@ impl TestDisk {
         )
     }
 
+    /// The same of a sidecar.
+    pub(crate) fn sidecar_line(&self, options: &str) -> String {
+        self.mount_line(options).replacen("mount", "sidecar", 1)
+    }
+
     /// The words of another command on the usual mount point.
     pub(crate) fn line(&self, command: &str) -> String {
         format!("{command} {}", self.mount_point().display())

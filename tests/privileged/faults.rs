@@ -82,10 +82,6 @@ fn gives_an_error_soon(disk: &TestDisk) {
     gives_an_error(disk);
 }
 
-pub(crate) fn sidecar_line(disk: &TestDisk, options: &str) -> String {
-    disk.mount_line(options).replacen("mount", "sidecar", 1)
-}
-
 fn read_errors_while_it_is_mounted() {
     let mut disk = TestDisk::new();
     let places = places(&disk);
@@ -93,7 +89,7 @@ fn read_errors_while_it_is_mounted() {
     let before = Leftovers::look();
     for place in places {
         device.fail_in(place);
-        for line in [disk.mount_line(""), sidecar_line(&disk, "")] {
+        for line in [disk.mount_line(""), disk.sidecar_line("")] {
             let outcome = mounter(&line);
             // It is no corruption, and is not told as one.
             outcome.is(1, &["Input/output error", "fault-device"]);

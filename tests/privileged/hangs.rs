@@ -13,7 +13,7 @@ use crate::{
     Test,
     disk::{TestDisk, files, in_the_largest_file},
     fault_device::FaultDevice,
-    faults::{gives_an_error, places, read, sidecar_line},
+    faults::{gives_an_error, places, read},
     machine::{Leftovers, drop_caches, mount_line},
     run::{check, mounter},
     sidecar::{Sidecar, until},
@@ -76,7 +76,7 @@ fn each_step_of_a_mount() {
     fs::create_dir(disk.mount_point()).unwrap();
     let before = Leftovers::look();
     let mount = disk.mount_line("--wait 0");
-    let lines = [&mount, &sidecar_line(&disk, "--wait 0"), &mount, &mount];
+    let lines = [&mount, &disk.sidecar_line("--wait 0"), &mount, &mount];
     for (place, line) in places.into_iter().zip(lines) {
         device.hang_in(place);
         let mut run = Sidecar::start("disk-mounter", line);
@@ -133,7 +133,7 @@ fn a_sidecar_ends_at_its_start() {
     let before = Leftovers::look();
     for place in places {
         device.hang_in(place);
-        let mut sidecar = Sidecar::start("disk-mounter", &sidecar_line(&disk, "--wait 600"));
+        let mut sidecar = Sidecar::start("disk-mounter", &disk.sidecar_line("--wait 600"));
         until("it waits for the disk", || hangs(sidecar.pid()));
         sidecar.signal(Signal::SIGTERM);
         sidecar.wait_for("asked to end");
@@ -170,7 +170,7 @@ fn a_prefetch_ends() {
     let data = in_the_largest_file(&disk) / 4096 * 4096;
     let device = FaultDevice::below(&mut disk);
     device.hang_in(data..data + 4096);
-    let mut sidecar = Sidecar::start("disk-mounter", &sidecar_line(&disk, "--prefetch"));
+    let mut sidecar = Sidecar::start("disk-mounter", &disk.sidecar_line("--prefetch"));
     sidecar.wait_for("ready");
     until("it waits for the disk", || hangs(sidecar.pid()));
     sidecar.signal(Signal::SIGTERM);
@@ -239,7 +239,7 @@ fn unmount_tells_what_it_waits_for() {
 fn the_mapping_itself() {
     let disk = TestDisk::new();
     let other = disk.path("other");
-    let mut sidecar = Sidecar::start("disk-mounter", &sidecar_line(&disk, "--name suspended"));
+    let mut sidecar = Sidecar::start("disk-mounter", &disk.sidecar_line("--name suspended"));
     sidecar.wait_for("ready");
     check(
         "dmsetup",

@@ -147,8 +147,8 @@ fn the_volume_of_a_pod_becomes_the_mounters() {
         ["-t", "tmpfs", "-o", "mode=0777", "volume", text(&volume)],
     );
     let mount_point = volume.join("disk");
-    let line = disk.mount_line("").replace("/mnt", "/volume/disk");
-    let mut sidecar = Sidecar::start("disk-mounter", &line.replacen("mount", "sidecar", 1));
+    let line = disk.sidecar_line("").replace("/mnt", "/volume/disk");
+    let mut sidecar = Sidecar::start("disk-mounter", &line);
     sidecar.wait_for("is set to 0755");
     sidecar.wait_for("ready");
     for words in [
@@ -255,8 +255,8 @@ fn a_mount_over_the_parent() {
     let disk = TestDisk::new();
     let parent = disk.path("parent");
     fs::create_dir(&parent).unwrap();
-    let line = disk.mount_line("").replace("/mnt", "/parent/mnt");
-    let mut sidecar = Sidecar::start("disk-mounter", &line.replacen("mount", "sidecar", 1));
+    let line = disk.sidecar_line("").replace("/mnt", "/parent/mnt");
+    let mut sidecar = Sidecar::start("disk-mounter", &line);
     sidecar.wait_for("ready");
     check("mount", ["-t", "tmpfs", "theirs", text(&parent)]);
     fs::create_dir(parent.join("mnt")).unwrap();
@@ -309,7 +309,7 @@ fn a_mapping_with_the_uuid_of_another() {
 fn a_renamed_mapping() {
     let disk = TestDisk::new();
     let line = disk.mount_line("--name first");
-    let mut sidecar = Sidecar::start("disk-mounter", &line.replacen("mount", "sidecar", 1));
+    let mut sidecar = Sidecar::start("disk-mounter", &disk.sidecar_line("--name first"));
     sidecar.wait_for("ready:");
     check("dmsetup", ["rename", "first", "second"]);
     // It looks again.

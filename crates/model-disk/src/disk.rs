@@ -1,152 +1,21 @@
 //! The one judgement of a disk: what every command accepts, and what every command refuses.
 
-use std::path::PathBuf;
+mod error;
+mod tree;
+mod unjudged;
 
-use dm_verity::{
-    BlockHasher, HashAlgorithm, HashArea, HashAreaError, RootHash, SUPERBLOCK_SIZE, Superblock,
-    SuperblockError, TreeLayout, VerityParams,
-};
+use dm_verity::{BlockHasher, HashArea, RootHash, TreeLayout, VerityParams};
 use uuid::Uuid;
 
 use crate::{
-    BackingFile, Binding, BindingError, Contradiction, DiskArguments, DiskFec, Escaped, ExitCode,
-    FecError, FecSource, FileError, HasExitCode, ParamsSource, ReadAt,
+    BackingFile, Binding, DiskArguments, DiskFec, FecError, FecSource, ReadAt,
     filesystem::{FsType, HEADER_SIZE, NoFilesystem},
-    superblocks::{FoundSuperblock, NoSuperblock, header, superblock_after, superblock_at},
+    superblocks::header,
 };
+use tree::Tree;
 
-/// Why a disk is refused.
-#[derive(Debug, thiserror::Error)]
-pub enum DiskError {
-    /// It cannot be read.
-    #[error(transparent)]
-    File(#[from] FileError),
-    /// The place of the superblock cannot be found out.
-    #[error(
-        "{} has no {fs_type} filesystem, which would tell where the superblock is (--hash-offset \
-         names the place, --fs-type another filesystem)",
-        Escaped::path(path)
-    )]
-    NoFilesystem {
-        /// The data device.
-        path: PathBuf,
-        /// What was looked for.
-        fs_type: FsType,
-        /// Why it is none.
-        source: NoFilesystem,
-    },
-    /// There is no tree after the filesystem.
-    #[error(
-        "{} has no dm-verity superblock at byte {offset}, after its {fs_type} filesystem \
-         (--hash-offset names another place)",
-        Escaped::path(path)
-    )]
-    NoHashArea {
-        /// The data device.
-        path: PathBuf,
-        /// The filesystem.
-        fs_type: FsType,
-        /// Where the superblock would be.
-        offset: u64,
-    },
-    /// What stands at the place of the superblock is not acceptable.
-    #[error(
-        "the superblock at byte {offset} of {} is not accepted",
-        Escaped::path(path)
-    )]
-    Superblock {
-        /// The hash device.
-        path: PathBuf,
-        /// The place of the superblock.
-        offset: u64,
-        /// What is wrong.
-        source: SuperblockError,
-    },
-    /// The superblock says something else than the arguments.
-    #[error(transparent)]
-    Contradiction(#[from] Contradiction),
-    /// No tree can be where the superblock is.
-    #[error("no hash tree can be on {}", Escaped::path(path))]
-    HashArea {
-        /// The hash device.
-        path: PathBuf,
-        /// What is wrong.
-        source: HashAreaError,
-    },
-    /// A device ends before what should be on it.
-    #[error(
-        "{} is cut short: {what} would end at byte {end}, and it has {bytes} bytes",
-        Escaped::path(path)
-    )]
-    CutShort {
-        /// The device.
-        path: PathBuf,
-        /// The data, the superblock or the hash tree.
-        what: &'static str,
-        /// Where that would end.
-        end: u64,
-        /// How long the device is.
-        bytes: u64,
-    },
-    /// The hash area lies within the data.
-    #[error(
-        "the hash area at byte {offset} of {} lies within the data, which ends at byte {data_end}",
-        Escaped::path(path)
-    )]
-    Overlap {
-        /// The device.
-        path: PathBuf,
-        /// Where the hash area starts.
-        offset: u64,
-        /// Where the data ends.
-        data_end: u64,
-    },
-    /// No FEC area can be where the arguments say.
-    #[error(transparent)]
-    Fec(#[from] FecError),
-    /// The filesystem is one that no hash tree can cover, or none that can be.
-    #[error("the filesystem on {} is refused", Escaped::path(path))]
-    Filesystem {
-        /// The data device.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: NoFilesystem,
-    },
-    /// Nothing makes sure that the root hash covers all of the disk.
-    #[error(transparent)]
-    Binding(#[from] BindingError),
-    /// The root hash is not one of the disk's algorithm.
-    #[error("the disk is hashed with {disk}, the root hash is one of {root_hash}")]
-    Algorithm {
-        /// The disk's algorithm.
-        disk: HashAlgorithm,
-        /// That of the root hash.
-        root_hash: HashAlgorithm,
-    },
-    /// The root block is not the one of the root hash.
-    #[error("the root hash does not match: expected {expected}, the disk has {found}")]
-    RootHash {
-        /// The root hash of the arguments.
-        expected: RootHash,
-        /// The digest of the disk's root block.
-        found: RootHash,
-    },
-}
-
-impl HasExitCode for DiskError {
-    fn exit_code(&self) -> ExitCode {
-        match self {
-            Self::File(error) => error.exit_code(),
-            Self::Fec(error) => error.exit_code(),
-            // The place after a filesystem is always aligned: this one was named.
-            Self::HashArea {
-                source: HashAreaError::Misaligned { .. },
-                ..
-            } => ExitCode::Usage,
-            _ => ExitCode::Integrity,
-        }
-    }
-}
+pub use error::DiskError;
+pub use unjudged::UnjudgedDisk;
 
 /// A disk that has been judged: its parameters are possible and bound, its root block is the one
 /// of the root hash, and its filesystem is not refused.
@@ -389,67 +258,6 @@ impl Disk {
     }
 }
 
-/// A disk that may be corrupt in any place, for who corrects it: its parts fit onto their devices, and
-/// its parameters are bound as far as that can be told before anything has been verified.
-#[derive(Debug)]
-pub struct UnjudgedDisk {
-    disk: Disk,
-    fec: DiskFec,
-    root_hash: RootHash,
-}
-
-impl UnjudgedDisk {
-    /// Looks where its parts are, as [`Disk::check_with_fec`] does. Of the data and the tree any block
-    /// may be corrupt, the root block and the filesystem's first among them.
-    pub fn find(
-        data: BackingFile,
-        hash: Option<BackingFile>,
-        (arguments, root_hash): (&DiskArguments, &RootHash),
-        fec: FecSource<'_>,
-    ) -> Result<Self, DiskError> {
-        // Where it cannot be read, the arguments must say where the tree is.
-        let header = header(&data).unwrap_or_default();
-        let mut disk = Disk::find(data, hash, arguments, &header)?;
-        let fec = disk.find_fec(fec)?;
-        disk.check_algorithm(root_hash)?;
-        let bind_corrected = || disk.bind(&disk.corrected_header(&fec)?).ok();
-        // Neither the salt nor the arguments need a filesystem.
-        let bind_without = || Binding::find(&disk.params, disk.data_blocks, None).ok();
-        disk.binding = disk.bind(&header).or_else(|error| {
-            let bound = bind_corrected().or_else(bind_without);
-            bound.ok_or(error)
-        })?;
-        Ok(Self {
-            disk,
-            fec,
-            root_hash: *root_hash,
-        })
-    }
-
-    /// Judges it, as it is now.
-    pub fn judge(self) -> Result<Disk, DiskError> {
-        let mut disk = self.disk;
-        disk.binding = disk.bind(&header(&disk.data)?)?;
-        disk.check_root_block(&self.root_hash)?;
-        Ok(disk)
-    }
-
-    /// The disk that it claims to be.
-    pub fn claimed(&self) -> &Disk {
-        &self.disk
-    }
-
-    /// What it is to be.
-    pub fn root_hash(&self) -> &RootHash {
-        &self.root_hash
-    }
-
-    /// Its FEC area.
-    pub fn fec(&self) -> &DiskFec {
-        &self.fec
-    }
-}
-
 /// The size in bytes that the filesystem at the start of some data claims; None where there is none
 /// of this type. One that cannot be, or that no hash tree can cover, is refused.
 pub fn filesystem_bytes(
@@ -465,111 +273,6 @@ pub fn filesystem_bytes(
             source,
         }),
     }
-}
-
-/// What is known of a tree before anything of it has been checked.
-struct Tree {
-    params: VerityParams,
-    hash_area: HashArea,
-    uuid: Option<Uuid>,
-    data_blocks: Option<u64>,
-}
-
-impl Tree {
-    fn find(
-        data: &BackingFile,
-        hash: Option<&BackingFile>,
-        header: &[u8],
-        arguments: &DiskArguments,
-    ) -> Result<Self, DiskError> {
-        let (hash_offset, expected) = match &arguments.params {
-            ParamsSource::Arguments { params, hash_area } => {
-                return Ok(Self {
-                    data_blocks: Some(params.data_blocks()),
-                    params: params.clone(),
-                    hash_area: *hash_area,
-                    uuid: None,
-                });
-            }
-            ParamsSource::Superblock {
-                hash_offset,
-                expected,
-            } => (*hash_offset, expected),
-        };
-        let hash_file = hash.unwrap_or(data);
-        let found = match (hash_offset, hash) {
-            (Some(offset), _) => superblock_at(hash_file, offset)?,
-            (None, Some(hash)) => superblock_at(hash, 0)?,
-            (None, None) => after_filesystem(data, arguments.fs_type, header)?,
-        };
-        let offset = found.offset;
-        let superblock = accepted(hash_file, found)?;
-        let params = superblock.params;
-        expected.check(&params)?;
-        let hash_area =
-            HashArea::new(&params, offset, true).map_err(|source| DiskError::HashArea {
-                path: hash_file.path().to_owned(),
-                source,
-            })?;
-        Ok(Self {
-            params,
-            hash_area,
-            uuid: Some(superblock.uuid),
-            data_blocks: expected.data_blocks,
-        })
-    }
-}
-
-fn after_filesystem(
-    data: &BackingFile,
-    fs_type: FsType,
-    header: &[u8],
-) -> Result<FoundSuperblock, DiskError> {
-    let path = || data.path().to_owned();
-    match superblock_after(data, fs_type, header)? {
-        Ok(found) if found.has_magic() => Ok(found),
-        Ok(FoundSuperblock {
-            offset,
-            superblock: Err(NoSuperblock::Beyond { bytes }),
-        }) => Err(DiskError::CutShort {
-            path: path(),
-            what: "the superblock",
-            end: offset.saturating_add(SUPERBLOCK_SIZE as u64),
-            bytes,
-        }),
-        Ok(FoundSuperblock { offset, .. }) => Err(DiskError::NoHashArea {
-            path: path(),
-            fs_type,
-            offset,
-        }),
-        Err(source @ (NoFilesystem::Magic | NoFilesystem::Size)) => Err(DiskError::NoFilesystem {
-            path: path(),
-            fs_type,
-            source,
-        }),
-        Err(source) => Err(DiskError::Filesystem {
-            path: path(),
-            source,
-        }),
-    }
-}
-
-/// The superblock that was found, or why the disk is refused for what is there.
-fn accepted(file: &BackingFile, found: FoundSuperblock) -> Result<Superblock, DiskError> {
-    let (path, offset) = (file.path().to_owned(), found.offset);
-    found.superblock.map_err(|reason| match reason {
-        NoSuperblock::Beyond { bytes } => DiskError::CutShort {
-            path,
-            what: "the superblock",
-            end: offset.saturating_add(SUPERBLOCK_SIZE as u64),
-            bytes,
-        },
-        NoSuperblock::Refused(source) => DiskError::Superblock {
-            path,
-            offset,
-            source,
-        },
-    })
 }
 
 fn holds(file: &BackingFile, what: &'static str, end: u64) -> Result<(), DiskError> {

@@ -19,7 +19,6 @@ use crate::{
     container::VISIBLE_UDEV,
     disk::{TestDisk, in_the_largest_file},
     fault_device::FaultDevice,
-    faults::sidecar_line,
 };
 
 /// To unmount.
@@ -95,7 +94,7 @@ pub(super) fn gives_up_what_it_does_not_need() {
     let data = in_the_largest_file(&disk) / 4096 * 4096;
     let device = FaultDevice::below(&mut disk);
     device.hang_in(data..data + 4096);
-    let mut sidecar = Sidecar::start("disk-mounter", &sidecar_line(&disk, "--prefetch"));
+    let mut sidecar = Sidecar::start("disk-mounter", &disk.sidecar_line("--prefetch"));
     sidecar.wait_for("ready");
     // The thread that lists the files may be the one that is held up.
     until("it reads", || sidecar.threads().len() >= 2);
@@ -113,7 +112,7 @@ pub(super) fn cannot_give_up_what_it_does_not_need() {
         ("setgid", "cannot become user 65534"),
     ] {
         let start = |options: &str| {
-            let line = sidecar_line(&disk, options);
+            let line = disk.sidecar_line(options);
             let line = format!("--bounding-set -{capability} disk-mounter {line}");
             Sidecar::start("setpriv", &line)
         };
@@ -132,7 +131,7 @@ pub(super) fn cannot_give_up_what_it_does_not_need() {
 pub(super) fn ends_where_udev_runs() {
     let disk = TestDisk::new();
     let udev = Udev::start();
-    let line = sidecar_line(&disk, "");
+    let line = disk.sidecar_line("");
     let mount = line.replacen("sidecar", "mount", 1);
     for before in [String::new(), format!("disk-mounter {mount}")] {
         let script = format!(
@@ -168,7 +167,7 @@ pub(super) fn below_a_private_directory() {
     fs::create_dir(&folder).unwrap();
     fs::set_permissions(&folder, Permissions::from_mode(0o700)).unwrap();
     let mount_point = folder.join("mnt");
-    let line = sidecar_line(&disk, "--prefetch").replace(
+    let line = disk.sidecar_line("--prefetch").replace(
         disk.mount_point().to_str().unwrap(),
         mount_point.to_str().unwrap(),
     );

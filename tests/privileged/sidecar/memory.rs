@@ -37,9 +37,7 @@ pub(super) fn prefetch_caches_all_files() {
     assert_eq!(cached(&weights), 3 << 20);
     mounter(&disk.line("unmount")).is(0, &[]);
 
-    let line = disk
-        .mount_line("--prefetch")
-        .replacen("mount", "sidecar", 1);
+    let line = disk.sidecar_line("--prefetch");
     let mut sidecar = Sidecar::start("disk-mounter", &line);
     sidecar.wait_for("prefetch: done");
     assert_eq!(cached(&weights), 3 << 20);

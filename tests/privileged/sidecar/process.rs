@@ -42,7 +42,7 @@ impl Sidecar {
 
     /// Starts one for a disk, and waits until it is ready.
     pub(crate) fn ready(disk: &TestDisk) -> Self {
-        let line = disk.mount_line("").replacen("mount", "sidecar", 1);
+        let line = disk.sidecar_line("");
         let mut sidecar = Self::start("disk-mounter", &line);
         // (Not "already".)
         sidecar.wait_for("ready:");

@@ -1,7 +1,7 @@
 //! A machine that gives no more threads.
 
 use super::{Sidecar, control_group::ControlGroup};
-use crate::{disk::TestDisk, faults::sidecar_line, machine::Leftovers, run::mounter};
+use crate::{disk::TestDisk, machine::Leftovers, run::mounter};
 
 pub(super) fn where_no_thread_can_be_started() {
     let disk = TestDisk::new();
@@ -20,7 +20,7 @@ pub(super) fn where_no_thread_can_be_started() {
     mounter(&disk.line("unmount")).is(0, &[]);
 
     // An end needs none.
-    let mut sidecar = Sidecar::spawn(&mut group.mounter(&sidecar_line(&disk, "")));
+    let mut sidecar = Sidecar::spawn(&mut group.mounter(&disk.sidecar_line("")));
     sidecar.wait_for("ready");
     group.limit("pids", 1);
     sidecar.terminate().is(0, &["is unmounted"]);

@@ -4,19 +4,15 @@
 use std::{
     fs::{self, File},
     os::unix::fs::FileExt,
-    process::Stdio,
 };
 
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
+use nix::sys::signal::Signal;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::{
     model_dir::model,
-    program::{Ended, WorkFolder, data, field},
+    program::{Ended, WorkFolder, data, field, signal},
     veritysetup::labels,
 };
 
@@ -372,7 +368,6 @@ fn refusals() {
 fn a_failed_write_is_taken_back() {
     let place = WorkFolder::new();
     place.write("data", &data(1 << 20, 1));
-    let program = env!("CARGO_BIN_EXE_disk-builder");
     for arguments in [
         // Room for the tree, and not for parity.
         "hash data --fec",
@@ -380,13 +375,9 @@ fn a_failed_write_is_taken_back() {
         "hash data --fec --hash-device hashes --fec-offset 2M",
         "hash data --fec --hash-device hashes --fec-device parity --fec-offset 2M",
     ] {
-        let script = format!("ulimit -f 1040; exec {program} {arguments}");
-        let output = std::process::Command::new("bash")
-            .args(["-c", &script])
-            .current_dir(place.path(""))
-            .output()
-            .unwrap();
-        Ended::of(output).refused(1, "File too large");
+        place
+            .run_limited(1040, arguments)
+            .refused(1, "File too large");
         assert!(place.read("data") == data(1 << 20, 1), "{arguments}");
         assert_eq!(place.names(), ["data"], "{arguments}");
     }
@@ -399,17 +390,11 @@ fn a_signal_takes_everything_back() {
     // So large that it is still at work when the signal comes.
     let bytes = 1 << 40;
     sparse.set_len(bytes).unwrap();
-    let child = place
-        .builder_for_signals()
-        .args(["hash", "data", "--fec", "--fec-device", "parity"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let child = place.spawn("hash data --fec --fec-device parity");
     while place.names().len() == 1 {
         std::thread::yield_now();
     }
-    kill(Pid::from_raw(child.id() as i32), Signal::SIGTERM).unwrap();
+    signal(&child, Signal::SIGTERM);
     let ended = Ended::of(child.wait_with_output().unwrap());
     ended.refused(1, "disk-builder: interrupted");
     assert_eq!(sparse.metadata().unwrap().len(), bytes);

@@ -8,13 +8,10 @@ use std::{
 
 use dm_verity::Superblock;
 use model_disk::derived_uuid;
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
+use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::program::{Ended, WorkFolder, data, field};
+use crate::program::{Ended, WorkFolder, data, field, signal};
 
 #[test]
 fn appended_and_verified() {
@@ -308,7 +305,6 @@ fn a_file_in_use_by_another_run_is_busy() {
 fn a_failed_write_is_taken_back() {
     let place = WorkFolder::new();
     place.write("data", &data(1 << 20, 1));
-    let program = env!("CARGO_BIN_EXE_disk-builder");
     for (arguments, names) in [
         ("hash data", vec!["data"]),
         (
@@ -317,13 +313,9 @@ fn a_failed_write_is_taken_back() {
         ),
     ] {
         // 1028 KiB: room for the superblock, not for the tree.
-        let script = format!("ulimit -f 1028; exec {program} {arguments}");
-        let output = std::process::Command::new("bash")
-            .args(["-c", &script])
-            .current_dir(place.path(""))
-            .output()
-            .unwrap();
-        Ended::of(output).refused(1, "File too large");
+        place
+            .run_limited(1028, arguments)
+            .refused(1, "File too large");
         assert!(place.read("data") == data(1 << 20, 1), "{arguments}");
         assert_eq!(place.names(), names, "{arguments}");
     }
@@ -331,23 +323,17 @@ fn a_failed_write_is_taken_back() {
 
 #[test]
 fn a_signal_takes_back_what_was_appended() {
-    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+    for sent in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
         let place = WorkFolder::new();
         let sparse = File::create(place.path("data")).unwrap();
         // So large that it is still at work when the signal comes.
         let bytes = 1 << 40;
         sparse.set_len(bytes).unwrap();
-        let child = place
-            .builder_for_signals()
-            .args(["hash", "data"])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let child = place.spawn("hash data");
         while sparse.metadata().unwrap().len() == bytes {
             std::thread::yield_now();
         }
-        kill(Pid::from_raw(child.id() as i32), signal).unwrap();
+        signal(&child, sent);
         let ended = Ended::of(child.wait_with_output().unwrap());
         ended.refused(1, "disk-builder: interrupted");
         assert_eq!(sparse.metadata().unwrap().len(), bytes);

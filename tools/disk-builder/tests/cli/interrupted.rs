@@ -4,35 +4,18 @@ use std::{
     fs::{self, File, OpenOptions},
     hash::{BuildHasher, RandomState},
     io::Write,
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     thread,
     time::Instant,
 };
 
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
+use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::{
     model_dir::{model, write},
-    program::{Ended, WorkFolder, data, field},
+    program::{Ended, WorkFolder, data, field, signal},
 };
-
-fn spawn(place: &WorkFolder, arguments: &str) -> Child {
-    place
-        .builder_for_signals()
-        .args(arguments.split_whitespace())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap()
-}
-
-fn signal(child: &Child, signal: Signal) {
-    kill(Pid::from_raw(child.id() as i32), signal).unwrap();
-}
 
 /// Waits until the run has looked through its model, and writes.
 fn wait_for_temporary_file(place: &WorkFolder) {
@@ -67,7 +50,7 @@ fn killed_at_any_moment() {
     fs::remove_file(place.path("other.json")).unwrap();
 
     for round in 0..20u64 {
-        let mut child = spawn(&place, "build new --output disk --force");
+        let mut child = place.spawn("build new --output disk --force");
         let random = RandomState::new().hash_one(round) % 1000;
         thread::sleep(whole.mul_f64(random as f64 / 1000.0));
         child.kill().unwrap();
@@ -98,7 +81,7 @@ fn signals_leave_nothing() {
     for sent in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
         let place = WorkFolder::new();
         large_model(&place);
-        let child = spawn(&place, "build model --output disk");
+        let child = place.spawn("build model --output disk");
         wait_for_temporary_file(&place);
         signal(&child, sent);
         let ended = Ended::of(child.wait_with_output().unwrap());
@@ -138,7 +121,7 @@ fn two_at_a_time() {
     let place = WorkFolder::new();
     large_model(&place);
     model(&place, "small");
-    let child = spawn(&place, "build model --output disk");
+    let child = place.spawn("build model --output disk");
     wait_for_temporary_file(&place);
     place.run("build small --output disk").ok();
     let names = place.names();
@@ -159,7 +142,7 @@ fn a_file_that_changes_is_named_and_leaves_no_output() {
         let sparse = File::create(directory.join("sparse")).unwrap();
         // Much work still to come when it is stopped, and yet to be done to the end.
         sparse.set_len(64 << 30).unwrap();
-        let child = spawn(&place, "build model --output disk");
+        let child = place.spawn("build model --output disk");
         wait_for_temporary_file(&place);
         signal(&child, Signal::SIGSTOP);
         let path = directory.join("config.json");
@@ -181,13 +164,8 @@ fn a_file_that_changes_is_named_and_leaves_no_output() {
 fn no_room() {
     let place = WorkFolder::new();
     write(&place.path("model"), &[("weights", data(2 << 20, 1))]);
-    let program = env!("CARGO_BIN_EXE_disk-builder");
-    let script = format!("trap '' XFSZ; ulimit -f 1028; exec {program} build model --output disk");
-    let output = Command::new("bash")
-        .args(["-c", &script])
-        .current_dir(place.path(""))
-        .output()
-        .unwrap();
-    Ended::of(output).refused(1, "disk: File too large");
+    place
+        .run_limited(1028, "build model --output disk")
+        .refused(1, "disk: File too large");
     assert_eq!(place.names(), ["model"]);
 }

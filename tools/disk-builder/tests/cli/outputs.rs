@@ -7,25 +7,16 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::{Pid, geteuid},
-};
+use nix::{sys::signal::Signal, unistd::geteuid};
 
-use crate::program::{Ended, WorkFolder, field};
+use crate::program::{Ended, WorkFolder, field, signal};
 
 /// A build that has written all, and waits for the lock of its output.
 struct Waiting(Child);
 
 impl Waiting {
     fn start(place: &WorkFolder, arguments: &str) -> Self {
-        let mut child = place
-            .builder()
-            .args(arguments.split(' '))
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut child = place.spawn(arguments);
         let mut said = String::new();
         let mut stderr = BufReader::new(child.stderr.take().unwrap());
         while !said.contains("waiting for another process") {
@@ -86,7 +77,7 @@ fn who_waits_for_another_says_so_and_can_be_ended() {
     let place = two_models();
     let held = lock(&place);
     let build = Waiting::start(&place, "build m1 --output disk");
-    kill(Pid::from_raw(build.0.id() as i32), Signal::SIGTERM).unwrap();
+    signal(&build.0, Signal::SIGTERM);
     build.end().refused(1, "interrupted");
     // It is theirs who have it.
     assert_eq!(place.names(), [".disk.disk-builder-lock", "m1", "m2"]);

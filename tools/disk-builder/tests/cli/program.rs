@@ -3,9 +3,13 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::{Child, Command, Output, Stdio},
 };
 
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use tempfile::TempDir;
 use test_support::assert_causes_stand_once;
 
@@ -66,15 +70,6 @@ impl WorkFolder {
         command
     }
 
-    /// The same for signals: SIGHUP is not ignored, even where nohup(1) runs the tests.
-    pub(crate) fn builder_for_signals(&self) -> Command {
-        let mut command = Command::new("env");
-        command
-            .args(["--default-signal=HUP", env!("CARGO_BIN_EXE_disk-builder")])
-            .current_dir(self.0.path());
-        command
-    }
-
     /// Runs `disk-builder` with arguments that have no spaces in them.
     pub(crate) fn run(&self, arguments: &str) -> Ended {
         Ended::of(
@@ -85,6 +80,29 @@ impl WorkFolder {
         )
     }
 
+    /// Starts it, for signals: SIGHUP is not ignored, even where nohup(1) runs the tests.
+    pub(crate) fn spawn(&self, arguments: &str) -> Child {
+        Command::new("env")
+            .args(["--default-signal=HUP", env!("CARGO_BIN_EXE_disk-builder")])
+            .args(arguments.split_whitespace())
+            .current_dir(self.0.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    }
+
+    /// Runs it where no file may become larger than so many KiB.
+    pub(crate) fn run_limited(&self, kib: u64, arguments: &str) -> Ended {
+        let program = env!("CARGO_BIN_EXE_disk-builder");
+        let script = format!("ulimit -f {kib}; exec {program} {arguments}");
+        let output = Command::new("bash")
+            .args(["-c", &script])
+            .current_dir(self.0.path())
+            .output();
+        Ended::of(output.unwrap())
+    }
+
     /// Runs `veritysetup`, which must be there.
     pub(crate) fn veritysetup(&self, arguments: &str) -> Ended {
         let output = Command::new(veritysetup())
@@ -93,6 +111,10 @@ impl WorkFolder {
             .output();
         Ended::of(output.expect("veritysetup is needed: install the package cryptsetup-bin"))
     }
+}
+
+pub(crate) fn signal(child: &Child, signal: Signal) {
+    kill(Pid::from_raw(child.id() as i32), signal).unwrap();
 }
 
 /// Debian keeps it where only root's PATH leads.

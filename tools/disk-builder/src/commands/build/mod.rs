@@ -4,11 +4,13 @@
 //! each byte once. Where the filesystem can share blocks, the large files are shared and not written.
 
 mod disk_plan;
+mod error;
 mod file_bytes;
 mod first_block;
 #[cfg(feature = "hub")]
 mod kept_files;
 mod local_files;
+mod manifest_output;
 mod open_files;
 mod outside;
 mod preallocate;
@@ -21,31 +23,25 @@ mod shared_image;
 mod shared_parts;
 mod source;
 
-use std::{
-    io, mem,
-    os::unix::fs::FileExt,
-    path::{Path, PathBuf},
-};
+use std::{io, mem, os::unix::fs::FileExt, path::PathBuf};
 
 use dm_verity::{RootHash, Superblock, fec::FecRoots};
 use model_disk::{
-    BackingFile, Escaped, ExitCode, FileError, HasExitCode, ReadAt, derived_uuid,
-    erofs::{BLOCK_SIZE, ImagePlanError},
-    manifest::{self, DiskSummary, FecSummary, Manifest, SCHEMA},
+    BackingFile, FileError, ReadAt, derived_uuid, erofs::BLOCK_SIZE, manifest::DiskSummary,
 };
 
 pub use disk_plan::{RootHashReport, root_hash};
+pub use error::BuildError;
 
-use super::hash::{HashReport, Reflinks, TreeOutput, TreePlanError, covered_tree};
-#[cfg(feature = "hub")]
-use crate::remote::RemoteModelError;
+use super::hash::{HashReport, Reflinks, TreeOutput, covered_tree};
 use crate::{
     engine::{CoveredPart, FileSource, HashTreeError, ImageSink, ParityArea, Workers, hash_tree},
-    model::{ModelOrigin, Note, ScanError, ScanOptions},
-    output::{NewFile, Output, OutputError, OutputLock, OutputPlace, PATIENCE},
+    model::{ModelOrigin, Note, ScanOptions},
+    output::{NewFile, Output, OutputLock, OutputPlace, PATIENCE},
 };
 use disk_plan::DiskPlan;
 use first_block::FirstBlockLast;
+use manifest_output::{ManifestOutput, remove_old};
 use preallocate::preallocate;
 use reflink::{AlreadyThere, reflink};
 use shared_image::{SharedSource, UnsharedSink};
@@ -72,116 +68,6 @@ pub struct Build {
     pub resume: bool,
     /// Add parity, with as many roots.
     pub fec: Option<FecRoots>,
-}
-
-/// Why there is no disk.
-#[derive(Debug, thiserror::Error)]
-pub enum BuildError {
-    /// The model directory is none that a disk can be made of.
-    #[error(transparent)]
-    Scan(#[from] ScanError),
-    /// The model is not on this machine, and does not come here.
-    #[cfg(feature = "hub")]
-    #[error(transparent)]
-    Remote(#[from] RemoteModelError),
-    /// There was a note.
-    #[error(
-        "{} may not be a whole model and nothing else, and --strict makes the notes on that an \
-         error",
-        Escaped::path(.0)
-    )]
-    Strict(PathBuf),
-    /// The model is too large.
-    #[error(transparent)]
-    Image(#[from] ImagePlanError),
-    /// There can be no such tree.
-    #[error(transparent)]
-    TreePlan(#[from] TreePlanError),
-    /// There is something at the output's place, or it cannot be looked at.
-    #[error(transparent)]
-    Output(#[from] OutputError),
-    /// The output could not be written.
-    #[error(transparent)]
-    File(#[from] FileError),
-    /// The output would be a part of the model.
-    #[error(
-        "{} is in the model directory {}: an output must be outside of it",
-        Escaped::path(output),
-        Escaped::path(model)
-    )]
-    Inside {
-        /// The output.
-        output: PathBuf,
-        /// The model directory.
-        model: PathBuf,
-    },
-    /// The output is a part of the model.
-    #[error(
-        "{} is a file of the model, as {}: writing it would destroy it",
-        Escaped::path(output),
-        Escaped::path(file)
-    )]
-    IsModelFile {
-        /// The output.
-        output: PathBuf,
-        /// The same in the model.
-        file: PathBuf,
-    },
-    /// Disk and manifest have one place.
-    #[error("{} cannot be both the disk and its manifest", Escaped::path(.0))]
-    SameOutput(PathBuf),
-    /// The manifest cannot be a device.
-    #[error("{} is a block device: a manifest is a file", Escaped::path(.0))]
-    ManifestDevice(PathBuf),
-    /// A block device does not grow.
-    #[error(
-        "the disk takes {needed} bytes, and {} has only {bytes}",
-        Escaped::path(device)
-    )]
-    NoRoom {
-        /// The output.
-        device: PathBuf,
-        /// How large it is.
-        bytes: u64,
-        /// How large it should be.
-        needed: u64,
-    },
-    /// Reading or writing failed, or was stopped.
-    #[error(transparent)]
-    Tree(#[from] HashTreeError),
-    /// The disk is there without its manifest.
-    #[error(
-        "the disk {} is complete, with the root hash {root_hash}, but it has no manifest",
-        Escaped::path(disk)
-    )]
-    NoManifest {
-        /// The disk.
-        disk: PathBuf,
-        /// Its root hash.
-        root_hash: RootHash,
-        /// Why there is none.
-        source: FileError,
-    },
-}
-
-impl HasExitCode for BuildError {
-    fn exit_code(&self) -> ExitCode {
-        match self {
-            Self::Scan(error) => error.exit_code(),
-            #[cfg(feature = "hub")]
-            Self::Remote(error) => error.exit_code(),
-            Self::Tree(error) => error.exit_code(),
-            Self::Inside { .. }
-            | Self::IsModelFile { .. }
-            | Self::SameOutput(_)
-            | Self::ManifestDevice(_) => ExitCode::Usage,
-            Self::Output(error) => error.exit_code(),
-            Self::File(error) | Self::NoManifest { source: error, .. } => error.exit_code(),
-            Self::Strict(_) | Self::Image(_) | Self::TreePlan(_) | Self::NoRoom { .. } => {
-                ExitCode::Failure
-            }
-        }
-    }
 }
 
 impl Build {
@@ -412,78 +298,6 @@ impl Build {
         let bytes = planned.image.bytes();
         let image = FileSource::new(target.file(), target.path(), bytes, None);
         planned.kept_in(&image, workers)
-    }
-
-    fn manifest_output(&self, output: &Output) -> Result<Option<ManifestOutput>, BuildError> {
-        let place = match (&self.manifest, output) {
-            (Some(path), _) => OutputPlace::of(path)?,
-            (None, Output::File { place, .. }) => default_manifest(place),
-            (None, Output::Device(_)) => return Ok(None),
-        };
-        outside::check_place(&place, &self.model)?;
-        if matches!(output, Output::File { place: disk, .. } if disk.is_same(&place)) {
-            return Err(BuildError::SameOutput(place.path().to_owned()));
-        }
-        match Output::find(&place, self.force)? {
-            Output::Device(_) => Err(BuildError::ManifestDevice(place.path().to_owned())),
-            Output::File { place, replace } => Ok(Some(ManifestOutput { place, replace })),
-        }
-    }
-
-    /// The manifest that stands beside the old disk, where that of the new one goes elsewhere. An
-    /// error where it may not be removed.
-    fn stale_manifest(
-        &self,
-        output: &Output,
-        manifest: Option<&ManifestOutput>,
-    ) -> Result<Option<ManifestOutput>, BuildError> {
-        let Output::File { place, .. } = output else {
-            return Ok(None);
-        };
-        let place = default_manifest(place);
-        let new = manifest.is_some_and(|manifest| manifest.place.is_same(&place));
-        // What is no manifest says nothing of the disk.
-        if new || Manifest::read(place.path(), |_| ()).is_err() {
-            return Ok(None);
-        }
-        match Output::find(&place, self.force)? {
-            Output::File { place, replace } => Ok(Some(ManifestOutput { place, replace })),
-            Output::Device(_) => Ok(None),
-        }
-    }
-
-    fn manifest<'a>(&'a self, planned: &'a DiskPlan, disk: DiskSummary) -> Manifest<'a> {
-        let (source, revision) = planned.model.source_and_revision();
-        let fec = planned.tree.fec.as_ref();
-        Manifest {
-            schema: SCHEMA,
-            disk,
-            fec: fec.map(|fec| FecSummary::new(&fec.layout, &fec.area)),
-            source: self.source.clone().or(source),
-            revision: self.revision.clone().or(revision),
-            excluded: self.options.excludes.given().into(),
-            files: planned.model.files()[..].into(),
-            builder_version: env!("CARGO_PKG_VERSION").to_owned(),
-        }
-    }
-}
-
-/// Of a file that is to be made.
-struct ManifestOutput {
-    place: OutputPlace,
-    replace: bool,
-}
-
-/// The place of a disk's manifest, unless somebody says otherwise.
-fn default_manifest(disk: &OutputPlace) -> OutputPlace {
-    disk.beside(manifest::default_path(Path::new(disk.name())).into())
-}
-
-/// Removes the manifest of the disk that is going to be replaced.
-fn remove_old(manifest: Option<&ManifestOutput>) -> Result<(), FileError> {
-    match manifest.filter(|manifest| manifest.replace) {
-        Some(manifest) => manifest.place.remove(),
-        None => Ok(()),
     }
 }
 

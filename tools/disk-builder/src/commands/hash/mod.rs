@@ -6,6 +6,7 @@ mod fec_plan;
 mod report;
 mod tree_output;
 mod tree_plan;
+mod tree_plan_error;
 
 use std::path::PathBuf;
 
@@ -18,7 +19,8 @@ use uuid::Uuid;
 
 pub use fec_plan::{FecPlan, FecRequest};
 pub use report::{HashReport, Reflinks};
-pub use tree_plan::{Capacity, TreePlan, TreePlanError, TreeRequest};
+pub use tree_plan::{Capacity, TreePlan, TreeRequest};
+pub use tree_plan_error::TreePlanError;
 
 pub(crate) use fec_output::covered_tree;
 pub(crate) use tree_output::TreeOutput;

@@ -2,17 +2,14 @@
 
 use std::{sync::Arc, time::Instant};
 
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
+use nix::sys::signal::Signal;
 use test_support::{
     http::{HttpReply, HttpRequest},
     hub::{COMMIT, MODEL, Times},
 };
 
 use super::{HubPlace, files};
-use crate::program::Ended;
+use crate::program::{Ended, signal};
 
 const LARGE: &str = "model-1.safetensors";
 
@@ -261,7 +258,7 @@ fn signals_leave_nothing() {
                 &server.hub
             };
             asked.wait_for(|request| request.target.contains(silent));
-            kill(Pid::from_raw(child.id() as i32), sent).unwrap();
+            signal(&child, sent);
             let killed = Instant::now();
             let ended = Ended::of(child.wait_with_output().unwrap());
             ended.refused(1, "disk-builder: interrupted");

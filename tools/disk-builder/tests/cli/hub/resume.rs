@@ -11,10 +11,7 @@ use std::{
     },
 };
 
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
+use nix::sys::signal::Signal;
 use serde_json::Value;
 use test_support::{
     http::HttpReply,
@@ -22,7 +19,7 @@ use test_support::{
 };
 
 use super::{HubPlace, files};
-use crate::program::{Ended, data, field};
+use crate::program::{Ended, data, field, signal};
 
 const LEFT: &str = ".disk.disk-builder-000000";
 
@@ -96,7 +93,7 @@ fn what_an_interrupted_run_left_is_gone_on_with() {
         .server
         .storage
         .wait_for(|request| request.target.contains("model-2"));
-    kill(Pid::from_raw(child.id() as i32), Signal::SIGINT).unwrap();
+    signal(&child, Signal::SIGINT);
     Ended::of(child.wait_with_output().unwrap()).refused(1, "interrupted");
     let names = place.place.names();
     assert_eq!(names.len(), 2, "{names:?}");
