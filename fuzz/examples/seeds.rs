@@ -423,6 +423,10 @@ fn repairs() -> Vec<Seed> {
             "more-covered",
             seed([1, 0x81, 99, 0, 2, 0], &[block(109, 1), block(9, 1)]),
         ),
+        (
+            "more-changed",
+            seed([0, 0x81, 56, 0, 0, 0], &[block(63, 1)]),
+        ),
         ("own-salt", seed([4, 2, 99, 0, 2, 0], &[block(1, 1)])),
         (
             "zeros",

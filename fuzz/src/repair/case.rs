@@ -180,8 +180,9 @@ impl<'a> RepairCase<'a> {
                 rest.copy_from_slice(before);
             }
         }
-        if !self.is_bound() {
-            // Parity follows what is covered, whatever that is.
+        if !self.is_bound() || !self.covered.has_rest(&self.covered.wrong(&self.damaged)) {
+            // Parity follows what is covered, whatever that is: of what is after the tree nobody knows
+            // what it should be.
             let (file, start) = (disk.fec_file(), disk.fec.area.offset() as usize);
             let start = start.min(rest[file].len());
             assert_eq!(rest[file].len(), self.damaged[file].len());
