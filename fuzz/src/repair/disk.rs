@@ -17,8 +17,9 @@ use crate::built_disk::{BuiltDisk, workers};
 /// What is in the data, the tree's file and that of the FEC area; nothing in those that are not there.
 pub(super) type Files = [Vec<u8>; 3];
 
-/// Three rows of parity at the most.
-const MAX_BLOCKS: u16 = 600;
+/// Three rows of parity at the most, and one where there are more than 8 roots: each guess at what is
+/// wrong takes longer then.
+const MAX_BLOCKS: [u16; 2] = [600, 200];
 
 /// What a disk is like.
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +41,8 @@ impl Shape {
     pub(super) fn new(raw: &[u8; ARGUMENTS_SIZE]) -> Self {
         let [flags, of_data, blocks @ .., roots, _] = raw;
         let set = |bit: u8| flags >> bit & 1 == 1;
+        let roots = FecRoots::try_from(2 + u32::from(roots % 23)).unwrap();
+        let most = MAX_BLOCKS[usize::from(roots.get() > 8)];
         Self {
             block_size: BlockSize::new(512 << (flags & 1)).unwrap(),
             algorithm: [HashAlgorithm::Sha256, HashAlgorithm::Sha512][usize::from(set(1))],
@@ -47,9 +50,9 @@ impl Shape {
             tree_apart: set(3),
             fec_apart: set(4),
             superblock: !set(5),
-            roots: FecRoots::try_from(2 + u32::from(roots % 23)).unwrap(),
+            roots,
             contents: of_data >> 4 & 3,
-            data_blocks: usize::from(1 + u16::from_le_bytes(*blocks) % MAX_BLOCKS),
+            data_blocks: usize::from(1 + u16::from_le_bytes(*blocks) % most),
             more: u64::from(of_data >> 6),
         }
     }
