@@ -7,7 +7,9 @@
 
 use std::{fs, path::Path};
 
-use disk_mounter_fuzz::{TARGETS, built_disk::BuiltDisk, disk::ARGUMENTS_SIZE, manifest, verify};
+use disk_mounter_fuzz::{
+    TARGETS, built_disk::BuiltDisk, disk::ARGUMENTS_SIZE, manifest, repair, verify,
+};
 use dm_verity::{HashAlgorithm, Salt, VerityParams};
 use model_disk::{
     FileList, ModelFile, RelativePath,
@@ -36,6 +38,7 @@ fn main() {
             "manifest" => manifests(),
             "partitions" => partition_tables(),
             "reader" => readers(),
+            "repair" => repairs(),
             "sha256_backends" => sha256_backends(),
             "superblock" => superblocks(),
             "verify" => changes(),
@@ -338,5 +341,112 @@ fn readers() -> Vec<Seed> {
         ("chunks", seed(7, &chunked)),
         ("corrected", seed(2 << 30, &image)),
         ("not-corrected", seed(3 << 30, &image)),
+    ]
+}
+
+/// Disks of each shape, with each kind of damage, and more of it than can be corrected.
+fn repairs() -> Vec<Seed> {
+    type Damage = [u8; repair::DAMAGE_SIZE];
+    let seed = |arguments: [u8; repair::ARGUMENTS_SIZE], damages: &[Damage]| {
+        [&arguments[..], &damages.concat()].concat()
+    };
+    // The flags of the disk, what is said, the number of blocks in two bytes, that of roots, and as many
+    // are said.
+    let small = [0, 1, 99, 0, 2, 0];
+    let rows = [0, 1, 0x57, 2, 6, 0];
+    let block = |number: u8, with| [1, number, 0, with, 0, 0];
+    let of_row = |first: u8, count: u8| [2, first, 0, count, 0x55, 0];
+    let of_tree = |number: u8, by: u8| [5, number, 0, 9, by, 200];
+    let wrong_parity = [7, 0, 0, 1, 1, 0x11];
+    vec![
+        ("good", seed(small, &[])),
+        ("one-block", seed([0, 1, 0, 0, 0, 0], &[block(0, 3)])),
+        ("blocks", seed(small, &[block(7, 0), block(50, 9)])),
+        (
+            "bytes",
+            seed(small, &[[0, 3, 0, 5, 1, 0], [0, 30, 0, 99, 8, 8]]),
+        ),
+        (
+            "most",
+            seed(rows, &[of_row(1, 8), of_row(0, 8), wrong_parity]),
+        ),
+        ("too-many", seed(rows, &[of_row(1, 9), of_row(2, 4)])),
+        ("root", seed(rows, &[of_tree(0, 1), block(4, 1)])),
+        (
+            "tree",
+            seed(rows, &[of_tree(1, 1), of_tree(4, 2), block(4, 1)]),
+        ),
+        (
+            "in-one-piece",
+            seed([0, 1, 99, 0, 22, 0], &[[3, 96, 0, 10, 5, 0]]),
+        ),
+        ("swapped", seed(small, &[[4, 3, 0, 60, 0, 0]])),
+        ("parity", seed(rows, &[[6, 1, 0, 40, 0, 7], wrong_parity])),
+        (
+            "parity-of-a-few",
+            seed(rows, &[[6, 0, 0, 9, 0, 1], of_row(0, 6)]),
+        ),
+        (
+            "superblock",
+            seed(small, &[[8, 9, 0, 1, 0, 0], block(1, 1)]),
+        ),
+        (
+            "no-superblock-left",
+            seed([0x0c, 7, 40, 0, 4, 0], &[[8, 0, 0, 0, 0, 0]]),
+        ),
+        (
+            "another-number",
+            seed([0x08, 0x41, 40, 0, 4, 0], &[[9, 50, 0, 0, 0, 0]]),
+        ),
+        ("another-number-bound", seed(small, &[[9, 50, 0, 1, 0, 0]])),
+        ("another-tree", seed(rows, &[[10, 0, 0, 0b01000, 0, 0]])),
+        ("another-disk", seed(small, &[[10, 0, 0, 0b11111, 0, 0]])),
+        ("another-area", seed(small, &[[10, 0, 0, 0b10000, 0, 0]])),
+        ("short", seed(small, &[[11, 99, 0, 0, 0, 0], block(1, 1)])),
+        (
+            "hole",
+            seed([0x10, 1, 99, 0, 2, 0], &[[11, 100, 3, 0, 0, 1]]),
+        ),
+        (
+            "longer",
+            seed([0x18, 0, 99, 0, 2, 0], &[[11, 0, 1, 1, 0, 3], block(1, 1)]),
+        ),
+        (
+            "apart",
+            seed([0x1b, 1, 99, 0, 2, 0], &[block(1, 1), of_tree(1, 7)]),
+        ),
+        (
+            "arguments",
+            seed([0x20, 0xc0, 99, 0, 2, 0], &[block(1, 1), of_tree(1, 7)]),
+        ),
+        (
+            "more-covered",
+            seed([1, 0x81, 99, 0, 2, 0], &[block(109, 1), block(9, 1)]),
+        ),
+        (
+            "more-changed",
+            seed([0, 0x81, 56, 0, 0, 0], &[block(63, 1)]),
+        ),
+        ("own-salt", seed([4, 2, 99, 0, 2, 0], &[block(1, 1)])),
+        (
+            "zeros",
+            seed([0, 0x11, 99, 0, 2, 0], &[block(1, 1), block(2, 2)]),
+        ),
+        (
+            "some-zeros",
+            seed([0, 0x21, 99, 0, 2, 0], &[block(1, 0), block(3, 0)]),
+        ),
+        (
+            "filesystem",
+            seed(
+                [4, 0x38, 0, 0, 2, 0],
+                &[block(20, 1), block(40, 0), [10, 0, 0, 16, 0, 0]],
+            ),
+        ),
+        (
+            "first-block",
+            seed([0, 0x31, 0, 0, 2, 0], &[block(2, 1), block(0, 1)]),
+        ),
+        ("other-roots", seed([0, 1, 99, 0, 4, 2], &[block(1, 1)])),
     ]
 }

@@ -17,6 +17,7 @@ pub mod kernel;
 pub mod manifest;
 pub mod partitions;
 pub mod reader;
+pub mod repair;
 pub mod sha256_backends;
 pub mod superblock;
 pub mod verify;
@@ -35,6 +36,7 @@ pub const TARGETS: &[Target] = &[
     ("manifest", manifest::run),
     ("partitions", partitions::run),
     ("reader", reader::run),
+    ("repair", repair::run),
     ("sha256_backends", sha256_backends::run),
     ("superblock", superblock::run),
     ("verify", verify::run),

@@ -4,7 +4,9 @@
 
 use dm_verity::{
     BlockSize, HashAlgorithm, Salt, VerityParams,
-    fec::{FecCorrections, FecDecoder, FecEncoder, FecLayout, ParityPlanes, TooManyErasures},
+    fec::{
+        FecCorrections, FecDecoder, FecEncoder, FecLayout, FecRow, ParityPlanes, TooManyErasures,
+    },
 };
 use proptest::{prelude::*, sample::subsequence};
 
@@ -54,13 +56,16 @@ impl WholeRow {
     }
 
     fn correct(&self, bad: &[usize]) -> Result<FecCorrections, TooManyErasures> {
-        let decoder = FecDecoder::new(&self.layout);
+        self.taken_in(&FecDecoder::new(&self.layout)).correct(bad)
+    }
+
+    fn taken_in<'d>(&self, decoder: &'d FecDecoder) -> FecRow<'d> {
         let mut row = decoder.row(self.row);
         for (column, block) in self.blocks.iter().enumerate() {
             row.add(column, block);
         }
         row.add_parity(&self.parity);
-        row.correct(bad)
+        row
     }
 
     fn apply(&mut self, corrections: &FecCorrections) {
@@ -146,13 +151,11 @@ proptest! {
         }
         let corrections = damaged.correct(&[]).unwrap();
         let (failed, parity) = (corrections.failed_codewords(), corrections.wrong_parity_bytes());
+        let all = damaged.taken_in(&FecDecoder::new(&row.layout)).correct_all(&[]).unwrap();
+        prop_assert_eq!(all.as_ref(), (failed == 0).then_some(&corrections));
         damaged.apply(&corrections);
         let decoder = FecDecoder::new(&damaged.layout);
-        let mut again = decoder.row(damaged.row);
-        for (column, block) in damaged.blocks.iter().enumerate() {
-            again.add(column, block);
-        }
-        again.add_parity(&damaged.parity);
+        let again = damaged.taken_in(&decoder);
         prop_assert_eq!(again.is_right(), failed + parity == 0);
     }
 

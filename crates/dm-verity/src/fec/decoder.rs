@@ -29,7 +29,7 @@ pub struct FecRow<'a> {
 /// What must change in a row, for all codewords that can be corrected to be right. It is right
 /// only if the hashes of the blocks are: where more is wrong than parity can tell, it may say
 /// anything.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FecCorrections {
     changes: BTreeMap<usize, Vec<u8>>,
     failed: usize,
@@ -147,6 +147,25 @@ impl FecRow<'_> {
     ///
     /// When a column of `bad` has no block in this row.
     pub fn correct(&self, bad: &[usize]) -> Result<FecCorrections, TooManyErasures> {
+        Ok(self.corrections(bad, usize::MAX)?.unwrap_or_default())
+    }
+
+    /// The same where nothing of the row stays wrong; none as soon as there is a codeword that cannot
+    /// be corrected, which takes far less time than to try them all.
+    ///
+    /// # Panics
+    ///
+    /// When a column of `bad` has no block in this row.
+    pub fn correct_all(&self, bad: &[usize]) -> Result<Option<FecCorrections>, TooManyErasures> {
+        self.corrections(bad, 0)
+    }
+
+    /// None where more codewords than `most` cannot be corrected.
+    fn corrections(
+        &self,
+        bad: &[usize],
+        most: usize,
+    ) -> Result<Option<FecCorrections>, TooManyErasures> {
         let mut bad = bad.to_vec();
         bad.sort_unstable();
         bad.dedup();
@@ -162,11 +181,7 @@ impl FecRow<'_> {
             });
         }
         let (changes, rest) = self.erasures(&bad);
-        let mut corrections = FecCorrections {
-            changes: BTreeMap::new(),
-            failed: 0,
-            parity: 0,
-        };
+        let mut corrections = FecCorrections::default();
         for (n, column) in bad.iter().enumerate() {
             let change = changes.plane(n).to_vec();
             corrections.changes.insert(*column, change);
@@ -177,10 +192,11 @@ impl FecRow<'_> {
                 Some(changes) if changes.iter().all(|(column, _)| self.may_be_wrong(*column)) => {
                     corrections.add(at, &changes, &self.decoder.layout);
                 }
+                _ if corrections.failed == most => return Ok(None),
                 _ => corrections.failed += 1,
             }
         }
-        Ok(corrections)
+        Ok(Some(corrections))
     }
 
     /// The changes of bad blocks, a plane for each, if nothing else is wrong; and what the

@@ -73,7 +73,13 @@ impl<'d> Correcting<'d> {
         sink: &dyn RepairSink,
     ) -> Result<Vec<u64>, CorrectError> {
         for erased in self.guesses(disk.layout.roots().get()) {
-            let Ok(corrections) = self.row.sums.correct(&erased) else {
+            // Where something else is wrong too, no erasure comes out right.
+            let corrections = if self.bad.iter().all(|column| erased.contains(column)) {
+                self.row.sums.correct_all(&erased)
+            } else {
+                self.row.sums.correct(&erased).map(Some)
+            };
+            let Ok(Some(corrections)) = corrections else {
                 continue;
             };
             let mut put = Vec::new();
@@ -98,11 +104,15 @@ impl<'d> Correcting<'d> {
     /// Which columns may be taken for erasures, the likeliest first.
     fn guesses(&self, roots: usize) -> Vec<Vec<usize>> {
         let mut guesses = Vec::new();
-        if self.bad.len() + self.unknown.len() <= roots {
+        let all_fit = self.bad.len() + self.unknown.len() <= roots;
+        if all_fit {
             guesses.push([&self.bad[..], &self.unknown].concat());
-        } else if self.bad.len() <= roots {
+        }
+        if self.bad.len() <= roots {
             // Two roots correct what is wrong in one byte of a codeword, wherever it is.
             guesses.push(self.bad.clone());
+        }
+        if self.bad.len() <= roots && !all_fit {
             let room = roots - self.bad.len();
             // What has been overwritten in one piece, such as a whole tree, is in columns that follow
             // each other, around those that are known.
@@ -112,7 +122,8 @@ impl<'d> Correcting<'d> {
                 let near = self.unknown.iter().skip(start).take(room);
                 guesses.push(self.bad.iter().chain(near).copied().collect());
             }
-            if room > 0 {
+            // An even number of roots corrects no more with it.
+            if room % 2 == 1 {
                 let one = |column: &usize| [&self.bad[..], &[*column]].concat();
                 guesses.extend(self.unknown.iter().map(one));
             }

@@ -223,6 +223,24 @@ fn blocks_that_cannot_be_read() {
     assert_eq!(disk.faults(), 0);
 }
 
+/// What nothing is known of is taken as it is, also where all of it could be erased: parity that is
+/// wrong leaves no room for that.
+#[test]
+fn what_is_not_known_need_not_be_wrong() {
+    let disk = FaultyDisk::new(600, 10);
+    assert_eq!(disk.layout.rounds(), 3);
+    // The hash block over the first blocks cannot be corrected: too much of its row is lost.
+    let first_of_lowest = 600 + TreeLayout::new(&disk.params).levels()[0].first_block;
+    assert_eq!(first_of_lowest % 3, 1);
+    let row: Vec<_> = (100..133).step_by(3).collect();
+    disk.lose(&[&row[..], &[first_of_lowest, 300]].concat());
+    // With blocks 0, 3 .. 15 and 300 as erasures, that is one more than ten roots correct.
+    disk.parity.bytes.lock().unwrap()[..2].fill(0x11);
+    let outcome = disk.correct();
+    assert_eq!(outcome.left.unverifiable_data, [0..16]);
+    assert_eq!(outcome.corrected, [300..301]);
+}
+
 /// A block that is all zeros is no more right than any other where it cannot be read.
 #[test]
 fn whatever_cannot_be_read_is_wrong() {
