@@ -35,7 +35,7 @@ pub fn run(bytes: &[u8]) {
     geometry(roots, input.geometry);
 
     let (mut data_blocks, mut extra_blocks) = (input.data_blocks, input.extra_blocks);
-    // What goes wrong with many blocks in a row goes wrong with few, in a tenth of the time.
+    // What goes wrong with many blocks in a row goes wrong with few, in far less time.
     if data_blocks % 16 > 0 {
         data_blocks %= 64;
         extra_blocks %= 16;

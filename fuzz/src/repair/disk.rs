@@ -23,7 +23,7 @@ const MAX_BLOCKS: [u16; 2] = [600, 200];
 
 /// What a disk is like.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Shape {
+pub(super) struct DiskShape {
     pub(super) block_size: BlockSize,
     algorithm: HashAlgorithm,
     pub(super) own_salt: bool,
@@ -37,7 +37,7 @@ pub(super) struct Shape {
     more: u64,
 }
 
-impl Shape {
+impl DiskShape {
     pub(super) fn new(raw: &[u8; ARGUMENTS_SIZE]) -> Self {
         let [flags, of_data, blocks @ .., roots, _] = raw;
         let set = |bit: u8| flags >> bit & 1 == 1;
@@ -103,7 +103,7 @@ fn filesystem() -> &'static [u8] {
 /// A disk with an FEC area, as `hash` makes it.
 pub(super) struct RepairDisk<'a> {
     folder: &'a Path,
-    pub(super) shape: Shape,
+    pub(super) shape: DiskShape,
     pub(super) plan: TreePlan,
     pub(super) fec: FecPlan,
     pub(super) root_hash: RootHash,
@@ -112,7 +112,7 @@ pub(super) struct RepairDisk<'a> {
 }
 
 impl<'a> RepairDisk<'a> {
-    pub(super) fn new(folder: &'a Path, shape: Shape) -> Self {
+    pub(super) fn new(folder: &'a Path, shape: DiskShape) -> Self {
         Self::with_data(folder, shape, shape.data())
     }
 
@@ -123,7 +123,7 @@ impl<'a> RepairDisk<'a> {
         Self::with_data(self.folder, self.shape, data)
     }
 
-    fn with_data(folder: &'a Path, shape: Shape, mut data: Vec<u8>) -> Self {
+    fn with_data(folder: &'a Path, shape: DiskShape, mut data: Vec<u8>) -> Self {
         let size = shape.block_size.bytes();
         let data_blocks = data.len() as u64 / size;
         if shape.has_more_data() {

@@ -14,7 +14,7 @@ pub use damage::DAMAGE_SIZE;
 use crate::built_disk::workers;
 use case::RepairCase;
 use damage::damaged;
-use disk::{RepairDisk, Shape};
+use disk::{DiskShape, RepairDisk};
 
 /// What stands before the damages in the fuzzer's bytes: the disk, and what the arguments say.
 ///
@@ -37,7 +37,7 @@ pub fn run(bytes: &[u8]) {
     thread_local!(static FOLDER: TempDir = tempfile::tempdir().unwrap());
     FOLDER.with(|folder| {
         workers().install(|| {
-            let disk = RepairDisk::new(folder.path(), Shape::new(arguments));
+            let disk = RepairDisk::new(folder.path(), DiskShape::new(arguments));
             let damages = damages.chunks_exact(DAMAGE_SIZE).take(MAX_DAMAGES);
             let damaged = damaged(&disk, damages.map(|damage| damage.try_into().unwrap()));
             RepairCase::new(&disk, arguments, damaged).judge();
