@@ -9,7 +9,7 @@ const WORTH: usize = 256 << 10;
 /// The most that waits for what lies beside it. With parity the data comes from 255 places at a time, and
 /// so does its tree; while a piece of that is written through the page cache, the kernel lets nobody
 /// write past it.
-const MAX_WAITING: usize = 16 << 20;
+const MAX_WAITING: usize = 4 << 20;
 
 /// Pieces of a file, each given once, in any order.
 #[derive(Debug, Default)]
@@ -37,8 +37,9 @@ impl Gather {
         if is_worth {
             self.take(start)
         } else if self.bytes > MAX_WAITING {
-            let (first, _) = self.waiting.first_key_value()?;
-            self.take(*first)
+            let longest = self.waiting.iter().max_by_key(|(_, bytes)| bytes.len());
+            let (start, _) = longest?;
+            self.take(*start)
         } else {
             None
         }
@@ -104,6 +105,18 @@ mod tests {
             assert!(file == expected);
             assert!(writes.len() <= 30, "{writes:?}");
         }
+    }
+
+    /// More columns than there is room for: the longest piece goes, and not over and over one that has
+    /// just been begun.
+    #[test]
+    fn columns_in_turns_are_written_in_long_pieces() {
+        const COLUMNS: u64 = 60;
+        const ROWS: u64 = 50;
+        let turn = |row| (0..COLUMNS).map(move |column| column * ROWS + row);
+        let (_, writes) = written((0..ROWS).flat_map(turn));
+        let short = writes.iter().filter(|bytes| **bytes <= 2 * PIECE);
+        assert!(short.count() < writes.len() / 10, "{writes:?}");
     }
 
     /// No two pieces touch until late.
