@@ -61,7 +61,7 @@ pub(super) fn build(bench: &Bench) -> Result<Section> {
         .compare(0, 2, Measure::Faster(Some(2.5)))
         .compare(0, 3, Measure::Cost(Some(1.15)))
         .compare(0, 4, Measure::Cost(Some(1.15)))
-        .compare(5, 0, Measure::Cost(Some(1.3)));
+        .compare(5, 0, Measure::Cost(Some(1.5)));
     note_caches(&mut section, Caches::Warm);
     Ok(section)
 }
