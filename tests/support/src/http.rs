@@ -1,11 +1,13 @@
 //! A server of HTTP/1.1 whose answers a test chooses, with all that can go wrong with them.
 
 use std::{
+    collections::BTreeMap,
     io::{self, BufRead, BufReader, BufWriter, Read, Write},
+    mem,
     net::{Ipv4Addr, Shutdown, TcpListener, TcpStream},
     sync::{
         Arc, Condvar, Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread,
     time::{Duration, Instant},
@@ -138,7 +140,10 @@ struct ServerState {
     limit: Option<RateLimit>,
     requests: Mutex<Vec<HttpRequest>>,
     asked: Condvar,
-    open: Mutex<Vec<TcpStream>>,
+    /// How many connections there were.
+    accepted: AtomicUsize,
+    /// Those that there are, by their numbers.
+    open: Mutex<BTreeMap<usize, TcpStream>>,
     ended: AtomicBool,
 }
 
@@ -160,6 +165,7 @@ impl HttpServer {
             limit: rate.map(RateLimit::new),
             requests: Mutex::default(),
             asked: Condvar::new(),
+            accepted: AtomicUsize::new(0),
             open: Mutex::default(),
             ended: AtomicBool::new(false),
         });
@@ -170,8 +176,13 @@ impl HttpServer {
                     return;
                 }
                 let state = Arc::clone(&of_thread);
-                state.open.lock().unwrap().push(stream.try_clone().unwrap());
-                thread::spawn(move || state.serve(&stream));
+                let number = state.accepted.fetch_add(1, Ordering::Relaxed);
+                let open = stream.try_clone().unwrap();
+                state.open.lock().unwrap().insert(number, open);
+                thread::spawn(move || {
+                    state.serve(&stream);
+                    state.open.lock().unwrap().remove(&number);
+                });
             }
         });
         Self { port, state }
@@ -192,6 +203,11 @@ impl HttpServer {
         self.state.requests.lock().unwrap().clone()
     }
 
+    /// How many connections there were so far.
+    pub fn connections(&self) -> usize {
+        self.state.accepted.load(Ordering::Relaxed)
+    }
+
     /// Waits until something is asked for that is meant.
     pub fn wait_for(&self, meant: impl Fn(&HttpRequest) -> bool) {
         let requests = self.state.requests.lock().unwrap();
@@ -205,7 +221,7 @@ impl Drop for HttpServer {
         self.state.ended.store(true, Ordering::Relaxed);
         // Wakes up who waits for a connection, and who is in the middle of one.
         drop(TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)));
-        for stream in self.state.open.lock().unwrap().drain(..) {
+        for stream in mem::take(&mut *self.state.open.lock().unwrap()).into_values() {
             drop(stream.shutdown(Shutdown::Both));
         }
     }

@@ -216,11 +216,11 @@ impl StreamState {
                 None
             };
             let Some(next) = next else {
-                break;
+                incoming.finish();
+                return Ok(());
             };
             fetching.part = next;
         }
-        Ok(())
     }
 
     /// Reads to the end of a part.
@@ -267,14 +267,13 @@ impl StreamState {
         let range = fetching.at..fetching.part.bytes.end;
         let answer = self.ask(file, (range != (0..size)).then_some(&range))?;
         if answer.status == 200 {
-            let length = answer.length();
-            if let Some(length) = length.filter(|length| *length != size) {
+            if let Some(length) = answer.length().filter(|length| *length != size) {
                 return Err(self.wrong_length(file, length));
             }
             if range.end < size {
                 self.window.know_ranges(file, false);
             }
-            let mut incoming = Incoming::of(answer, length.is_none());
+            let mut incoming = Incoming::of(answer, true);
             incoming.pass_over(range.start)?;
             return Ok(incoming);
         }
@@ -328,16 +327,28 @@ impl StreamState {
 struct Incoming {
     url: Url,
     reader: Box<dyn Read>,
+    /// The server has said how long it is.
+    has_length: bool,
     /// Nobody has said how long it is, and it is the whole file.
     ends_where_it_ends: bool,
 }
 
 impl Incoming {
-    fn of(answer: HttpAnswer, ends_where_it_ends: bool) -> Self {
+    fn of(answer: HttpAnswer, is_whole: bool) -> Self {
+        let has_length = answer.length().is_some();
         Self {
             url: answer.url.clone(),
             reader: Box::new(answer.into_reader()),
-            ends_where_it_ends,
+            has_length,
+            ends_where_it_ends: is_whole && !has_length,
+        }
+    }
+
+    /// Meets the end, after which the connection can be used again. What does not end where it says is
+    /// left alone.
+    fn finish(mut self) {
+        if self.has_length {
+            let _ = self.reader.read(&mut [0]);
         }
     }
 

@@ -3,10 +3,10 @@
 use std::fs;
 
 use serde_json::{Value, json};
-use test_support::hub::{COMMIT, HubFile, MODEL};
+use test_support::hub::{COMMIT, HubFile, HubServer, MODEL};
 
 use super::{HubPlace, files};
-use crate::program::field;
+use crate::program::{WorkFolder, field};
 
 #[test]
 fn the_root_hash_is_that_of_the_directory() {
@@ -26,6 +26,25 @@ fn the_root_hash_is_that_of_the_directory() {
     ranges.truncate(3);
     ranges.sort_unstable();
     assert_eq!(ranges, [0, 8 << 20, 16 << 20]);
+}
+
+/// A connection that has brought its part brings another one: to make one, TLS and all, takes as long as
+/// much of a part.
+#[test]
+fn connections_are_used_again() {
+    let file = HubFile::made_up((100 << 20) + 5, None);
+    let files = [("model.safetensors".to_owned(), file)];
+    let server = HubServer::start(files.into());
+    let place = HubPlace {
+        server,
+        place: WorkFolder::new(),
+    };
+    place.run(&format!("root-hash hf://{MODEL}@{COMMIT}")).ok();
+    assert_eq!(place.ranges_of("model").len(), 13);
+    for server in [&place.server.hub, &place.server.storage] {
+        let connections = server.connections();
+        assert!(connections <= 8, "{connections}");
+    }
 }
 
 #[test]
