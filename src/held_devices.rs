@@ -1,8 +1,8 @@
 //! The devices that a mapping holds, until they are free.
 //!
-//! The kernel removes a mapping that goes with its last user from a queue of its own, and closes the
-//! devices below it from another, since Linux 6.9. Whoever unmounts would else find the disk busy for
-//! some milliseconds: to write to it, to check it, to detach it.
+//! The kernel removes a mapping that goes with its last user from a queue of its own, and Linux 6.12 and
+//! 7.3 close the devices below it later still (6.1 does not). Whoever unmounts would else find the disk
+//! busy for some milliseconds: to write to it, to check it, to detach it.
 
 use std::{
     fs::{self, OpenOptions},

@@ -242,6 +242,17 @@ pub(crate) fn root_hash(printed: &str) -> String {
         .to_owned()
 }
 
+/// What is in a folder, but for what belongs to its filesystem, in order.
+pub(crate) fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap();
+    let mut names: Vec<_> = entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name != "lost+found")
+        .collect();
+    names.sort();
+    names
+}
+
 /// Writes into the middle of a file.
 pub(crate) fn write(path: &Path, offset: u64, bytes: &[u8]) {
     File::options()

@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     Test,
-    disk::{Loop, TestDisk, root_hash},
+    disk::{Loop, TestDisk, names, root_hash},
     recorder::{Recorder, Recording},
     run::{check, run},
 };
@@ -118,17 +118,6 @@ impl PowerTest {
             self.mounted(device.path(), |at| look(at, moment >= ended));
         });
     }
-
-    /// What is in it, but for what belongs to the filesystem.
-    fn names(&self) -> Vec<String> {
-        let entries = fs::read_dir(&self.at).unwrap();
-        let mut names: Vec<_> = entries
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .filter(|name| name != "lost+found")
-            .collect();
-        names.sort();
-        names
-    }
 }
 
 fn builder<const N: usize>(words: [&Path; N]) -> String {
@@ -166,27 +155,27 @@ fn while_a_disk_is_built() {
     let recording = place.record(|_| (), |at| root = root_hash(&build(at)));
     let mut met = Met::default();
     place.after_each(&recording, |at, ended| {
-        let names = place.names();
-        let there = |name: &str| names.iter().any(|found| found == name);
+        let found = names(&place.at);
+        let there = |name: &str| found.iter().any(|other| other == name);
         let image = at.join("disk");
         let known = ["disk", "disk.json"];
         let expected = |name: &String| known.contains(&&name[..]) || is_temporary(name);
-        assert!(names.iter().all(expected), "{names:?}");
+        assert!(found.iter().all(expected), "{found:?}");
         met.note(there("disk"));
         if ended {
             // That the lock has gone need not be on the disk yet.
-            let left = names
+            let left = found
                 .iter()
                 .filter(|name| *name != ".disk.disk-builder-lock");
-            assert!(left.eq(known), "{names:?}");
+            assert!(left.eq(known), "{found:?}");
         }
-        assert!(there("disk") || !there("disk.json"), "{names:?}");
+        assert!(there("disk") || !there("disk.json"), "{found:?}");
         if there("disk") {
             // The manifest too, where there is one.
             is_whole(&image, &root, &[]);
         } else {
             assert_eq!(root_hash(&build(at)), root);
-            assert_eq!(place.names(), known);
+            assert_eq!(names(&place.at), known);
         }
     });
     met.check();
@@ -224,7 +213,7 @@ fn while_a_disk_is_replaced() {
         met.note(replaced);
         if !replaced {
             assert_eq!(build(at), new);
-            assert_eq!(place.names(), ["disk", "disk.json"]);
+            assert_eq!(names(&place.at), ["disk", "disk.json"]);
         }
     });
     met.check();
@@ -308,7 +297,7 @@ fn while_a_tree_is_written() {
             is_whole(&data, &root, &["--hash-device", tree.to_str().unwrap()]);
         } else {
             assert_eq!(hash(at), root);
-            assert_eq!(place.names(), ["data", "tree"]);
+            assert_eq!(names(&place.at), ["data", "tree"]);
         }
     });
     met.check();

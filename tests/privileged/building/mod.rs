@@ -15,7 +15,7 @@ use std::{
 
 use crate::{
     Test,
-    disk::{Loop, TestDisk, in_the_largest_file},
+    disk::{Loop, TestDisk, in_the_largest_file, names},
     run::{Outcome, check, run, text},
 };
 
@@ -85,16 +85,6 @@ fn mounted<R>(disk: &TestDisk, device: &Path, how: &str, work: impl FnOnce(&Path
 fn build(model: &Path, output: &Path) -> Outcome {
     let (model, output) = (model.to_str().unwrap(), output.to_str().unwrap());
     run("disk-builder", ["build", model, "--output", output])
-}
-
-fn names(folder: &Path) -> Vec<String> {
-    let entries = fs::read_dir(folder).unwrap();
-    let mut names: Vec<_> = entries
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .filter(|name| name != "lost+found")
-        .collect();
-    names.sort();
-    names
 }
 
 /// Where a block of the model's largest file lies in this image of a filesystem.

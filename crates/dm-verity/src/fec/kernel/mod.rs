@@ -9,7 +9,7 @@
 //! | `avx2` | 32, by half bytes | x86-64 with AVX2 |
 //! | `ssse3` | 16, by half bytes | x86-64 with SSSE3 |
 //! | `neon` | 16, by half bytes | 64-bit ARM |
-//! | `portable` | what the compiler takes, bit by bit | everything else |
+//! | `portable` | words of eight bytes, bit by bit | everything else |
 //!
 //! All give the same bytes. One is chosen for the whole process: by looking at the CPU, or by name,
 //! for tests and measurements.
